@@ -1,0 +1,1 @@
+"""Equations become programs, programs become gradients and source text."""

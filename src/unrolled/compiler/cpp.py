@@ -1,0 +1,201 @@
+"""Print: a plan as C++ — its elementwise functions, and the tables that the engine walks through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from sympy.printing.str import StrPrinter
+
+from .plan import Location, Pass, Plan, Stage
+from .program import Space
+
+
+def source(plans: Iterable[Plan]) -> str:
+    """A translation unit with the kernels of the given plans.
+
+    It is compiled once for each instruction set, with ``UNROLLED_ISA`` as its name.
+    """
+    parts, kernels = [], []
+    for number, plan in enumerate(plans):
+        unit = _Unit(f"k{number}", plan)
+        parts.append(f"// {plan.program.name}\n" + unit.declarations())
+        kernels.append(unit.kernel())
+    tables = ",\n".join(kernels)
+    return f"""{_HEAD}
+{chr(10).join(parts)}
+}}  // namespace
+
+#define UNROLLED_JOIN_(a, b) a##b
+#define UNROLLED_JOIN(a, b) UNROLLED_JOIN_(a, b)
+
+extern const Kernel UNROLLED_JOIN(kernels_, UNROLLED_ISA)[] = {{
+{tables}
+}};
+extern const index UNROLLED_JOIN(kernel_count_, UNROLLED_ISA) = {len(kernels)};
+
+}}  // namespace unrolled
+"""
+
+
+_HEAD = """// Generated from the equations of the cells; not to be edited.
+#include "vector.h"
+
+namespace unrolled {
+namespace {
+"""
+
+
+class _Unit:
+    """The C++ of one plan; all its names begin with ``prefix``."""
+
+    def __init__(self, prefix: str, plan: Plan) -> None:
+        self.prefix = prefix
+        self.plan = plan
+
+    def declarations(self) -> str:
+        plan, p = self.plan, self.prefix
+        matrices = []
+        for name in plan.matrix_runs:
+            products = plan.program.matrix(name)
+            rows, columns = products[0].symbol.space, products[0].operand.space
+            matrices.append(f"{{{_space(rows)}, {_space(columns)}, {len(products)}}}")
+        return "\n".join(
+            [
+                self._pass("forward", plan.forward),
+                self._pass("inference", plan.inference),
+                self._pass("backward", plan.backward),
+                _array("Space", f"{p}_states", (_space(s.new.space) for s in plan.program.states)),
+                _array("std::int8_t", f"{p}_kept", map(str, plan.kept)),
+                _array("Space", f"{p}_tape", map(_space, plan.tape)),
+                _array("Space", f"{p}_delta", map(_space, plan.delta)),
+                _array("Matrix", f"{p}_matrices", matrices),
+                _array("std::uint8_t", f"{p}_biases", map(str, plan.biases)),
+            ]
+        )
+
+    def kernel(self) -> str:
+        """The initialiser of the plan's Kernel."""
+        plan, p = self.plan, self.prefix
+
+        def counted(name: str, values: Any) -> str:
+            return f"{p}_{name}, {len(values)}"
+
+        fields = [
+            json.dumps(plan.program.name),
+            json.dumps(json.dumps(plan.as_json())),
+            f"{p}_forward",
+            f"{p}_inference",
+            f"{p}_backward",
+            f"{p}_states, {p}_kept, {len(plan.kept)}",
+            counted("tape", plan.tape),
+            counted("delta", plan.delta),
+            counted("matrices", plan.matrix_runs),
+            counted("biases", plan.biases),
+        ]
+        return "  {" + ",\n   ".join(fields) + "}"
+
+    def _pass(self, name: str, laid: Pass) -> str:
+        prefix = f"{self.prefix}_{name}"
+        parts, stages = [], []
+        for number, stage in enumerate(laid.stages):
+            at = f"{prefix}_{number}"
+            parts.append(_function(at, stage))
+            multiplies = [
+                f"{{{_location(m.operand)}, {m.matrix}, {m.row}, {m.rows}, "
+                f"{str(m.transposed).lower()}, {m.result}, {m.state}}}"
+                for m in stage.multiplies
+            ]
+            inputs = list(map(_location, stage.inputs.values()))
+            outputs = [_location(location) for location, _ in stage.outputs]
+            parts.append(_array("Multiply", f"{at}_multiplies", multiplies))
+            parts.append(_array("Location", f"{at}_inputs", inputs))
+            parts.append(_array("Location", f"{at}_outputs", outputs))
+            results = len({m.result + i for m in stage.multiplies for i in range(_results(m))})
+            stages.append(
+                f"{{{_space(stage.space)}, {results}, {at}_multiplies, {len(multiplies)}, "
+                f"{at}_inputs, {len(inputs)}, {at}_outputs, {len(outputs)}, {at}}}"
+            )
+        parts.append(_array("Stage", f"{prefix}_stages", stages))
+        parts.append(_array("Space", f"{prefix}_scratch", map(_space, laid.scratch)))
+        parts.append(
+            f"constexpr Pass {prefix} = "
+            f"{{{prefix}_stages, {len(stages)}, {prefix}_scratch, {len(laid.scratch)}}};"
+        )
+        return "\n".join(parts)
+
+
+def _results(multiply: Any) -> int:
+    return 1 if multiply.transposed else int(multiply.rows)
+
+
+def _function(name: str, stage: Stage) -> str:
+    """The elementwise function of a stage."""
+    lines = [f"void {name}(const float* const* in, float* const* out, index begin, index end) {{"]
+    for number in range(len(stage.inputs)):
+        lines.append(f"  const float* const in{number} = in[{number}];")
+    for number in range(len(stage.outputs)):
+        lines.append(f"  float* const out{number} = out[{number}];")
+    if not stage.inputs:
+        lines.append("  (void)in;")
+    if not stage.outputs:
+        lines.append("  (void)out;")
+    lines.append("  sweep(begin, end, [=](index j, auto lanes) {")
+    for number, symbol in enumerate(stage.inputs):
+        lines.append(f"    const vec {_name(symbol)} = lanes.load(in{number} + j);")
+    printer = _VectorPrinter()
+    for symbol, value in stage.equations:
+        text = printer.doprint(value)
+        text = f"broadcast({text})" if value.is_number else text
+        lines.append(f"    const vec {_name(symbol.name)} = {text};")
+    for number, (_, symbol) in enumerate(stage.outputs):
+        lines.append(f"    lanes.store(out{number} + j, {_name(symbol)});")
+    lines += ["  });", "}"]
+    return "\n".join(lines)
+
+
+class _VectorPrinter(StrPrinter):
+    """Arithmetic on vectors; every number is a float32."""
+
+    def _print_Symbol(self, expr: Any) -> str:  # noqa: N802
+        return _name(expr.name)
+
+    def _print_Integer(self, expr: Any) -> str:  # noqa: N802
+        return f"{int(expr)}.0f"
+
+    def _print_Float(self, expr: Any) -> str:  # noqa: N802
+        return f"{float(expr)!r}f"
+
+    def _print_Rational(self, expr: Any) -> str:  # noqa: N802
+        return f"({int(expr.p)}.0f / {int(expr.q)}.0f)"
+
+    def _print_Function(self, expr: Any) -> str:  # noqa: N802
+        return f"{expr.func.__name__}({', '.join(map(self.doprint, expr.args))})"
+
+    def _print_Pow(self, expr: Any, rational: bool = False) -> str:  # noqa: N802
+        base, exponent = expr.as_base_exp()
+        if not exponent.is_Integer:
+            raise NotImplementedError(f"no kernel for the power {expr}")
+        factors = " * ".join([f"({self.doprint(base)})"] * abs(int(exponent)))
+        return f"({factors})" if exponent > 0 else f"(1.0f / ({factors}))"
+
+
+def _name(symbol: str) -> str:
+    return f"{symbol}_"  # no C++ keyword, no name of ours ends so
+
+
+def _space(space: Space) -> str:
+    return f"Space::{space.value}"
+
+
+def _location(location: Location) -> str:
+    return f"{{Place::{location.place.name.lower()}, {location.index}}}"
+
+
+def _array(kind: str, name: str, items: Iterable[str]) -> str:
+    """A constant array; an empty one becomes a null pointer."""
+    listed = list(items)
+    if not listed:
+        return f"constexpr const {kind}* {name} = nullptr;"
+    return f"constexpr {kind} {name}[] = {{{', '.join(listed)}}};"

@@ -1,0 +1,586 @@
+"""Plan: lay a program and its adjoint out for the kernels.
+
+A kernel walks over the steps and, in each, over *stages*: matrix products, then one elementwise
+function over what they gave. This module decides the stages, what forward keeps for backward and
+where every vector lives.
+
+The *tape* is one array of vectors for each step. Forward finds the input products in its first
+slots and leaves there, in their place, what backward will name. The *delta* is the like array of
+adjoints, from which the gradients of all weights follow by large matrix products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import lru_cache
+from typing import Any
+
+import sympy
+
+from .differentiate import Equation, argument_of, differentiate, function_of, to_sympy
+from .program import Assignment, Product, Program, Space, Symbol, symbols
+
+
+class Place(Enum):
+    """Where a vector of one step lives."""
+
+    TAPE = 0  # slot of the tape, at this step
+    STATE = 1  # new value of a state
+    PREVIOUS = 2  # its value before the step
+    PRODUCT = 3  # result of a matrix product of this stage
+    BIAS = 4  # recurrent bias of a row block, the same for all steps
+    SCRATCH = 5  # from one stage to a later one
+    GRADIENT = 6  # gradient of the output
+    CARRY = 7  # elementwise adjoint of a state, from the step after
+    DELTA = 8  # slot of the delta, at this step
+    DELTA_AFTER = 9  # the same, at the step after
+
+
+@dataclass(frozen=True)
+class Location:
+    """A place, and which vector of it."""
+
+    place: Place
+    index: int
+
+
+@dataclass(frozen=True)
+class Multiply:
+    """Products of one operand, by consecutive row blocks of one matrix.
+
+    Forward: results ``result``, ``result`` + 1, … are the blocks times the operand. Transposed: the
+    one result gains the blocks' transpose times the operand, which is as many vectors long;
+    ``state`` tells the state whose adjoint it belongs to, -1 if none.
+    """
+
+    operand: Location
+    matrix: int
+    row: int
+    rows: int
+    transposed: bool
+    result: int
+    state: int = -1
+
+
+@dataclass
+class Stage:
+    """Products, then one elementwise function on vectors of one size."""
+
+    space: Space
+    multiplies: list[Multiply] = field(default_factory=list)
+    equations: list[Equation] = field(default_factory=list)
+    inputs: dict[str, Location] = field(default_factory=dict)
+    outputs: list[tuple[Location, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """The stages of one step, and the sizes of what passes between them."""
+
+    stages: tuple[Stage, ...]
+    scratch: tuple[Space, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Consecutive row blocks of a matrix whose adjoints are consecutive slots of the delta."""
+
+    slot: int
+    row: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the kernels and their callers need to know of a program.
+
+    Attributes:
+        tape: size of each slot of the tape; the first ones are the gates.
+        delta: size of each slot of the delta.
+        kept: for each state, the slot of the tape that holds its sequence, -1 where only its
+            present value is held; the output's is the output itself.
+        forward, inference, backward: the passes; inference leaves the tape as it is.
+        gate_runs: the adjoints of the stacked input weights.
+        matrix_runs: for each matrix, its operands and their adjoints.
+        folded: pairs (row block of U, gate) whose biases act as one.
+        biases: row blocks of U whose bias the step itself adds.
+    """
+
+    program: Program
+    tape: tuple[Space, ...]
+    delta: tuple[Space, ...]
+    kept: tuple[int, ...]
+    forward: Pass
+    inference: Pass
+    backward: Pass
+    gate_runs: tuple[Run, ...]
+    matrix_runs: dict[str, tuple[tuple[Location, tuple[Run, ...]], ...]]
+    folded: tuple[tuple[int, int], ...]
+    biases: tuple[int, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """What a caller of the kernels needs, in plain values."""
+        return {
+            "name": self.program.name,
+            "tape": [space.value for space in self.tape],
+            "delta": [space.value for space in self.delta],
+            "kept": list(self.kept),
+            "gate_runs": [[r.slot, r.row, r.count] for r in self.gate_runs],
+            "matrix_runs": {
+                matrix: [
+                    {
+                        "place": place.place.name.lower(),
+                        "index": place.index,
+                        "runs": [[r.slot, r.row, r.count] for r in runs],
+                    }
+                    for place, runs in operands
+                ]
+                for matrix, operands in self.matrix_runs.items()
+            },
+            "folded": [list(pair) for pair in self.folded],
+            "biases": list(self.biases),
+        }
+
+
+@lru_cache(maxsize=None)
+def plan(program: Program) -> Plan:
+    """Lay out a program and its adjoint."""
+    return _Planner(program).plan()
+
+
+class _Planner:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.adjoint = differentiate(program)
+        self.matrices = sorted({p.matrix for p in program.products}, reverse=True)  # U, then P
+        self.row = {
+            product.symbol: row
+            for matrix in self.matrices
+            for row, product in enumerate(program.matrix(matrix))
+        }
+        self.previous = {state.previous: k for k, state in enumerate(program.states)}
+        self.new = {state.new: k for k, state in enumerate(program.states)}
+        self.assigned = {a.symbol: a for a in program.assignments}
+        self.shared = self._match_shared()
+
+    def plan(self) -> Plan:
+        needed, recomputed = self._needs()
+        forward_levels = self._forward_levels()
+        tape, slots = self._tape(needed, forward_levels)
+        self.slots = slots
+        deltas, delta_slots = self._deltas()
+        inference = self._forward_pass(forward_levels, {})
+        forward = self._forward_pass(forward_levels, slots)
+        backward = self._backward_pass(recomputed, delta_slots)
+        kept = tuple(slots.get(s.new, -1) if k else -1 for k, s in enumerate(self.program.states))
+        return Plan(
+            program=self.program,
+            tape=tape,
+            delta=deltas,
+            kept=kept,
+            forward=forward,
+            inference=inference,
+            backward=backward,
+            gate_runs=_runs(
+                (delta_slots[gate], row) for row, gate in enumerate(self.program.gates)
+            ),
+            matrix_runs={matrix: self._matrix_runs(matrix, delta_slots) for matrix in self.matrices},
+            folded=tuple(
+                (self.row[product], self.program.gates.index(gate))
+                for product, gate in self.shared.items()
+            ),
+            biases=tuple(self.row[product] for product in self._own_biases()),
+        )
+
+    # What the program shares and what backward needs.
+
+    def _match_shared(self) -> dict[Symbol, Symbol]:
+        """Pairs of product and gate of which the step sees only the sum."""
+        free = list(self.program.gates)
+        shared = {}
+        for product in self.program.products:
+            gate = next((g for g in free if self.adjoint.shares(g, product.symbol)), None)
+            if product.bias and gate is not None:
+                shared[product.symbol] = gate
+                free.remove(gate)
+        return shared
+
+    def _own_biases(self) -> list[Symbol]:
+        return [p.symbol for p in self.program.products if p.bias and p.symbol not in self.shared]
+
+    def _needs(self) -> tuple[set[Symbol], list[Assignment]]:
+        """What forward keeps for backward, and what backward computes again from states."""
+        by_name = {
+            symbol.name: symbol
+            for symbol in [
+                *self.program.gates,
+                *(i.symbol for i in self.program.instructions),
+                *self.previous,
+            ]
+        }
+        named = {
+            by_name[s.name]
+            for _, value in self._adjoint_equations()
+            for s in value.free_symbols
+            if s.name in by_name
+        }
+        states = {*self.previous, *self.new}
+        recomputed: list[Assignment] = []
+        for assignment in self.program.assignments:
+            reads = set(symbols(assignment.expression))
+            if assignment.symbol in named - states and reads <= states:
+                recomputed.append(assignment)
+                named |= reads
+        kept = named - {a.symbol for a in recomputed} - set(self.previous)
+        # A state other than the output is on the tape if its value before or after is named.
+        kept |= {s.new for s in self.program.states[1:] if s.previous in named}
+        kept |= {p.operand for p in self.program.products if p.operand not in self.previous}
+        return kept - {self.program.states[0].new}, recomputed
+
+    def _adjoint_equations(self) -> list[Equation]:
+        """The adjoint's equations, and those of what leaves it."""
+        adjoint = self.adjoint
+        leaving = [*adjoint.gates.values(), *adjoint.products.values(), *adjoint.outgoing.values()]
+        return [*adjoint.equations, *((sympy.Symbol("_"), sympy.sympify(v)) for v in leaving)]
+
+    # Stages.
+
+    def _forward_levels(self) -> dict[Symbol, int]:
+        levels: dict[Symbol, int] = dict.fromkeys([*self.program.gates, *self.previous], 0)
+        for instruction in self.program.instructions:
+            if isinstance(instruction, Product):
+                computed = instruction.operand not in self.previous
+                levels[instruction.symbol] = levels[instruction.operand] + computed
+            else:
+                reads = symbols(instruction.expression)
+                levels[instruction.symbol] = max((levels[s] for s in reads), default=0)
+        return levels
+
+    def _tape(
+        self, kept: set[Symbol], levels: dict[Symbol, int]
+    ) -> tuple[tuple[Space, ...], dict[Symbol, int]]:
+        """Slots of the tape: the gates', given on to kept values once the gate has been read."""
+        gates = self.program.gates
+        last_read = dict.fromkeys(gates, 0)
+        for assignment in self.program.assignments:
+            for symbol in symbols(assignment.expression):
+                if symbol in last_read:
+                    last_read[symbol] = max(last_read[symbol], levels[assignment.symbol])
+        spaces = [gate.space for gate in gates]
+        slots = {gate: slot for slot, gate in enumerate(gates)}
+        free = [gate for gate in gates if gate not in kept]
+        # The gate of a nonlinearity's own name first: its slot becomes the gate's value.
+        ordered = [i.symbol for i in self.program.instructions if i.symbol in kept]
+        for symbol in ordered:
+            home = next(
+                (g for g in free if last_read[g] <= levels[symbol] and g.space is symbol.space),
+                None,
+            )
+            if home is not None:
+                free.remove(home)
+                slots[symbol] = slots[home]
+            else:
+                slots[symbol] = len(spaces)
+                spaces.append(symbol.space)
+        return tuple(spaces), slots
+
+    def _forward_pass(self, levels: dict[Symbol, int], slots: dict[Symbol, int]) -> Pass:
+        """The step; values that have a slot are written to the tape."""
+        builder = _Builder()
+        for k, state in enumerate(self.program.states):
+            builder.homes[state.previous.name] = Location(Place.PREVIOUS, k)
+            builder.written[state.new.name] = Location(Place.STATE, k)
+        for slot, gate in enumerate(self.program.gates):
+            builder.homes[gate.name] = Location(Place.TAPE, slot)
+        for symbol, slot in slots.items():
+            if symbol not in self.program.gates and symbol not in self.new:
+                builder.written[symbol.name] = Location(Place.TAPE, slot)
+        biases = self._own_biases()
+        for instruction in self.program.instructions:
+            symbol = instruction.symbol
+            if isinstance(instruction, Assignment):
+                value = to_sympy(argument_of(instruction))
+                function = function_of(instruction)
+                if function is not None:
+                    value = sympy.Function(function)(value)
+                builder.equation(levels[symbol], symbol.space, sympy.Symbol(symbol.name), value)
+                continue
+            result = builder.product(levels[symbol], symbol.space, symbol.name)
+            value = sympy.Symbol(result)
+            if symbol in biases:
+                name = f"bias_{symbol.name}"
+                builder.homes[name] = Location(Place.BIAS, biases.index(symbol))
+                value += sympy.Symbol(name)
+            builder.equation(levels[symbol], symbol.space, sympy.Symbol(symbol.name), value)
+            builder.multiply(
+                levels[symbol],
+                symbol.space,
+                operand=instruction.operand.name,
+                matrix=self.matrices.index(instruction.matrix),
+                row=self.row[symbol],
+                result=result,
+            )
+        return builder.build()
+
+    # Backward.
+
+    def _deltas(self) -> tuple[tuple[Space, ...], dict[Symbol, int]]:
+        """Slots of the delta, in an order that makes both sides of a layer contiguous.
+
+        First what only the input side has, then what both share, then what only the products have.
+        """
+        shared_gates = set(self.shared.values())
+        spaces: list[Space] = []
+        slots: dict[Symbol, int] = {}
+
+        def place(symbol: Symbol) -> None:
+            slots[symbol] = len(spaces)
+            spaces.append(symbol.space)
+
+        for gate in self.program.gates:
+            if gate not in shared_gates:
+                place(gate)
+        ordered = sorted(self.program.products, key=lambda p: p.symbol not in self.shared)
+        for product in ordered:
+            place(product.symbol)
+            if product.symbol in self.shared:
+                slots[self.shared[product.symbol]] = slots[product.symbol]
+        return tuple(spaces), slots
+
+    def _matrix_runs(
+        self, matrix: str, slots: dict[Symbol, int]
+    ) -> tuple[tuple[Location, tuple[Run, ...]], ...]:
+        """For each operand of a matrix: where its sequence is, and the adjoints of its products."""
+        found = []
+        products = self.program.matrix(matrix)
+        for operand in dict.fromkeys(p.operand for p in products):
+            if operand in self.previous:
+                place = Location(Place.PREVIOUS, self.previous[operand])
+            elif operand in self.new and self.new[operand] == 0:
+                place = Location(Place.STATE, 0)
+            else:
+                place = Location(Place.TAPE, self.slots[operand])
+            rows = [(slots[p.symbol], self.row[p.symbol]) for p in products if p.operand == operand]
+            found.append((place, _runs(rows)))
+        return tuple(found)
+
+    def _backward_pass(self, recomputed: list[Assignment], delta_slots: dict[Symbol, int]) -> Pass:
+        adjoint, program = self.adjoint, self.program
+        builder = _Builder()
+        levels: dict[str, int] = {}
+
+        def equation(symbol: sympy.Symbol, value: Any, space: Space) -> None:
+            level = max((levels.get(s.name, 0) for s in sympy.sympify(value).free_symbols), default=0)
+            levels[symbol.name] = level
+            builder.equation(level, space, symbol, sympy.sympify(value))
+
+        for k, state in enumerate(program.states):
+            builder.homes[state.previous.name] = Location(Place.PREVIOUS, k)
+            builder.homes[state.new.name] = Location(Place.STATE, k)
+        for symbol, slot in self.slots.items():
+            if symbol not in self.new:
+                builder.homes[symbol.name] = Location(Place.TAPE, slot)
+        for symbol in set(builder.homes) - {s.name for s in [*self.slots, *self.previous, *self.new]}:
+            del builder.homes[symbol]
+
+        for k, state in enumerate(program.states):
+            builder.homes[f"carry_{state.name}"] = Location(Place.CARRY, k)
+            value = sympy.Symbol(f"carry_{state.name}")
+            if k == 0:
+                builder.homes["gradient"] = Location(Place.GRADIENT, 0)
+                value += sympy.Symbol("gradient")
+            used = [p for p in program.products if p.operand == state.previous]
+            if used:
+                result = builder.product(0, state.new.space, f"T_{state.name}")
+                value += sympy.Symbol(result)
+                self._transpose(builder, 0, used, delta_slots, result, state=k)
+            equation(adjoint.incoming[state.name], value, state.new.space)
+        for assignment in recomputed:
+            function = function_of(assignment)
+            value = to_sympy(argument_of(assignment))
+            if function is not None:
+                value = sympy.Function(function)(value)
+            equation(sympy.Symbol(assignment.symbol.name), value, assignment.symbol.space)
+
+        # Equations stand in reverse order of the program; a transposed product becomes possible
+        # when the adjoints of all the products of its operand are known.
+        pending = dict(adjoint.transposed)
+
+        def release() -> None:
+            for operand, symbol in list(pending.items()):
+                used = [p for p in program.products if p.operand == operand]
+                known = [
+                    levels.get(s.name)
+                    for p in used
+                    for s in sympy.sympify(adjoint.products[p.symbol]).free_symbols
+                    if s.name.startswith(("D_", "d_", "p_", "T_"))
+                ]
+                if None in known:
+                    continue
+                level = 1 + max((k for k in known if k is not None), default=0)
+                levels[symbol.name] = level
+                result = builder.product(level, operand.space, symbol.name)
+                builder.alias(level, operand.space, symbol, sympy.Symbol(result))
+                self._transpose(builder, level, used, delta_slots, result, state=-1)
+                del pending[operand]
+
+        release()
+        for symbol, value in adjoint.equations:
+            equation(symbol, value, adjoint.spaces[symbol])
+            release()
+
+        written: set[int] = set()
+        for symbol, value in [*adjoint.gates.items(), *adjoint.products.items()]:
+            slot = delta_slots[symbol]
+            if slot in written:
+                continue
+            written.add(slot)
+            named = sympy.Symbol(f"delta_{symbol.name}")
+            builder.written[named.name] = Location(Place.DELTA, slot)
+            equation(named, value, symbol.space)
+        for k, state in enumerate(program.states):
+            named = sympy.Symbol(f"leaving_{state.name}")
+            builder.written[named.name] = Location(Place.CARRY, k)
+            equation(named, adjoint.outgoing[state.name], state.new.space)
+        return builder.build()
+
+    def _transpose(
+        self,
+        builder: _Builder,
+        level: int,
+        used: list[Product],
+        delta_slots: dict[Symbol, int],
+        result: str,
+        state: int,
+    ) -> None:
+        for matrix in self.matrices:
+            rows = [(delta_slots[p.symbol], self.row[p.symbol]) for p in used if p.matrix == matrix]
+            for run in _runs(rows):
+                place = Place.DELTA if state < 0 else Place.DELTA_AFTER
+                builder.transpose(
+                    level,
+                    used[0].operand.space,
+                    Location(place, run.slot),
+                    self.matrices.index(matrix),
+                    run,
+                    result,
+                    state,
+                )
+
+
+def _runs(pairs: Iterable[tuple[int, int]]) -> tuple[Run, ...]:
+    """Join (slot, row) pairs that follow each other in both."""
+    runs: list[Run] = []
+    for slot, row in sorted(pairs):
+        last = runs[-1] if runs else None
+        if last and (slot, row) == (last.slot + last.count, last.row + last.count):
+            runs[-1] = Run(last.slot, last.row, last.count + 1)
+        else:
+            runs.append(Run(slot, row, 1))
+    return tuple(runs)
+
+
+class _Builder:
+    """Collects equations and products by level and size, then finds every vector's place."""
+
+    def __init__(self) -> None:
+        self.homes: dict[str, Location] = {}
+        """Where a vector that the stages read already is."""
+        self.written: dict[str, Location] = {}
+        """Where a vector that the stages compute is to be written."""
+        self._stages: dict[tuple[int, str], Stage] = {}
+        self._results: dict[tuple[int, str], list[str]] = {}
+        self._operands: list[tuple[Stage, str, dict[str, Any]]] = []
+
+    def _stage(self, level: int, space: Space) -> Stage:
+        return self._stages.setdefault((level, space.value), Stage(space))
+
+    def equation(self, level: int, space: Space, symbol: sympy.Symbol, value: Any) -> None:
+        self._stage(level, space).equations.append((symbol, value))
+
+    alias = equation
+
+    def product(self, level: int, space: Space, name: str) -> str:
+        """Reserve a result of the stage's products; returns the name it is read by."""
+        results = self._results.setdefault((level, space.value), [])
+        result = f"product_{name}"
+        self._stage(level, space).inputs[result] = Location(Place.PRODUCT, len(results))
+        results.append(result)
+        return result
+
+    def multiply(
+        self, level: int, space: Space, operand: str, matrix: int, row: int, result: str
+    ) -> None:
+        """A forward product; consecutive ones of one operand become one."""
+        stage = self._stage(level, space)
+        index = stage.inputs[result].index
+        for other, name, kwargs in self._operands:
+            follows = (
+                other is stage
+                and name == operand
+                and kwargs["matrix"] == matrix
+                and kwargs["row"] + kwargs["rows"] == row
+                and kwargs["result"] + kwargs["rows"] == index
+            )
+            if follows:
+                kwargs["rows"] += 1
+                return
+        kwargs = {"matrix": matrix, "row": row, "rows": 1, "result": index}
+        self._operands.append((stage, operand, kwargs))
+
+    def transpose(
+        self,
+        level: int,
+        space: Space,
+        operand: Location,
+        matrix: int,
+        run: Run,
+        result: str,
+        state: int,
+    ) -> None:
+        """A transposed product, added to its result."""
+        stage = self._stage(level, space)
+        index = stage.inputs[result].index
+        stage.multiplies.append(
+            Multiply(operand, matrix, run.row, run.count, True, index, state)
+        )
+
+    def build(self) -> Pass:
+        stages = [self._stages[key] for key in sorted(self._stages)]
+        defined = {s.name: n for n, stage in enumerate(stages) for s, _ in stage.equations}
+        scratch: list[Space] = []
+
+        def home(name: str) -> Location:
+            """Where a value is found by others than the equations after it in its own stage."""
+            if name in self.written:
+                return self.written[name]
+            if name not in self.homes:
+                space = stages[defined[name]].space
+                self.homes[name] = Location(Place.SCRATCH, len(scratch))
+                scratch.append(space)
+            return self.homes[name]
+
+        outputs: list[dict[str, Location]] = [{} for _ in stages]
+        for name, location in self.written.items():
+            outputs[defined[name]][name] = location
+        for stage, operand, kwargs in self._operands:
+            location = home(operand)
+            if operand in defined:
+                outputs[defined[operand]][operand] = location
+            stage.multiplies.append(Multiply(location, transposed=False, **kwargs))
+        for number, stage in enumerate(stages):
+            known: set[str] = set()
+            for symbol, value in stage.equations:
+                for used in sorted(s.name for s in value.free_symbols):
+                    if used in known or used in stage.inputs:
+                        continue
+                    location = home(used)
+                    stage.inputs[used] = location
+                    if used in defined and defined[used] != number:
+                        outputs[defined[used]][used] = location
+                known.add(symbol.name)
+        for stage, found in zip(stages, outputs, strict=True):
+            stage.outputs = [(location, name) for name, location in found.items()]
+        return Pass(tuple(stages), tuple(scratch))

@@ -1,0 +1,179 @@
+"""What tracing yields and every later verb reads: a cell's step as a straight-line program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeAlias
+
+Expression: TypeAlias = "Symbol | Constant | Call"
+
+
+class Space(Enum):
+    """Which of a layer's sizes a vector has."""
+
+    HIDDEN = "hidden"
+    PROJECTED = "projected"
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A named vector of the step: a gate's product, a previous state, or an assigned value."""
+
+    name: str
+    space: Space = Space.HIDDEN
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A number."""
+
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.value:g}"
+
+
+@dataclass(frozen=True)
+class Call:
+    """An elementwise operation on expressions."""
+
+    operation: str
+    arguments: tuple[Expression, ...]
+
+    def __str__(self) -> str:
+        infix = _INFIX.get(self.operation)
+        if infix is None:
+            return f"{self.operation}({', '.join(map(str, self.arguments))})"
+        sign, strength = infix
+        texts = []
+        for place, argument in enumerate(self.arguments):
+            inner = _INFIX.get(argument.operation) if isinstance(argument, Call) else None
+            # a - (b + c), a / (b * c): the right side of what does not commute keeps its brackets
+            loose = inner is not None and (
+                inner[1] < strength or (inner[1] == strength and place > 0 and sign in "-/")
+            )
+            texts.append(f"({argument})" if loose else str(argument))
+        return f" {sign} ".join(texts) if len(texts) > 1 else f"{sign}{texts[0]}"
+
+
+_INFIX = {
+    "add": ("+", 1),
+    "subtract": ("-", 1),
+    "negate": ("-", 1),
+    "multiply": ("*", 2),
+    "divide": ("/", 2),
+}
+
+ARITHMETIC = frozenset(_INFIX)
+"""Operations that are not functions: they are differentiated by rule of calculus, not by table."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """``symbol = expression``; a function stands only at an expression's top."""
+
+    symbol: Symbol
+    expression: Expression
+
+    def __str__(self) -> str:
+        return f"{self.symbol} = {self.expression}"
+
+
+@dataclass(frozen=True)
+class Product:
+    """``symbol = matrix[gate] @ operand (+ its bias)``: a matrix product inside the step."""
+
+    symbol: Symbol
+    matrix: str
+    gate: str
+    operand: Symbol
+    bias: bool = True
+
+    def __str__(self) -> str:
+        bias = f" + bias {self.matrix}.{self.gate}" if self.bias else ""
+        return f"{self.symbol} = {self.matrix}.{self.gate} @ {self.operand}{bias}"
+
+
+@dataclass(frozen=True)
+class State:
+    """A state: the symbol of its value before the step, and of the one after."""
+
+    name: str
+    previous: Symbol
+    new: Symbol
+
+
+Instruction: TypeAlias = "Assignment | Product"
+
+
+@dataclass(frozen=True)
+class Program:
+    """One step of a cell.
+
+    Attributes:
+        name: what the program is called in messages, kernels and operators.
+        gates: symbols of the input products W_g x + b_g, in the order of the stacked rows.
+        instructions: recurrent products and assignments, in an order that can be run.
+        states: the first one's new value is the output.
+    """
+
+    name: str
+    gates: tuple[Symbol, ...]
+    instructions: tuple[Instruction, ...]
+    states: tuple[State, ...]
+
+    @property
+    def products(self) -> tuple[Product, ...]:
+        """The matrix products inside the step."""
+        return tuple(i for i in self.instructions if isinstance(i, Product))
+
+    @property
+    def assignments(self) -> tuple[Assignment, ...]:
+        """The elementwise part of the step."""
+        return tuple(i for i in self.instructions if isinstance(i, Assignment))
+
+    def matrix(self, name: str) -> tuple[Product, ...]:
+        """The products of one matrix, in the order of its stacked rows."""
+        return tuple(product for product in self.products if product.matrix == name)
+
+    @property
+    def projected(self) -> bool:
+        """Whether the output has a size of its own."""
+        return self.states[0].new.space is Space.PROJECTED
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}({', '.join(s.previous.name for s in self.states)}):"]
+        lines += [f"    {gate} = W.{_gate(gate)} @ x + bias W.{_gate(gate)}" for gate in self.gates]
+        lines += [f"    {instruction}" for instruction in self.instructions]
+        lines += [f"    return {', '.join(s.new.name for s in self.states)}"]
+        return "\n".join(lines)
+
+
+def _gate(symbol: Symbol) -> str:
+    return symbol.name.split("_", 1)[1]
+
+
+def symbols(expression: Expression) -> Iterator[Symbol]:
+    """Every symbol that an expression names, as often as it does."""
+    if isinstance(expression, Symbol):
+        yield expression
+    elif isinstance(expression, Call):
+        for argument in expression.arguments:
+            yield from symbols(argument)
+
+
+def evaluate(
+    expression: Expression, values: Callable[[Symbol], Any], operations: dict[str, Callable[..., Any]]
+) -> Any:
+    """Compute an expression, given the value of each symbol and the meaning of each operation."""
+    if isinstance(expression, Symbol):
+        return values(expression)
+    if isinstance(expression, Constant):
+        return expression.value
+    arguments = [evaluate(argument, values, operations) for argument in expression.arguments]
+    return operations[expression.operation](*arguments)

@@ -1,0 +1,270 @@
+"""Trace: run a cell's step on symbols and write down what it does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from types import FrameType
+from typing import Any, NoReturn
+
+from ..cells import Cell
+from .program import (
+    ARITHMETIC,
+    Assignment,
+    Call,
+    Constant,
+    Expression,
+    Instruction,
+    Product,
+    Program,
+    State,
+    Symbol,
+    symbols,
+)
+
+
+class TraceError(TypeError):
+    """A step does something that is not an equation."""
+
+
+class Traced:
+    """A symbolic vector: what ``step`` computes with while it is traced."""
+
+    __array_ufunc__ = None  # so that a NumPy number on the left leaves the operation to us
+
+    def __init__(self, expression: Expression) -> None:
+        self.expression = expression
+
+    def __add__(self, other: Any) -> Traced:
+        return _call("add", self, other)
+
+    def __radd__(self, other: Any) -> Traced:
+        return _call("add", other, self)
+
+    def __sub__(self, other: Any) -> Traced:
+        return _call("subtract", self, other)
+
+    def __rsub__(self, other: Any) -> Traced:
+        return _call("subtract", other, self)
+
+    def __mul__(self, other: Any) -> Traced:
+        return _call("multiply", self, other)
+
+    def __rmul__(self, other: Any) -> Traced:
+        return _call("multiply", other, self)
+
+    def __truediv__(self, other: Any) -> Traced:
+        return _call("divide", self, other)
+
+    def __rtruediv__(self, other: Any) -> Traced:
+        return _call("divide", other, self)
+
+    def __neg__(self) -> Traced:
+        return _call("negate", self)
+
+    def sigmoid(self) -> Traced:
+        """σ of the vector."""
+        return _call("sigmoid", self)
+
+    def tanh(self) -> Traced:
+        """The hyperbolic tangent of the vector."""
+        return _call("tanh", self)
+
+    def relu(self) -> Traced:
+        """The positive part of the vector."""
+        return _call("relu", self)
+
+    def __bool__(self) -> NoReturn:
+        raise TraceError(
+            "a step cannot branch on a value: its equations must be the same whatever the numbers"
+        )
+
+    def __iter__(self) -> NoReturn:
+        raise TraceError("a step cannot take a vector apart: its equations hold for every unit")
+
+
+def _call(operation: str, *arguments: Any) -> Traced:
+    return Traced(Call(operation, tuple(map(_expression, arguments))))
+
+
+def _expression(value: Any) -> Expression:
+    if isinstance(value, Traced):
+        return value.expression
+    if isinstance(value, (int, float)) or hasattr(value, "__float__"):
+        return Constant(float(value))
+    raise TraceError(f"a step can combine vectors and numbers, not {type(value).__name__}")
+
+
+class _Input:
+    """W: a gate's product with x."""
+
+    def __init__(self, x: Traced) -> None:
+        self._x = x
+        self.gates: list[Symbol] = []
+
+    def __getattr__(self, gate: str) -> Callable[[Any], Traced]:
+        def product(x: Any) -> Traced:
+            if x is not self._x:
+                raise TraceError(f"W.{gate} takes the input x; for a state or a value write U.{gate}")
+            symbol = Symbol(f"W_{gate}")
+            if symbol not in self.gates:
+                self.gates.append(symbol)
+            return Traced(symbol)
+
+        return product
+
+
+class _Recurrent:
+    """U: a gate's product with a state or with something computed in the step."""
+
+    def __init__(self) -> None:
+        self.operands: dict[str, Traced] = {}
+
+    def __getattr__(self, gate: str) -> Callable[[Any], Traced]:
+        def product(operand: Any) -> Traced:
+            if not isinstance(operand, Traced):
+                raise TraceError(f"U.{gate} takes a vector, got {type(operand).__name__}")
+            if gate in self.operands and self.operands[gate].expression != operand.expression:
+                raise TraceError(f"U.{gate} is applied to two different vectors in one step")
+            self.operands[gate] = operand
+            return Traced(Symbol(f"U_{gate}"))
+
+        return product
+
+
+@lru_cache(maxsize=None)
+def trace(cell: Cell) -> Program:
+    """The program of a cell's step.
+
+    Raises:
+        TraceError: if the step does something that is not an equation; names file and line.
+    """
+    x = Traced(Symbol("x"))
+    weights = {"W": _Input(x), "U": _Recurrent()}
+    previous = {name: Symbol(f"{name}_previous") for name in cell.states}
+    try:
+        outputs, names = _run(cell, weights, x, previous)
+        expressions = [_expression(output) for output in outputs]
+    except TraceError as error:
+        raise TraceError(f"{_where(cell, error)}: {error}") from None
+    if len(expressions) != len(cell.states):
+        raise TraceError(
+            f"{type(cell).__name__}.step returns {len(expressions)} values, expected the "
+            f"{len(cell.states)} states {', '.join(cell.states)}"
+        )
+    writer = _Writer(weights["U"].operands, names, set(previous.values()))  # type: ignore[attr-defined]
+    writer.multiply_all()
+    new = [
+        writer.assign(expression, name)
+        for name, expression in zip(cell.states, expressions, strict=True)
+    ]
+    if any(symbol.name == "x" for i in writer.instructions for symbol in _reads(i)):
+        raise TraceError(f"{type(cell).__name__}.step uses x itself; it may only stand in W.gate(x)")
+    return Program(
+        name=cell.name,
+        gates=tuple(weights["W"].gates),  # type: ignore[attr-defined]
+        instructions=tuple(writer.instructions),
+        states=tuple(
+            State(name, previous[name], symbol)
+            for name, symbol in zip(cell.states, new, strict=True)
+        ),
+    )
+
+
+def _run(
+    cell: Cell, weights: dict[str, Any], x: Traced, previous: dict[str, Symbol]
+) -> tuple[tuple[Any, ...], dict[Expression, str]]:
+    """Run the step; also tell which of its local names stands for which expression."""
+    code = type(cell).step.__code__  # type: ignore[attr-defined]
+    names: dict[Expression, str] = {}
+
+    def on_event(frame: FrameType, event: str, _: Any) -> None:
+        if event == "return" and frame.f_code is code:
+            for name, value in frame.f_locals.items():
+                if isinstance(value, Traced) and isinstance(value.expression, Call):
+                    names.setdefault(value.expression, name)
+
+    before = sys.getprofile()
+    sys.setprofile(on_event)
+    try:
+        outputs = cell(weights, x, *(Traced(symbol) for symbol in previous.values()))
+    finally:
+        sys.setprofile(before)
+    return outputs, names
+
+
+def _where(cell: Cell, error: TraceError) -> str:
+    """File and line of the step that raised."""
+    code = type(cell).step.__code__  # type: ignore[attr-defined]
+    line = code.co_firstlineno
+    at = error.__traceback__
+    while at is not None:
+        if at.tb_frame.f_code is code:
+            line = at.tb_lineno
+        at = at.tb_next
+    return f"{code.co_filename}:{line}"
+
+
+def _reads(instruction: Instruction) -> list[Symbol]:
+    if isinstance(instruction, Product):
+        return [instruction.operand]
+    return list(symbols(instruction.expression))
+
+
+class _Writer:
+    """Turns expressions into instructions; equal expressions become one symbol."""
+
+    def __init__(
+        self, operands: dict[str, Traced], names: dict[Expression, str], taken: set[Symbol]
+    ) -> None:
+        self._operands = operands
+        self._names = names
+        self._taken = {symbol.name for symbol in taken}
+        self._written: dict[Expression, Symbol] = {}
+        self._products: set[str] = set()
+        self.instructions: list[Instruction] = []
+
+    def multiply_all(self) -> None:
+        """Write the products in the order in which the step names them: it is that of the rows."""
+        for gate in self._operands:
+            self._multiply(Symbol(f"U_{gate}"))
+
+    def assign(self, expression: Expression, name: str | None = None) -> Symbol:
+        """Write what computes an expression, and the symbol that then holds it."""
+        if expression in self._written:
+            return self._written[expression]
+        body = self._flatten(expression, top=True)
+        if isinstance(body, Symbol) and name is None:
+            return body
+        symbol = Symbol(self._unused(self._names.get(expression) or name or "v"))
+        self._written[expression] = symbol
+        self.instructions.append(Assignment(symbol, body))
+        return symbol
+
+    def _flatten(self, expression: Expression, top: bool = False) -> Expression:
+        """Replace named values, functions and products inside by their symbols."""
+        if isinstance(expression, Constant):
+            return expression
+        if isinstance(expression, Symbol):
+            if expression.name.startswith("U_"):
+                self._multiply(expression)
+            return expression
+        if not top and (expression in self._names or expression.operation not in ARITHMETIC):
+            return self.assign(expression)
+        return Call(expression.operation, tuple(map(self._flatten, expression.arguments)))
+
+    def _multiply(self, symbol: Symbol) -> None:
+        gate = symbol.name.removeprefix("U_")
+        if gate in self._products:
+            return
+        self._products.add(gate)
+        operand = self.assign(self._operands[gate].expression)
+        self.instructions.append(Product(symbol, "U", gate, operand))
+
+    def _unused(self, name: str) -> str:
+        number, candidate = 1, name
+        while candidate in self._taken:
+            number, candidate = number + 1, f"{name}{number + 1}"
+        self._taken.add(candidate)
+        return candidate

@@ -1,0 +1,128 @@
+// What the compiler tells the engine about a cell, and what a caller asks of it.
+//
+// A cell's kernel is a table: for each pass the stages of one step, each of them matrix products
+// followed by one elementwise function. The tables and functions are generated; the loop that runs
+// them (recurrence.cpp) is the same for every cell.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace unrolled {
+
+using index = std::ptrdiff_t;
+
+// Sizes that a vector may have: the layer's hidden size, or that of its projected output.
+enum class Space : std::uint8_t { hidden, projected };
+
+// Where a vector of one step lives; unrolled.compiler.plan documents each.
+enum class Place : std::uint8_t {
+  tape, state, previous, product, bias, scratch, gradient, carry, delta, delta_after
+};
+
+struct Location {
+  Place place;
+  std::uint8_t index;
+};
+
+// Forward: result, result + 1, ... = row blocks `row`, `row` + 1, ... of the matrix times operand.
+// Transposed: result += (row blocks)^T times operand; `state` is the state whose adjoint this is.
+struct Multiply {
+  Location operand;
+  std::uint8_t matrix, row, rows;
+  bool transposed;
+  std::uint8_t result;
+  std::int8_t state;
+};
+
+// in[i], out[i] point to whole vectors; computes units begin <= j < end of every output.
+// An output may be the same vector as an input.
+using Pointwise = void (*)(const float* const* in, float* const* out, index begin, index end);
+
+struct Stage {
+  Space space;
+  std::uint8_t results;  // how many products the elementwise function reads
+  const Multiply* multiplies;
+  index multiply_count;
+  const Location* inputs;
+  index input_count;
+  const Location* outputs;
+  index output_count;
+  Pointwise function;
+};
+
+struct Pass {
+  const Stage* stages;
+  index stage_count;
+  const Space* scratch;
+  index scratch_count;
+};
+
+// A matrix has `blocks` row blocks of size `rows` and columns of size `columns`, stored by rows.
+struct Matrix {
+  Space rows, columns;
+  std::uint8_t blocks;
+};
+
+struct Kernel {
+  const char* name;
+  const char* plan;  // as JSON, for callers
+  Pass forward, inference, backward;
+  const Space* states;
+  const std::int8_t* kept;  // slot of the tape that holds a state's sequence, or -1
+  index state_count;
+  const Space* tape;
+  index tape_count;
+  const Space* delta;
+  index delta_count;
+  const Matrix* matrices;
+  index matrix_count;
+  const std::uint8_t* biases;  // row blocks of the first matrix whose bias the step adds
+  index bias_count;
+};
+
+enum class Mode : std::uint8_t { inference, forward, backward };
+
+// A vector sequence [steps, rows, size], of any strides but 1 in the last dimension.
+struct Sequence {
+  float* data;
+  index step, row;
+};
+
+// One direction of one layer, run over a whole sequence. N rows (the batch), T steps.
+// All pointers are to float32; none may overlap another. [N, size] arrays are contiguous.
+struct Call {
+  Mode mode;
+  bool descending;             // the layer's direction: from the last step to the first
+  index steps, rows;
+  index size[2];               // hidden, projected
+  const std::int64_t* lengths; // [N], each 0...T, or null where every row has T steps
+  int threads;
+
+  // Input products on the way in (all modes); in mode forward, what backward needs on the way out.
+  Sequence tape;
+  Sequence output;              // written by inference and forward, read by backward
+  const float* const* initial;  // per state [N, size]
+  // Per state [N, size]; written. Forward, inference: the state after each row's own last step.
+  // Backward: gradient of the initial state.
+  float* const* last;
+  const float* const* matrices; // per matrix, contiguous
+  const float* biases;          // of the first matrix, [blocks * size], or null
+
+  // Backward only.
+  Sequence gradient;                 // of the output; read
+  const float* const* gradient_last; // per state [N, size], or null where it is zero
+  Sequence delta;                    // adjoints of all products; written
+};
+
+using Run = void (*)(const Kernel&, const Call&);
+
+// One instruction set: the loop compiled for it, and the cells.
+struct Engine {
+  const char* name;
+  Run run;
+  const Kernel* kernels;
+  index kernel_count;
+};
+
+}  // namespace unrolled

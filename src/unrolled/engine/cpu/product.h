@@ -1,0 +1,116 @@
+// The packed matrix product: rows of operands times a matrix that stays the same for all steps.
+//
+//   columns of the result ->            The matrix is packed into panels of up to `panel_vectors`
+//   +--------+--------+----+            vectors of columns; within a panel the entries that one
+//   | panel  | panel  | …  |  depth     step of the inner loop needs lie side by side. A tile of up
+//   +--------+--------+----+            to `tile_rows` rows by one panel is held in registers.
+#pragma once
+
+#include "vector.h"
+
+namespace unrolled {
+namespace {
+
+#if UNROLLED_VECTOR_BYTES >= 64
+constexpr int panel_vectors = 4;  // 6 x 4 accumulators of 32 registers
+#else
+constexpr int panel_vectors = 2;  // 6 x 2 of 16
+#endif
+constexpr int tile_rows = 6;
+
+inline index round_up(index value, index to) { return (value + to - 1) / to * to; }
+
+// Floats that a packed matrix of this size takes.
+inline index packed_size(index depth, index columns) { return depth * round_up(columns, lanes); }
+
+// Packs the matrix whose entry (k, c) is column(c)[k * stride]; unused lanes become zero.
+template <class Column>
+void pack(float* to, index depth, index columns, index stride, Column column) {
+  for (index c = 0; c < columns; c += panel_vectors * lanes) {
+    const index left = round_up(columns - c, lanes);
+    const index width = left < panel_vectors * lanes ? left : panel_vectors * lanes;
+    const index used = columns - c < width ? columns - c : width;
+    const float* from[panel_vectors * lanes];
+    for (index j = 0; j < used; ++j) from[j] = column(c + j);
+    for (index k = 0; k < depth; ++k, to += width) {
+      for (index j = 0; j < used; ++j) to[j] = from[j][k * stride];
+      for (index j = used; j < width; ++j) to[j] = 0.0f;
+    }
+  }
+}
+
+// One tile: result[r][0...] (+)= sum over k of operand[r][k] * panel[k][...]
+template <int Rows, int Vectors>
+void tile(const float* const* operand, index depth, const float* panel, float* const* result,
+          index columns, bool accumulate) {
+  vec sum[Rows][Vectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) sum[r][v] = vec{};
+  const float* row[Rows];
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r) row[r] = operand[r];
+  for (index k = 0; k < depth; ++k, panel += Vectors * lanes) {
+    vec weight[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) weight[v] = Whole{}.load(panel + v * lanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) {
+      const vec value = broadcast(row[r][k]);
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) sum[r][v] += value * weight[v];
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+      float* to = result[r] + v * lanes;
+      const index count = columns - v * lanes;
+      if (count >= lanes) {
+        Whole{}.store(to, accumulate ? Whole{}.load(to) + sum[r][v] : sum[r][v]);
+      } else if (count > 0) {
+        const Part part{count};
+        part.store(to, accumulate ? part.load(to) + sum[r][v] : sum[r][v]);
+      }
+    }
+  }
+}
+
+using Tile = void (*)(const float* const*, index, const float*, float* const*, index, bool);
+
+template <int Vectors>
+constexpr Tile tiles[tile_rows] = {tile<1, Vectors>, tile<2, Vectors>, tile<3, Vectors>,
+                                   tile<4, Vectors>, tile<5, Vectors>, tile<6, Vectors>};
+
+inline Tile tile_of(index rows, index vectors) {
+#if UNROLLED_VECTOR_BYTES >= 64
+  if (vectors == 4) return tiles<4>[rows - 1];
+  if (vectors == 3) return tiles<3>[rows - 1];
+#endif
+  return vectors == 2 ? tiles<2>[rows - 1] : tiles<1>[rows - 1];
+}
+
+// result[r][0...columns) (+)= packed matrix times operand[r], for 0 <= r < rows. Every entry is one
+// sum in order of k, so a row's bits do not depend on the rows beside it.
+inline void product(const float* const* operand, index rows, index depth, const float* packed,
+                    float* const* result, index columns, bool accumulate) {
+  const index tile_count = (rows + tile_rows - 1) / tile_rows;
+  for (index c = 0; c < columns; c += panel_vectors * lanes) {
+    const index left = round_up(columns - c, lanes) / lanes;
+    const index vectors = left < panel_vectors ? left : panel_vectors;
+    index r = 0;
+    for (index i = 0; i < tile_count; ++i) {  // tiles of like height, none of them thin
+      const index height = rows / tile_count + (i < rows % tile_count);
+      float* to[tile_rows];
+      for (index q = 0; q < height; ++q) to[q] = result[r + q] + c;
+      tile_of(height, vectors)(operand + r, depth, packed, to, columns - c, accumulate);
+      r += height;
+    }
+    packed += depth * vectors * lanes;
+  }
+}
+
+}  // namespace
+}  // namespace unrolled

@@ -1,0 +1,104 @@
+// Vectors of floats as the compiler knows them, and the functions of which equations are made.
+//
+// UNROLLED_VECTOR_BYTES is all that differs between instruction sets. Every function here is
+// branch-free, propagates NaN and is accurate to a few units in the last place over the whole line.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernel.h"
+
+#ifndef UNROLLED_VECTOR_BYTES
+#define UNROLLED_VECTOR_BYTES 16
+#endif
+
+namespace unrolled {
+// Each instruction set has its own copy of everything below; internal linkage keeps the linker from
+// putting one in the place of another.
+namespace {
+
+typedef float vec __attribute__((vector_size(UNROLLED_VECTOR_BYTES)));
+typedef std::uint32_t uvec __attribute__((vector_size(UNROLLED_VECTOR_BYTES)));
+typedef float vec_unaligned
+    __attribute__((vector_size(UNROLLED_VECTOR_BYTES), aligned(4), may_alias));
+
+constexpr index lanes = UNROLLED_VECTOR_BYTES / sizeof(float);
+
+inline vec broadcast(float value) { return value - vec{}; }
+
+// All lanes of a vector, or only the first `count` where a row's end cuts it.
+struct Whole {
+  vec load(const float* from) const { return *reinterpret_cast<const vec_unaligned*>(from); }
+  void store(float* to, vec value) const { *reinterpret_cast<vec_unaligned*>(to) = value; }
+};
+
+struct Part {
+  index count;
+  vec load(const float* from) const {
+    vec value{};
+    for (index lane = 0; lane < count; ++lane) value[lane] = from[lane];
+    return value;
+  }
+  void store(float* to, vec value) const {
+    for (index lane = 0; lane < count; ++lane) to[lane] = value[lane];
+  }
+};
+
+// Calls body(j, lanes) for every vector of units begin <= j < end.
+template <class Body>
+inline void sweep(index begin, index end, Body body) {
+  index j = begin;
+  for (; j + lanes <= end; j += lanes) body(j, Whole{});
+  if (j < end) body(j, Part{end - j});
+}
+
+inline vec clamp(vec x, float low, float high) {
+  const vec l = broadcast(low), h = broadcast(high);
+  x = x < l ? l : x;  // comparisons with NaN are false: it passes
+  return x > h ? h : x;
+}
+
+// exp(x) = 2^n (1 + p): n is near x / ln 2, p = exp(remainder) - 1 by its Taylor series, whose
+// degree 7 leaves a relative error of 1.5e-8 at |remainder| = ln(2) / 2.
+struct Exponential {
+  vec scale, p;
+};
+
+inline Exponential exponential(vec x) {
+  const vec magic = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  const vec shifted = x * 1.44269504088896341f + magic;
+  const vec n = shifted - magic;
+  // ln 2 in two parts, the first short enough to make n * part exact
+  vec r = x - n * 0.693359375f;
+  r = r + n * 2.12194440054690583e-4f;
+  vec s = broadcast(1.0f / 5040);
+  s = s * r + 1.0f / 720;
+  s = s * r + 1.0f / 120;
+  s = s * r + 1.0f / 24;
+  s = s * r + 1.0f / 6;
+  s = s * r + 0.5f;
+  const vec p = s * (r * r) + r;
+  // the lowest bits of `shifted` are n: they become the exponent of 2^n
+  return {(vec)(((uvec)shifted << 23) + 0x3f800000u), p};
+}
+
+inline vec sigmoid(vec x) {
+  const Exponential e = exponential(clamp(-x, -87.0f, 88.0f));
+  return 1.0f / (1.0f + (e.scale + e.scale * e.p));
+}
+
+// tanh(x) = E / (E + 2) with E = exp(2x) - 1, which is accurate where x is small.
+inline vec tanh(vec x) {
+  const Exponential e = exponential(clamp(x + x, -40.0f, 40.0f));
+  const vec E = e.scale * e.p + (e.scale - 1.0f);
+  return E / (E + 2.0f);
+}
+
+inline vec relu(vec x) { return x <= vec{} ? vec{} : x; }
+
+// Derivative of relu where its value is x.
+inline vec positive(vec x) { return x > vec{} ? broadcast(1.0f) : vec{}; }
+
+}  // namespace
+}  // namespace unrolled
