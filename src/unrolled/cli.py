@@ -1,0 +1,333 @@
+"""The command line: options to calls, nothing more.
+
+torch and the like are imported within the commands, so that help pages come at once.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
+from cyclopts.config import Dict
+
+from unrolled.tasks.text.options import DataOptions, ModelOptions, TextOptions
+from unrolled.training.duration import format_duration
+from unrolled.training.errors import RUNTIME, USAGE, UserError, reason
+from unrolled.training.options import TrainingOptions, check_table, read_toml
+
+if TYPE_CHECKING:
+    from unrolled.tasks.text.train import Summary
+
+RUN = Group("Run", sort_key=0)
+DATA = Group("Data", sort_key=1)
+MODEL = Group("Model", sort_key=2)
+TRAINING = Group("Training", sort_key=3)
+
+app = App(
+    name="unrolled",
+    help="Recurrent networks: train them, use them.",
+    default_parameter=Parameter(consume_multiple=True, negative_iterable=(), show_default=True),
+)
+train = App(name="train", help="Train a model, or go on with a run.")
+app.command(train)
+
+LIMITS = ("max_epochs", "max_steps", "max_time", "patience")
+
+
+def from_config(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Take the values of ``--config FILE`` for options that were not given as flags.
+
+    The file has the sections of a run's ``options.toml``, so that file itself will do.
+    """
+    path = next((a.tokens[-1].value for a in arguments if a.name == "--config" and a.tokens), None)
+    if path is None:
+        return
+    sections = check_table(TextOptions, read_toml(Path(path)), path)
+    sections.pop("task", None)
+    given = {a.keys[-1] for a in arguments if a.keys and a.tokens}
+    # Both ways to name the text count as the flag.
+    if any(a.name in ("FILES", "--data") and a.tokens for a in arguments):
+        given.add("data")
+    flat = {
+        key.replace("_", "-"): list(value) if isinstance(value, tuple) else value
+        for section in sections.values()
+        for key, value in section.items()
+        if key not in given
+    }
+    Dict(flat, source=path, use_commands_as_keys=False)(app, commands, arguments)
+
+
+@train.command(name="text", config=[from_config])
+def train_text(
+    *files: Annotated[str, Parameter(name="FILE", group=DATA)],
+    data: Annotated[DataOptions, Parameter(name="*", group=DATA)] = DataOptions(),  # noqa: B008
+    model: Annotated[ModelOptions, Parameter(name="*", group=MODEL)] = ModelOptions(),  # noqa: B008
+    training: Annotated[TrainingOptions, Parameter(name="*", group=TRAINING)] = TrainingOptions(),  # noqa: B008
+    out: Annotated[Path | None, Parameter(group=RUN)] = None,
+    overwrite: Annotated[bool, Parameter(group=RUN, negative=())] = False,
+    resume: Annotated[Path | None, Parameter(group=RUN)] = None,
+    config: Annotated[Path | None, Parameter(group=RUN)] = None,
+    json: Annotated[bool, Parameter(group=RUN, negative=())] = False,
+    quiet: Annotated[bool, Parameter(group=RUN, negative=())] = False,
+) -> int:
+    """Train a character model on text.
+
+    Reads the files as one text, keeps its end for validation, and writes everything to a run
+    folder: options, weights, log, samples, report. Ctrl-C saves; --resume goes on.
+
+    Args:
+        files: Text files, the same as --data.
+        data: Which text to read.
+        model: The model.
+        training: How to train.
+        out: Folder of the run. [default: runs/NAME, after the first file]
+        overwrite: Replace an older run in that folder.
+        resume: Go on with this run; only limits (--max-…, --patience) may be given with it.
+        config: Options in a TOML file, such as another run's options.toml; flags come first.
+        json: Print the summary as JSON.
+        quiet: Show no progress.
+    """
+    if resume is not None:
+        changed = [
+            field.name
+            for section in (data, model, training)
+            for field in fields(section)
+            if getattr(section, field.name) != field.default and field.name not in LIMITS
+        ]
+        if files or out or overwrite or changed:
+            what = f"--{changed[0].replace('_', '-')}" if changed else "FILE, --out or --overwrite"
+            raise UserError(f"{what}: cannot be changed with --resume, only --max-… and --patience")
+        return _resume(resume, training, json=json, quiet=quiet)
+    from unrolled.tasks.text import train as text_training
+
+    options = TextOptions(
+        data=replace(data, data=(*files, *data.data)), model=model, training=training
+    )
+    if out is None and options.data.data:
+        out = Path("runs") / (Path(options.data.data[0]).stem or "text")
+    _, summary = text_training.train(
+        options, out or Path("runs/text"), overwrite=overwrite, quiet=quiet
+    )
+    return _finish(summary, json)
+
+
+@train.default
+def resume_run(
+    *,
+    resume: Annotated[Path, Parameter(group=RUN)],
+    max_epochs: Annotated[int | None, Parameter(group=TRAINING)] = None,
+    max_steps: Annotated[int | None, Parameter(group=TRAINING)] = None,
+    max_time: Annotated[float | str | None, Parameter(group=TRAINING)] = None,
+    patience: Annotated[int | None, Parameter(group=TRAINING)] = None,
+    json: Annotated[bool, Parameter(group=RUN, negative=())] = False,
+    quiet: Annotated[bool, Parameter(group=RUN, negative=())] = False,
+) -> int:
+    """Go on with a run from its last checkpoint.
+
+    Args:
+        resume: Folder of the run.
+        max_epochs: New limit on passes over the data, over the whole run.
+        max_steps: New limit on updates.
+        max_time: New limit on training time (90s, 2m, 1h30m).
+        patience: New limit on validations without a better one.
+        json: Print the summary as JSON.
+        quiet: Show no progress.
+    """
+    limits = TrainingOptions(
+        max_epochs=max_epochs, max_steps=max_steps, max_time=max_time, patience=patience
+    )
+    return _resume(resume, limits, json=json, quiet=quiet)
+
+
+def _resume(run: Path, limits: TrainingOptions, *, json: bool, quiet: bool) -> int:
+    from unrolled.tasks.text import train as text_training
+
+    given = {name: getattr(limits, name) for name in LIMITS}
+    _, summary = text_training.resume(run, **given, quiet=quiet)
+    return _finish(summary, json)
+
+
+def _finish(summary: Summary, json: bool) -> int:
+    """Print how a training ended; the exit code is 128 + N after signal N."""
+    if json:
+        from dataclasses import asdict
+
+        _print(jsonlib.dumps(asdict(summary)))
+    elif summary.stopped_by is not None:
+        _print(f"Stopped and saved at step {summary.steps}. Go on with:")
+        _print(f"  unrolled train --resume {_quoted(summary.run)}")
+    else:
+        _print_summary(summary)
+    return 0 if summary.stopped_by is None else 128 + summary.stopped_by
+
+
+def _print_summary(summary: Summary) -> None:
+    run = _quoted(summary.run)
+    if summary.val_nats is not None and summary.val_bits is not None:
+        how = "" if summary.val_streams == 1 else f", over {summary.val_streams} streams"
+        _print(
+            f"Best validation: {summary.val_nats:.4f} nats per character, "
+            f"{summary.val_bits:.4f} bits (step {summary.best_step}{how})"
+        )
+        if summary.val_unknown:
+            _print(f"  {summary.val_unknown} validation characters are not in the vocabulary")
+    _print(
+        f"Training: {summary.training_seconds / 60:.2f} minutes, {summary.steps} updates; "
+        f"validation: {format_duration(summary.validation_seconds)}"
+    )
+    _print(f"Run: {summary.run}")
+    _print(f"  unrolled generate {run} --prompt '…'")
+    _print(f"  unrolled evaluate {run} --data FILE")
+    _print(f"  open {_quoted(str(Path(summary.run) / 'report.html'))}")
+
+
+@app.command
+def generate(
+    run: Path,
+    *,
+    prompt: str = "",
+    length: int = 500,
+    temperature: float = 0.8,
+    top_k: int = 0,
+    seed: int = 0,
+    device: Literal["cpu", "cuda", "mps"] = "cpu",
+) -> int:
+    """Write text that continues a prompt, character by character.
+
+    Args:
+        run: Folder of a run.
+        prompt: What to continue; if empty, a new line.
+        length: Characters to write.
+        temperature: Below 1 more careful, above 1 more daring; 0 always takes the likeliest.
+        top_k: Choose among so many likeliest characters only; 0 for all.
+        seed: Seed of the choices.
+        device: Where to compute.
+    """
+    from unrolled.tasks import text
+
+    characters = text.load(run, device).stream(
+        prompt, length=length, temperature=temperature, top_k=top_k, seed=seed
+    )
+    sys.stdout.write(prompt)
+    for character in characters:
+        sys.stdout.write(character)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+    return 0
+
+
+@app.command
+def evaluate(
+    run: Path,
+    *,
+    data: tuple[str, ...],
+    streams: int | None = None,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    device: Literal["cpu", "cuda", "mps"] = "cpu",
+) -> int:
+    """Score text: nats and bits per character.
+
+    Every character but the first is counted once, each predicted from all that stands before it.
+
+    Args:
+        run: Folder of a run.
+        data: Text files, read as one text.
+        streams: Cut the text in so many streams, which is faster; each begins with 1024 characters
+            of context that are not counted. [default: 1, or one per million characters]
+        json: Print the result as JSON.
+        device: Where to compute.
+    """
+    from unrolled.tasks import text
+
+    result = text.load(run, device).evaluate(data, streams=streams)
+    if json:
+        _print(
+            jsonlib.dumps(
+                {
+                    "nats_per_character": result.nats,
+                    "bits_per_character": result.bits,
+                    "perplexity": result.perplexity,
+                    "characters": result.characters,
+                    "unknown": result.unknown,
+                    "streams": result.streams,
+                }
+            )
+        )
+        return 0
+    _print(
+        f"{result.nats:.4f} nats per character, {result.bits:.4f} bits, "
+        f"over {result.characters:,} characters"
+    )
+    if result.unknown:
+        _print(f"{result.unknown:,} characters are not in the vocabulary and count as unknown")
+    return 0
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _quoted(path: str) -> str:
+    import shlex
+
+    return shlex.quote(path)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Every problem a user can put right becomes one line on stderr.
+
+    Returns:
+        The exit code: 0, 2 for a mistake in what was asked, 1 for what went wrong on the way,
+        128 + N after signal N.
+    """
+    try:
+        code: Any = app(
+            list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
+        )
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except UserError as error:
+        return _fail(str(error), error.code)
+    except CycloptsError as error:
+        return _fail(str(UserError(str(error))), USAGE)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 128 + signal.SIGINT)
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{reason(error)}", RUNTIME)
+    except MemoryError:
+        return _fail("out of memory", RUNTIME)
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"unrolled: {message}\n")
+    return code
+
+
+def main() -> NoReturn:
+    """Entry point of the ``unrolled`` command."""
+    # Like Ctrl-C, so that a half-built run is cleared away; training has its own way.
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Writing text, one character at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from unrolled.tasks.text.vocabulary import UNKNOWN, Vocabulary
+from unrolled.training.errors import UserError
+
+
+def generate(
+    model: nn.Module,
+    vocabulary: Vocabulary,
+    prompt: str,
+    *,
+    length: int,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Iterator[str]:
+    """Characters that continue a prompt, each as soon as it is drawn.
+
+    The model reads the prompt once and then steps with its state carried: a character costs the
+    same however long the text grows.
+
+    Args:
+        model: Called with tokens [T, 1] and a state; returns logits [T, 1, V] and the state.
+        vocabulary: Its characters.
+        prompt: What to continue; if empty, a new line.
+        length: Characters to write.
+        temperature: Divides the logits: below 1 more careful, above 1 more daring; 0 always takes
+            the likeliest character.
+        top_k: Draw among so many likeliest characters only; 0 for all.
+        seed: Seed of the draws.
+        device: Where the model is.
+
+    Raises:
+        UserError: A number is out of range, or the prompt has characters the model does not know.
+    """
+    if length < 0:
+        raise UserError(f"--length: expected 0 or more, got {length}")
+    if not (math.isfinite(temperature) and temperature >= 0):
+        raise UserError(f"--temperature: expected 0 or more, got {temperature}")
+    if top_k < 0:
+        raise UserError(f"--top-k: expected 0 or more, got {top_k}")
+    if not 0 <= seed < 2**63:
+        raise UserError(f"--seed: expected 0 to below 2**63, got {seed}")
+    prompt = prompt.replace("\r\n", "\n").replace("\r", "\n")  # as the corpus was read
+    unknown = vocabulary.unknown_in(prompt)
+    if unknown:
+        listed = " ".join(f"{c!r} (U+{ord(c):04X})" for c in unknown[:10])
+        more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
+        raise UserError(
+            f"--prompt: this model has never seen {listed}{more}; "
+            f"it knows {len(vocabulary) - 1} characters"
+        )
+    if not prompt:
+        prompt = vocabulary.characters[0] if "\n" not in vocabulary.characters else "\n"
+    # The checks above run at the call, the model when the first character is asked for.
+    return _generate(model, vocabulary, prompt, length, temperature, top_k, seed, device)
+
+
+def _generate(
+    model: nn.Module,
+    vocabulary: Vocabulary,
+    prompt: str,
+    length: int,
+    temperature: float,
+    top_k: int,
+    seed: int,
+    device: torch.device | str,
+) -> Iterator[str]:
+    random = torch.Generator().manual_seed(seed)
+    tokens = torch.tensor(vocabulary.encode(prompt).astype("int64"), device=device).unsqueeze(1)
+    state: tuple[Tensor, ...] | None = None
+    for _ in range(length):
+        # Entered anew for each character: a generator must not leave its mode on for its caller.
+        with torch.inference_mode():
+            logits, state = model(tokens, state)
+            token = draw(logits[-1, 0].float().cpu(), temperature, top_k, random)
+            tokens = torch.full((1, 1), token, device=device)
+        yield vocabulary.decode(token)
+
+
+def draw(logits: Tensor, temperature: float, top_k: int, random: torch.Generator) -> int:
+    """Draw a token from logits [V]; never the unknown."""
+    logits[UNKNOWN] = -math.inf
+    if temperature == 0:
+        return int(logits.argmax())
+    if 0 < top_k < len(logits):
+        least = logits.topk(top_k).values[-1]
+        logits = logits.masked_fill(logits < least, -math.inf)
+    # The largest is subtracted first, so that a small temperature cannot overflow.
+    weights = ((logits - logits.max()) / temperature).softmax(0)
+    return int(torch.multinomial(weights, 1, generator=random))

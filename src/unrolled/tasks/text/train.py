@@ -1,0 +1,315 @@
+"""Training a character model: from text files to a run folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unrolled.tasks.text import corpus
+from unrolled.tasks.text.generate import generate
+from unrolled.tasks.text.model import CharacterModel, State
+from unrolled.tasks.text.options import TextOptions
+from unrolled.tasks.text.run import Run, build_model
+from unrolled.tasks.text.score import default_streams, score
+from unrolled.tasks.text.vocabulary import Vocabulary
+from unrolled.training.atomic import write_file
+from unrolled.training.checkpoint import read_tensors
+from unrolled.training.display import Display, choose_display
+from unrolled.training.errors import UserError
+from unrolled.training.fabric import build_fabric
+from unrolled.training.loop import Training
+from unrolled.training.options import TrainingOptions, read_options, write_options
+from unrolled.training.report import write_report
+from unrolled.training.run_folder import RunFolder
+from unrolled.training.streams import AlignedStreams
+
+Tokens = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a training ended.
+
+    Attributes:
+        run: The run's folder.
+        steps: Updates made.
+        epochs: Epochs finished.
+        training_seconds: Training time, validation not counted.
+        validation_seconds: Time spent validating.
+        val_nats: Validation loss of the best weights, in nats per character.
+        val_bits: The same in bits.
+        val_streams: Streams it was computed with; 1 is exact.
+        val_unknown: Characters of the validation text that the training text lacks.
+        best_step: The update after which the best weights were reached.
+        parameters: Number of parameters.
+        stopped_by: Number of the signal that stopped it, or None.
+    """
+
+    run: str
+    steps: int
+    epochs: int
+    training_seconds: float
+    validation_seconds: float
+    val_nats: float | None
+    val_bits: float | None
+    val_streams: int | None
+    val_unknown: int | None
+    best_step: int
+    parameters: int
+    stopped_by: int | None
+
+
+class CharacterJob:
+    """Next-character prediction, for the training loop."""
+
+    def __init__(
+        self,
+        model: CharacterModel,
+        vocabulary: Vocabulary,
+        validation: Tokens | None,
+        streams: int,
+        prompt: str,
+    ) -> None:
+        self.model = model
+        self.vocabulary = vocabulary
+        self._validation = validation
+        self._streams = streams
+        self._prompt = prompt
+
+    def loss(
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, state: State | None
+    ) -> tuple[Tensor, State]:
+        """Mean cross-entropy in nats per character, and the state after the chunk."""
+        logits, after = model(inputs, state)
+        return functional.cross_entropy(logits.flatten(0, 1), targets.flatten()), after
+
+    def validate(self) -> float | None:
+        """Nats per character, over as many streams as are trained: quick, and near the exact."""
+        if self._validation is None:
+            return None
+        device = next(self.model.parameters()).device
+        return score(
+            self.model, self._validation, streams=self._streams, warm_up=128, device=device
+        ).nats
+
+    def sample(self, length: int) -> str | None:
+        """Text that the model writes."""
+        if length == 0:
+            return None
+        device = next(self.model.parameters()).device
+        characters = generate(
+            self.model,
+            self.vocabulary,
+            self._prompt,
+            length=length,
+            temperature=0.8,
+            device=device,
+        )
+        return "".join(characters)
+
+
+def create(options: TextOptions, out: Path, *, overwrite: bool = False) -> RunFolder:
+    """Read the text and set up a run's folder: options, vocabulary, tokens.
+
+    Raises:
+        UserError: The text or the folder cannot be used; nothing is left behind.
+    """
+    RunFolder.check_new(out, overwrite=overwrite)
+    files = [Path(name) for name in options.data.data]
+    if not files:
+        raise UserError("no text given: name at least one file, as FILE or --data FILE")
+    found = corpus.count(files)
+    val_files = [Path(name) for name in options.data.val_data]
+    if val_files:
+        train_length, val_length = found.length, corpus.count(val_files).length
+    else:
+        train_length = int(found.length * (1 - options.data.val_fraction))
+        val_length = found.length - train_length
+    _check_lengths(options, train_length, val_length)
+
+    vocabulary = Vocabulary(found.characters)
+    with RunFolder(out).building() as draft:
+        draft.cache.mkdir()
+        train, validation = draft.cache / "train.npy", draft.cache / "validation.npy"
+        if val_files:
+            corpus.write_tokens(files, vocabulary, [(train, train_length)])
+            corpus.write_tokens(val_files, vocabulary, [(validation, val_length)])
+        elif val_length:
+            parts = [(train, train_length), (validation, val_length)]
+            corpus.write_tokens(files, vocabulary, parts)
+        else:
+            corpus.write_tokens(files, vocabulary, [(train, train_length)])
+        vocabulary.save(draft.path / "vocabulary.json")
+        write_options(options, draft.options)
+    return RunFolder(out)
+
+
+def _check_lengths(options: TextOptions, train: int, validation: int) -> None:
+    training = options.training
+    need = training.batch_size * training.seq_len + 1
+    if train < need:
+        raise UserError(
+            f"{options.data.data[0]}: text too short: --batch-size {training.batch_size} × "
+            f"--seq-len {training.seq_len} needs {need} characters to train on, got {train}"
+        )
+    wanted = bool(options.data.val_data) or options.data.val_fraction > 0
+    if wanted and validation < 2:
+        raise UserError(
+            f"text too short: validation needs 2 characters, got {validation}; "
+            "--val-fraction 0 trains without"
+        )
+
+
+def resume(
+    path: Path | str,
+    *,
+    max_epochs: int | None = None,
+    max_steps: int | None = None,
+    max_time: float | str | None = None,
+    patience: int | None = None,
+    quiet: bool = False,
+) -> tuple[Run, Summary]:
+    """Go on with a run from its last checkpoint.
+
+    Args:
+        path: The run's folder.
+        max_epochs: New limit, over the whole run; None keeps the old.
+        max_steps: The same for updates.
+        max_time: The same for training time.
+        patience: The same for early stopping.
+        quiet: Show no progress.
+
+    Returns:
+        The run with its best weights, and how the training ended.
+
+    Raises:
+        UserError: The folder is not a run, is being trained already, or something in it is corrupt;
+            or a number stopped being finite.
+    """
+    folder = RunFolder.existing(path)
+    options = read_options(TextOptions, folder.options)
+    limits = {
+        "max_epochs": max_epochs,
+        "max_steps": max_steps,
+        "max_time": max_time,
+        "patience": patience,
+    }
+    given = {name: value for name, value in limits.items() if value is not None}
+    training = replace(options.training, **given)  # type: ignore[arg-type]
+    with folder.writing():
+        if training != options.training:
+            options = replace(options, training=training)
+            write_options(options, folder.options)
+        display = choose_display(quiet=quiet)
+        try:
+            return _train(folder, options, display)
+        finally:
+            display.close()
+
+
+def train(options: TextOptions, out: Path, *, overwrite: bool, quiet: bool) -> tuple[Run, Summary]:
+    """Set up a run and train it; see ``unrolled.tasks.text.train``."""
+    create(options, out, overwrite=overwrite)
+    return resume(out, quiet=quiet)
+
+
+def _train(folder: RunFolder, options: TextOptions, display: Display) -> tuple[Run, Summary]:
+    training = options.training
+    vocabulary = Vocabulary.load(folder.path / "vocabulary.json")
+    tokens = corpus.open_tokens(folder.cache / "train.npy", vocabulary)
+    validation = None
+    if (folder.cache / "validation.npy").exists():
+        validation = corpus.open_tokens(folder.cache / "validation.npy", vocabulary)
+    _check_lengths(options, len(tokens), 0 if validation is None else len(validation))
+    start = read_tensors(folder.checkpoint) if folder.checkpoint.exists() else None
+
+    with _seeded(training):
+        fabric = build_fabric(training, folder, start)
+        model = build_model(options, vocabulary)
+        prompt = "\n" if "\n" in vocabulary.characters else vocabulary.characters[0]
+        job = CharacterJob(model, vocabulary, validation, training.batch_size, prompt)
+        streams = AlignedStreams(
+            tokens,
+            batch_size=training.batch_size,
+            seq_len=training.seq_len,
+            random_boundaries=training.random_boundaries,
+            seed=training.seed,
+        )
+        if start is None and folder.samples.exists():
+            shutil.rmtree(folder.samples)
+
+        def report() -> None:
+            write_report(folder, asdict(options), unit="character")
+
+        loop = Training(job, streams, training, folder, fabric, display, start, report)
+        parameters = sum(p.numel() for p in model.parameters())
+        display.note(
+            f"{folder.path}: {len(tokens):,} characters to train on, "
+            f"{0 if validation is None else len(validation):,} to validate, "
+            f"{len(vocabulary) - 1} different; {parameters:,} parameters"
+            + (f"; going on from step {loop.position.step}" if start else "")
+        )
+        position = loop.run()
+        for logger in fabric.loggers:
+            logger.finalize("success")
+
+    run = Run(folder.path, str(fabric.device))
+    final = None
+    if validation is not None and loop.stopped_by is None:
+        display.note(f"computing the final score on {len(validation):,} characters")
+        final = score(
+            run.model,
+            validation,
+            streams=default_streams(len(validation)),
+            device=run.device,
+        )
+    summary = Summary(
+        run=str(folder.path),
+        steps=position.step,
+        epochs=position.epoch,
+        training_seconds=position.seconds,
+        validation_seconds=position.validation_seconds,
+        val_nats=final.nats if final else position.best,
+        val_bits=final.bits if final else position.best and position.best / math.log(2),
+        val_streams=final.streams if final else None,
+        val_unknown=final.unknown if final else None,
+        best_step=position.best_step,
+        parameters=parameters,
+        stopped_by=loop.stopped_by,
+    )
+    write_file(folder.summary, (json.dumps(asdict(summary), indent=1) + "\n").encode())
+    report()
+    return run, summary
+
+
+@contextlib.contextmanager
+def _seeded(training: TrainingOptions) -> Iterator[None]:
+    """Seed torch and set its threads for the block, then put back what the caller had."""
+    threads = torch.get_num_threads()
+    state = torch.get_rng_state()
+    if training.threads:
+        torch.set_num_threads(training.threads)
+    torch.manual_seed(training.seed)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_rng_state(state)
+
+
+def parse_files(data: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    """One or several files as text, for the options."""
+    if isinstance(data, str | Path):
+        return (str(data),)
+    return tuple(str(name) for name in data)

@@ -1,0 +1,68 @@
+"""Fabric: device, precision and loggers."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.loggers import TensorBoardLogger
+
+from unrolled.training.errors import UserError
+from unrolled.training.log import CsvLog
+from unrolled.training.options import TrainingOptions
+from unrolled.training.run_folder import RunFolder
+
+_PRECISION = {"32": "32-true", "64": "64-true", "bf16-mixed": "bf16-mixed"}
+
+
+def build_fabric(
+    options: TrainingOptions, folder: RunFolder, start: tuple[Any, dict[str, Any]] | None
+) -> Fabric:
+    """Fabric for one process on one device, logging to the run's folder.
+
+    Args:
+        options: Device and precision.
+        folder: The run.
+        start: A checkpoint's content; what was logged after it is dropped.
+
+    Raises:
+        UserError: The device is not there.
+    """
+    device = choose_device(options.device)
+    step = int(start[1]["position"]["step"]) if start is not None else 0
+    if start is None and folder.tensorboard.exists():
+        shutil.rmtree(folder.tensorboard)
+    loggers = [
+        CsvLog(folder.log, step),
+        TensorBoardLogger(folder.path, name="tensorboard", version="", purge_step=step + 1),
+    ]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*GPU available but not used.*")
+        return Fabric(
+            accelerator=device,
+            devices=1,
+            precision=cast(Any, _PRECISION[options.precision]),
+            loggers=loggers,
+        )
+
+
+def choose_device(name: str) -> str:
+    """The device to use: ``cpu``, ``cuda`` or ``mps``; ``auto`` takes what is there.
+
+    Raises:
+        UserError: The device is not there.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return next(device for device, available in there.items() if available)
+    if not there.get(name, False):
+        present = ", ".join(device for device, available in there.items() if available)
+        raise UserError(f"--device {name}: not available here; available: {present}")
+    return name
