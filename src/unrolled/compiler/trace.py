@@ -102,9 +102,11 @@ class _Input:
     def __init__(self, x: Traced) -> None:
         self._x = x
         self.gates: list[Symbol] = []
+        self.frame: FrameType | None = None
 
     def __getattr__(self, gate: str) -> Callable[[Any], Traced]:
         def product(x: Any) -> Traced:
+            self.frame = sys._getframe(1)
             if x is not self._x:
                 raise TraceError(f"W.{gate} takes the input x; for a state or a value write U.{gate}")
             symbol = Symbol(f"W_{gate}")
@@ -176,21 +178,16 @@ def _run(
     cell: Cell, weights: dict[str, Any], x: Traced, previous: dict[str, Symbol]
 ) -> tuple[tuple[Any, ...], dict[Expression, str]]:
     """Run the step; also tell which of its local names stands for which expression."""
+    outputs = cell(weights, x, *(Traced(symbol) for symbol in previous.values()))
+    # A frame that somebody holds keeps its variables after the return.
+    frame: FrameType | None = weights["W"].frame
     code = type(cell).step.__code__  # type: ignore[attr-defined]
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
     names: dict[Expression, str] = {}
-
-    def on_event(frame: FrameType, event: str, _: Any) -> None:
-        if event == "return" and frame.f_code is code:
-            for name, value in frame.f_locals.items():
-                if isinstance(value, Traced) and isinstance(value.expression, Call):
-                    names.setdefault(value.expression, name)
-
-    before = sys.getprofile()
-    sys.setprofile(on_event)
-    try:
-        outputs = cell(weights, x, *(Traced(symbol) for symbol in previous.values()))
-    finally:
-        sys.setprofile(before)
+    for name, value in frame.f_locals.items() if frame is not None else ():
+        if isinstance(value, Traced) and isinstance(value.expression, Call):
+            names.setdefault(value.expression, name)
     return outputs, names
 
 

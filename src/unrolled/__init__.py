@@ -1,0 +1,40 @@
+"""Recurrent networks whose cells are their equations.
+
+Names are loaded when they are first used, so that importing the package is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .cells import Cell
+    from .engine.choice import using
+    from .layers import GRU, LSTM, RNN, explain
+
+_HOMES = {
+    "Cell": ".cells",
+    "GRU": ".layers",
+    "LSTM": ".layers",
+    "RNN": ".layers",
+    "explain": ".layers",
+    "using": ".engine.choice",
+}
+_ROOMS = ("cells", "compiler", "engine", "layers", "tasks", "training")
+
+__all__ = ["GRU", "LSTM", "RNN", "Cell", "__version__", "explain", "using"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name], __name__), name)
+    if name in _ROOMS:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES, *_ROOMS})

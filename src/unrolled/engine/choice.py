@@ -1,0 +1,126 @@
+"""The one place that chooses which engine runs a call, and can say why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from ..compiler.program import Program
+from . import cpu
+
+ENGINES = ("auto", "kernels", *cpu.INSTRUCTION_SETS, "torch", "reference")
+"""What `using` accepts: an engine, or an instruction set of the kernels."""
+
+# Programs that torch computes with fused code of its own.
+_IN_TORCH = {
+    "rnn": "RNN (tanh)",
+    "rnn,nonlinearity=relu": "RNN (relu)",
+    "lstm": "LSTM",
+    "lstm,projected": "LSTM",
+    "gru": "GRU",
+}
+
+_forced: ContextVar[str] = ContextVar("unrolled_engine", default="auto")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What will run a call.
+
+    Attributes:
+        engine: ``"kernels"``, ``"torch"`` or ``"reference"``.
+        isa: instruction set of the kernels, empty for the other engines.
+        reason: why not the kernels at their fastest; empty if they are.
+    """
+
+    engine: str
+    isa: str = ""
+    reason: str = ""
+
+    def __str__(self) -> str:
+        names = {"avx512": "AVX-512", "avx2": "AVX2", "baseline": "the baseline instruction set"}
+        if self.engine == "kernels":
+            threads = cpu.threads()
+            text = f"CPU kernels with {names[self.isa]} on {threads} thread{'s' * (threads > 1)}"
+        elif self.engine == "torch":
+            text = "torch's own fused layer"
+        else:
+            text = "the reference, a loop over the steps in torch operations"
+        return f"{text}, because {self.reason}" if self.reason else text
+
+
+@contextmanager
+def using(engine: str) -> Iterator[None]:
+    """Force an engine in a with-block, in this thread (and asynchronous task).
+
+    Args:
+        engine: ``"reference"``, ``"torch"``, ``"kernels"``, one of the kernels' instruction sets
+            (``"avx512"``, ``"avx2"``, ``"baseline"``), or ``"auto"`` for the usual choice.
+
+    Raises:
+        ValueError: if there is no such engine, or this processor has no such instruction set.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"using: expected one of {', '.join(ENGINES)}, got {engine!r}")
+    token = _forced.set(engine)
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def choose(program: Program, tensors: Sequence[Tensor]) -> Choice:
+    """Which engine runs a program on these tensors: the input, states and weights of a call.
+
+    The kernels where they apply; else, for the cells that torch has, its own fused layers; else
+    the reference. An engine forced by `using` that cannot run the call gives way in this order.
+    """
+    forced = _forced.get()
+    if forced == "reference":
+        return Choice("reference", reason='using("reference") asks for it')
+    transform = _transform(tensors)
+    if transform:
+        return Choice("reference", reason=transform)
+    obstacle = _obstacle(program, tensors)
+    if forced == "torch":
+        obstacle = 'using("torch") asks for it'
+    if obstacle is None:
+        isa = forced if forced in cpu.INSTRUCTION_SETS else cpu.INSTRUCTION_SETS[0]
+        slower = isa != cpu.INSTRUCTION_SETS[0]
+        return Choice("kernels", isa, f'using("{isa}") asks for it' if slower else "")
+    if program.name in _IN_TORCH:
+        return Choice("torch", reason=obstacle)
+    return Choice("reference", reason=f"{obstacle} and torch has no {program.name}")
+
+
+def _transform(tensors: Sequence[Tensor]) -> str | None:
+    """Why only the reference will do: someone transforms the computation itself."""
+    if torch._C._are_functorch_transforms_active():
+        return "a torch.func transform is active"
+    if forward_ad._current_level >= 0 and any(
+        forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors
+    ):
+        return "forward-mode derivatives are asked for"
+    return None
+
+
+def _obstacle(program: Program, tensors: Sequence[Tensor]) -> str | None:
+    """Why the CPU kernels do not apply."""
+    device = tensors[0].device.type
+    if device != "cpu":
+        return f"the input is on {device} and the kernels run on the CPU"
+    if torch.is_autocast_enabled("cpu"):
+        return "autocast is on and the kernels compute in float32"
+    for tensor in tensors:
+        if tensor.dtype != torch.float32:
+            name = str(tensor.dtype).removeprefix("torch.")
+            return f"the numbers are {name} and the kernels compute in float32"
+    if program.name not in cpu.layouts():
+        return f"{program.name} has no kernels"
+    return None

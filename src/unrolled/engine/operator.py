@@ -1,0 +1,243 @@
+"""One torch operator for one layer's run through time, with its gradient.
+
+To torch.compile, export and autograd a layer is a node, not a loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import cpu, reference
+from .weights import Weights, join, program_named, split
+
+
+_LIBRARY = torch.library.Library("unrolled", "DEF")
+_LIBRARY.define(
+    "recurrence(Tensor x, Tensor[] initial, Tensor[] weights, Tensor? lengths, str program, "
+    "str isa, int directions, bool batch_first, bool save) -> Tensor[]"
+)
+_LIBRARY.define(
+    "recurrence_backward(Tensor? gradient, Tensor?[] gradient_last, Tensor x, Tensor[] initial, "
+    "Tensor[] weights, Tensor? lengths, Tensor output, Tensor[] tapes, str program, str isa, "
+    "bool batch_first, bool need_x) -> Tensor[]"
+)
+
+
+@torch.library.impl(_LIBRARY, "recurrence", "CPU")
+def _recurrence(
+    x: Tensor,
+    initial: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    lengths: Tensor | None,
+    program: str,
+    isa: str,
+    directions: int,
+    batch_first: bool,
+    save: bool,
+) -> list[Tensor]:
+    """Output, last states and, with ``save``, a tape for each direction; see `cpu.forward`."""
+    sorted_weights = split(program_named(program), weights, directions)
+    output, last, tapes = cpu.forward(
+        program, isa, x, initial, sorted_weights, lengths, batch_first, save
+    )
+    return [output, *last, *tapes]
+
+
+@torch.library.register_fake("unrolled::recurrence", lib=_LIBRARY)
+def _fake(
+    x: Tensor,
+    initial: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    lengths: Tensor | None,
+    program: str,
+    isa: str,
+    directions: int,
+    batch_first: bool,
+    save: bool,
+) -> list[Tensor]:
+    layout = cpu.layouts()[program]
+    own = split(program_named(program), weights, directions)[0]
+    sizes = {"hidden": own.hidden_size, "projected": own.output_size}
+    steps, rows = (x.shape[1], x.shape[0]) if batch_first else (x.shape[0], x.shape[1])
+    output = x.new_empty(x.shape[0], x.shape[1], directions * own.output_size)
+    last = [torch.empty_like(state, memory_format=torch.contiguous_format) for state in initial]
+    width = sum(sizes[slot] for slot in layout.tape)
+    tapes = [x.new_empty(steps, rows, width) for _ in range(directions)] if save else []
+    return [output, *last, *tapes]
+
+
+@torch.library.impl(_LIBRARY, "recurrence_backward", "CPU")
+def _recurrence_backward(
+    gradient: Tensor | None,
+    gradient_last: Sequence[Tensor | None],
+    x: Tensor,
+    initial: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    lengths: Tensor | None,
+    output: Tensor,
+    tapes: Sequence[Tensor],
+    program: str,
+    isa: str,
+    batch_first: bool,
+    need_x: bool,
+) -> list[Tensor]:
+    """Gradients of initial states, weights and, with ``need_x``, of x."""
+    gradient_x, gradient_initial, gradient_weights = cpu.backward(
+        program,
+        isa,
+        gradient,
+        gradient_last,
+        x,
+        initial,
+        split(program_named(program), weights, len(tapes)),
+        lengths,
+        output,
+        tapes,
+        batch_first,
+        need_x,
+    )
+    result = [*gradient_initial, *join(gradient_weights)]
+    return result if gradient_x is None else [*result, gradient_x]
+
+
+@torch.library.register_fake("unrolled::recurrence_backward", lib=_LIBRARY)
+def _fake_backward(
+    gradient: Tensor | None,
+    gradient_last: Sequence[Tensor | None],
+    x: Tensor,
+    initial: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    lengths: Tensor | None,
+    output: Tensor,
+    tapes: Sequence[Tensor],
+    program: str,
+    isa: str,
+    batch_first: bool,
+    need_x: bool,
+) -> list[Tensor]:
+    result = [
+        torch.empty_like(tensor, memory_format=torch.contiguous_format)
+        for tensor in [*initial, *weights]
+    ]
+    if need_x:
+        steps_first = x.transpose(0, 1) if batch_first else x
+        like = torch.empty_like(steps_first, memory_format=torch.contiguous_format)
+        result.append(like.transpose(0, 1) if batch_first else like)
+    return result
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    x, initial, weights, lengths, program, isa, directions, batch_first, _ = inputs
+    states = len(initial)
+    ctx.set_materialize_grads(False)
+    ctx.counts = (states, len(weights), len(output) - 1 - states, lengths is not None)
+    ctx.options = (program, isa, directions, batch_first)
+    saved = [x, *initial, *weights, *output]
+    ctx.save_for_backward(*(saved if lengths is None else [*saved, lengths]))
+
+
+def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
+    states, weight_count, tape_count, ragged = ctx.counts
+    program, isa, directions, batch_first = ctx.options
+    saved = list(ctx.saved_tensors)
+    lengths = saved.pop() if ragged else None
+    x, initial = saved[0], saved[1 : 1 + states]
+    weights = saved[1 + states : 1 + states + weight_count]
+    output = saved[1 + states + weight_count]
+    tapes = saved[len(saved) - tape_count :] if tape_count else []
+    gradient, gradient_last = gradients[0], list(gradients[1 : 1 + states])
+    if torch.is_grad_enabled():
+        # Someone will differentiate the gradient: by the reference.
+        found = _differentiable(
+            gradient, gradient_last, x, initial, weights, lengths, program, directions, batch_first
+        )
+    else:
+        need_x = bool(ctx.needs_input_grad[0])
+        found = torch.ops.unrolled.recurrence_backward(
+            gradient,
+            gradient_last,
+            x,
+            initial,
+            weights,
+            lengths,
+            output,
+            tapes,
+            program,
+            isa,
+            batch_first,
+            need_x,
+        )
+    gradient_initial = found[:states]
+    gradient_weights = found[states : states + weight_count]
+    gradient_x = found[states + weight_count] if len(found) > states + weight_count else None
+    return gradient_x, gradient_initial, gradient_weights, None, None, None, None, None, None
+
+
+def _differentiable(
+    gradient: Tensor | None,
+    gradient_last: Sequence[Tensor | None],
+    x: Tensor,
+    initial: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    lengths: Tensor | None,
+    program: str,
+    directions: int,
+    batch_first: bool,
+) -> list[Tensor | None]:
+    """The gradients as differentiable functions of everything that they depend on."""
+    found = program_named(program)
+    inputs = [*initial, *weights, x]
+    # Views keep the graph of who owns the tensors while making them leaves of this computation.
+    own = [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in inputs]
+    states, count = len(initial), len(weights)
+    output, last = reference.layer(
+        found,
+        own[-1],
+        own[:states],
+        split(found, own[states : states + count], directions),
+        lengths,
+        batch_first,
+    )
+    pairs = [
+        (value, grad)
+        for value, grad in zip([output, *last], [gradient, *gradient_last], strict=True)
+        if grad is not None and value.requires_grad
+    ]
+    wanted = [tensor for tensor in own if tensor.requires_grad]
+    results = iter(
+        torch.autograd.grad(
+            [value for value, _ in pairs],
+            wanted,
+            [grad for _, grad in pairs],
+            create_graph=True,
+            allow_unused=True,
+        )
+    )
+    return [next(results) if tensor.requires_grad else None for tensor in own]
+
+
+torch.library.register_autograd(
+    "unrolled::recurrence", _backward, setup_context=_setup_context, lib=_LIBRARY
+)
+
+
+def run_layer(
+    program: str,
+    isa: str,
+    x: Tensor,
+    initial: Sequence[Tensor],
+    weights: Sequence[Weights],
+    lengths: Tensor | None,
+    batch_first: bool,
+) -> tuple[Tensor, list[Tensor]]:
+    """One layer by the CPU kernels: output and last states."""
+    flat = join(weights)
+    save = torch.is_grad_enabled() and any(t.requires_grad for t in [x, *initial, *flat])
+    found = torch.ops.unrolled.recurrence(
+        x, list(initial), flat, lengths, program, isa, len(weights), batch_first, save
+    )
+    return found[0], found[1 : 1 + len(initial)]

@@ -1,0 +1,116 @@
+"""The reference: what every kernel must agree with.
+
+A plain loop over the steps of a program in torch's own operations: any device and dtype, and as
+often differentiable as one likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from ..compiler.program import Product, Program, Symbol, evaluate
+from .weights import Weights
+
+_OPERATIONS: dict[str, Callable[..., Any]] = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b,
+    "negate": lambda a: -a,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+}
+
+
+def step(
+    program: Program, gates: Tensor, states: Sequence[Tensor], weights: Weights
+) -> list[Tensor]:
+    """One step: input products ``[N, G * H]`` and states ``[N, ·]`` to the new states."""
+    values: dict[Symbol, Any] = dict(
+        zip(program.gates, gates.chunk(len(program.gates), dim=-1), strict=True)
+    )
+    values.update(zip([state.previous for state in program.states], states, strict=True))
+    rows = {"U": weights.recurrent, "P": weights.projection}
+    biases = {"U": weights.recurrent_bias, "P": None}
+    for instruction in program.instructions:
+        if isinstance(instruction, Product):
+            blocks = program.matrix(instruction.matrix)
+            matrix, bias = rows[instruction.matrix], biases[instruction.matrix]
+            assert matrix is not None
+            block = blocks.index(instruction)
+            values[instruction.symbol] = linear(
+                values[instruction.operand],
+                matrix.chunk(len(blocks))[block],
+                None if bias is None else bias.chunk(len(blocks))[block],
+            )
+        else:
+            values[instruction.symbol] = evaluate(
+                instruction.expression, values.__getitem__, _OPERATIONS
+            )
+    return [values[state.new] for state in program.states]
+
+
+def run(
+    program: Program,
+    x: Tensor,
+    initial: Sequence[Tensor],
+    weights: Weights,
+    lengths: Tensor | None = None,
+    reverse: bool = False,
+) -> tuple[Tensor, list[Tensor]]:
+    """All steps of one direction.
+
+    Args:
+        program: the cell's program.
+        x: input ``[T, N, input_size]``.
+        initial: for each state ``[N, ·]``.
+        weights: the direction's parameters.
+        lengths: ``[N]``, on x's device; a row has no steps at or after its length.
+        reverse: from the last step to the first.
+
+    Returns:
+        The output ``[T, N, S]``, zero where a row has no step, and for each state its value
+        ``[N, ·]`` after the row's own last step.
+    """
+    gates = linear(x, weights.input, weights.input_bias)
+    states = list(initial)
+    outputs: list[Tensor] = []
+    steps = range(x.shape[0])
+    for t in reversed(steps) if reverse else steps:
+        new = step(program, gates[t], states, weights)
+        if lengths is None:
+            states = new
+            outputs.append(new[0])
+        else:
+            running = (t < lengths).unsqueeze(-1)
+            states = [torch.where(running, a, b) for a, b in zip(new, states, strict=True)]
+            outputs.append(torch.where(running, new[0], torch.zeros_like(new[0])))
+    if not outputs:
+        return x.new_zeros(0, x.shape[1], weights.output_size), states
+    return torch.stack(outputs[::-1] if reverse else outputs), states
+
+
+def layer(
+    program: Program,
+    x: Tensor,
+    initial: Sequence[Tensor],
+    weights: Sequence[Weights],
+    lengths: Tensor | None = None,
+    batch_first: bool = False,
+) -> tuple[Tensor, list[Tensor]]:
+    """All directions of one layer; states are ``[directions, N, ·]``, outputs side by side."""
+    if batch_first:
+        x = x.transpose(0, 1)
+    results = [
+        run(program, x, [state[d] for state in initial], own, lengths, reverse=d == 1)
+        for d, own in enumerate(weights)
+    ]
+    output = torch.cat([output for output, _ in results], dim=-1)
+    last = [torch.stack(states) for states in zip(*(last for _, last in results), strict=True)]
+    return (output.transpose(0, 1) if batch_first else output), last
