@@ -65,7 +65,7 @@ class Cell:
         if unknown:
             known = ", ".join(self._defaults) or "none"
             raise TypeError(
-                f"{type(self).__name__}: unknown choice {sorted(unknown)[0]!r}; its choices: {known}"
+                f"{type(self).__name__}: unknown choice {min(unknown)!r}; it has {known}"
             )
         self.choices = {
             name: _function(type(self).__name__, name, choices.get(name, default))
@@ -90,9 +90,7 @@ class Cell:
 
     def __eq__(self, other: object) -> bool:
         return (
-            isinstance(other, Cell)
-            and type(self) is type(other)
-            and self.choices == other.choices
+            isinstance(other, Cell) and type(self) is type(other) and self.choices == other.choices
         )
 
     def __hash__(self) -> int:

@@ -1,4 +1,4 @@
-"""Print: a plan as C++ — its elementwise functions, and the tables that the engine walks through."""
+"""Print: a plan as C++, its elementwise functions and the tables that the engine walks through."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def _function(name: str, stage: Stage) -> str:
     return "\n".join(lines)
 
 
-class _VectorPrinter(StrPrinter):
+class _VectorPrinter(StrPrinter):  # type: ignore[misc]
     """Arithmetic on vectors; every number is a float32."""
 
     def _print_Symbol(self, expr: Any) -> str:  # noqa: N802

@@ -10,12 +10,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeAlias
 
 import sympy
 
-from .program import Assignment, Call, Expression, Product, Program, Space, Symbol, evaluate, symbols
+from .program import (
+    Assignment,
+    Call,
+    Expression,
+    Product,
+    Program,
+    Space,
+    Symbol,
+    evaluate,
+    symbols,
+)
 
 SympyExpression: TypeAlias = Any
 Equation: TypeAlias = tuple[sympy.Symbol, SympyExpression]
@@ -98,7 +108,7 @@ class Adjoint:
         return "\n".join(lines)
 
 
-@lru_cache(maxsize=None)
+@cache
 def differentiate(program: Program) -> Adjoint:
     """The adjoint of a program, by reverse accumulation."""
     adjoints: dict[Symbol, SympyExpression] = defaultdict(lambda: sympy.Integer(0))
@@ -150,4 +160,3 @@ def differentiate(program: Program) -> Adjoint:
         transposed=transposed,
         spaces=spaces,
     )
-

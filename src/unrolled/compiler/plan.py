@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import sympy
@@ -144,7 +144,7 @@ class Plan:
         }
 
 
-@lru_cache(maxsize=None)
+@cache
 def plan(program: Program) -> Plan:
     """Lay out a program and its adjoint."""
     return _Planner(program).plan()
@@ -186,7 +186,9 @@ class _Planner:
             gate_runs=_runs(
                 (delta_slots[gate], row) for row, gate in enumerate(self.program.gates)
             ),
-            matrix_runs={matrix: self._matrix_runs(matrix, delta_slots) for matrix in self.matrices},
+            matrix_runs={
+                matrix: self._matrix_runs(matrix, delta_slots) for matrix in self.matrices
+            },
             folded=tuple(
                 (self.row[product], self.program.gates.index(gate))
                 for product, gate in self.shared.items()
@@ -372,7 +374,9 @@ class _Planner:
         levels: dict[str, int] = {}
 
         def equation(symbol: sympy.Symbol, value: Any, space: Space) -> None:
-            level = max((levels.get(s.name, 0) for s in sympy.sympify(value).free_symbols), default=0)
+            level = max(
+                (levels.get(s.name, 0) for s in sympy.sympify(value).free_symbols), default=0
+            )
             levels[symbol.name] = level
             builder.equation(level, space, symbol, sympy.sympify(value))
 
@@ -382,8 +386,6 @@ class _Planner:
         for symbol, slot in self.slots.items():
             if symbol not in self.new:
                 builder.homes[symbol.name] = Location(Place.TAPE, slot)
-        for symbol in set(builder.homes) - {s.name for s in [*self.slots, *self.previous, *self.new]}:
-            del builder.homes[symbol]
 
         for k, state in enumerate(program.states):
             builder.homes[f"carry_{state.name}"] = Location(Place.CARRY, k)
@@ -543,9 +545,7 @@ class _Builder:
         """A transposed product, added to its result."""
         stage = self._stage(level, space)
         index = stage.inputs[result].index
-        stage.multiplies.append(
-            Multiply(operand, matrix, run.row, run.count, True, index, state)
-        )
+        stage.multiplies.append(Multiply(operand, matrix, run.row, run.count, True, index, state))
 
     def build(self) -> Pass:
         stages = [self._stages[key] for key in sorted(self._stages)]

@@ -168,7 +168,9 @@ def symbols(expression: Expression) -> Iterator[Symbol]:
 
 
 def evaluate(
-    expression: Expression, values: Callable[[Symbol], Any], operations: dict[str, Callable[..., Any]]
+    expression: Expression,
+    values: Callable[[Symbol], Any],
+    operations: dict[str, Callable[..., Any]],
 ) -> Any:
     """Compute an expression, given the value of each symbol and the meaning of each operation."""
     if isinstance(expression, Symbol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -108,7 +108,9 @@ class _Input:
         def product(x: Any) -> Traced:
             self.frame = sys._getframe(1)
             if x is not self._x:
-                raise TraceError(f"W.{gate} takes the input x; for a state or a value write U.{gate}")
+                raise TraceError(
+                    f"W.{gate} takes the input x; for a state or a value write U.{gate}"
+                )
             symbol = Symbol(f"W_{gate}")
             if symbol not in self.gates:
                 self.gates.append(symbol)
@@ -135,7 +137,7 @@ class _Recurrent:
         return product
 
 
-@lru_cache(maxsize=None)
+@cache
 def trace(cell: Cell) -> Program:
     """The program of a cell's step.
 
@@ -162,7 +164,9 @@ def trace(cell: Cell) -> Program:
         for name, expression in zip(cell.states, expressions, strict=True)
     ]
     if any(symbol.name == "x" for i in writer.instructions for symbol in _reads(i)):
-        raise TraceError(f"{type(cell).__name__}.step uses x itself; it may only stand in W.gate(x)")
+        raise TraceError(
+            f"{type(cell).__name__}.step uses x itself; it may only stand in W.gate(x)"
+        )
     return Program(
         name=cell.name,
         gates=tuple(weights["W"].gates),  # type: ignore[attr-defined]
@@ -181,7 +185,7 @@ def _run(
     outputs = cell(weights, x, *(Traced(symbol) for symbol in previous.values()))
     # A frame that somebody holds keeps its variables after the return.
     frame: FrameType | None = weights["W"].frame
-    code = type(cell).step.__code__  # type: ignore[attr-defined]
+    code = type(cell).step.__code__
     while frame is not None and frame.f_code is not code:
         frame = frame.f_back
     names: dict[Expression, str] = {}
@@ -193,7 +197,7 @@ def _run(
 
 def _where(cell: Cell, error: TraceError) -> str:
     """File and line of the step that raised."""
-    code = type(cell).step.__code__  # type: ignore[attr-defined]
+    code = type(cell).step.__code__
     line = code.co_firstlineno
     at = error.__traceback__
     while at is not None:

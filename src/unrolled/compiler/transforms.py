@@ -26,7 +26,9 @@ def project(program: Program) -> Program:
             )
     previous = replace(first.previous, space=Space.PROJECTED)
     instructions = [
-        replace(i, operand=previous) if isinstance(i, Product) and i.operand == first.previous else i
+        replace(i, operand=previous)
+        if isinstance(i, Product) and i.operand == first.previous
+        else i
         for i in program.instructions
     ]
     output = Symbol(f"P_{first.new.name}", Space.PROJECTED)

@@ -1,0 +1,1 @@
+"""One cell run through time: the reference, the CPU kernels, and what chooses between them."""

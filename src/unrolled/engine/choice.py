@@ -104,7 +104,8 @@ def _transform(tensors: Sequence[Tensor]) -> str | None:
     if torch._C._are_functorch_transforms_active():
         return "a torch.func transform is active"
     if forward_ad._current_level >= 0 and any(
-        forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors
+        forward_ad.unpack_dual(tensor).tangent is not None  # type: ignore[no-untyped-call]
+        for tensor in tensors
     ):
         return "forward-mode derivatives are asked for"
     return None

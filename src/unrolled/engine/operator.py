@@ -14,13 +14,12 @@ from torch import Tensor
 from . import cpu, reference
 from .weights import Weights, join, program_named, split
 
-
-_LIBRARY = torch.library.Library("unrolled", "DEF")
-_LIBRARY.define(
+_LIBRARY = torch.library.Library("unrolled", "DEF")  # type: ignore[no-untyped-call]
+_LIBRARY.define(  # type: ignore[no-untyped-call]
     "recurrence(Tensor x, Tensor[] initial, Tensor[] weights, Tensor? lengths, str program, "
     "str isa, int directions, bool batch_first, bool save) -> Tensor[]"
 )
-_LIBRARY.define(
+_LIBRARY.define(  # type: ignore[no-untyped-call]
     "recurrence_backward(Tensor? gradient, Tensor?[] gradient_last, Tensor x, Tensor[] initial, "
     "Tensor[] weights, Tensor? lengths, Tensor output, Tensor[] tapes, str program, str isa, "
     "bool batch_first, bool need_x) -> Tensor[]"
@@ -47,7 +46,7 @@ def _recurrence(
     return [output, *last, *tapes]
 
 
-@torch.library.register_fake("unrolled::recurrence", lib=_LIBRARY)
+@torch.library.register_fake("unrolled::recurrence", lib=_LIBRARY)  # type: ignore[untyped-decorator]
 def _fake(
     x: Tensor,
     initial: Sequence[Tensor],
@@ -104,7 +103,7 @@ def _recurrence_backward(
     return result if gradient_x is None else [*result, gradient_x]
 
 
-@torch.library.register_fake("unrolled::recurrence_backward", lib=_LIBRARY)
+@torch.library.register_fake("unrolled::recurrence_backward", lib=_LIBRARY)  # type: ignore[untyped-decorator]
 def _fake_backward(
     gradient: Tensor | None,
     gradient_last: Sequence[Tensor | None],

@@ -66,8 +66,8 @@ def split(program: Program, tensors: Sequence[Tensor], directions: int) -> list[
     for start in range(0, len(tensors), count):
         own = list(tensors[start : start + count])
         projection = own.pop() if program.projected else None
-        biases = (own[2], own[3]) if len(own) > 2 else (None, None)
-        found.append(Weights(own[0], own[1], *biases, projection))
+        input_bias, recurrent_bias = (own[2], own[3]) if len(own) > 2 else (None, None)
+        found.append(Weights(own[0], own[1], input_bias, recurrent_bias, projection))
     return found
 
 

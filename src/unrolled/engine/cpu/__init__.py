@@ -27,7 +27,7 @@ _forked = False
 
 def _after_fork() -> None:
     """An OpenMP runtime's threads do not survive a fork; a child computes on its own thread."""
-    global _forked  # noqa: PLW0603
+    global _forked
     _forked = True
 
 

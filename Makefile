@@ -1,0 +1,45 @@
+# Every target sets up .venv by itself, and again when what it is made of has changed.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()))")
+
+.PHONY: help setup test lint format demo sanitize clean
+
+help:
+	@echo "make demo      train a character model for a minute, see it write, and open its report"
+	@echo "make test      the whole test suite"
+	@echo "make lint      formatting, lint and types"
+	@echo "make format    put the formatting right"
+	@echo "make sanitize  the kernels under address, undefined-behaviour and thread sanitizers"
+	@echo "make clean     remove what was built"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt CMakeLists.txt tools/setup.py \
+		$(wildcard src/unrolled/cells/*.py src/unrolled/compiler/*.py) \
+		$(wildcard src/unrolled/engine/cpu/*.h src/unrolled/engine/cpu/*.cpp)
+	@$(PYTHON) tools/setup.py
+	@touch $@
+
+# One process for each processor, each with one thread: tests that need more ask for them.
+test: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+demo: $(READY)
+	@$(BIN)/python examples/demo.py
+
+sanitize: $(READY)
+	$(BIN)/python tools/sanitize.py
+
+clean:
+	rm -rf .venv build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis

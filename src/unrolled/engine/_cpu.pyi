@@ -1,0 +1,23 @@
+def instruction_sets() -> list[str]: ...
+def plans() -> list[str]: ...
+def call(
+    isa: str,
+    name: str,
+    mode: str,
+    descending: bool,
+    steps: int,
+    rows: int,
+    hidden: int,
+    projected: int,
+    lengths: int,
+    threads: int,
+    tape: tuple[int, int, int],
+    output: tuple[int, int, int],
+    initial: list[int],
+    last: list[int],
+    matrices: list[int],
+    biases: int,
+    gradient: tuple[int, int, int],
+    gradient_last: list[int],
+    delta: tuple[int, int, int],
+) -> None: ...
