@@ -24,7 +24,7 @@ from unrolled.training.errors import RUNTIME, USAGE, UserError, reason
 from unrolled.training.options import TrainingOptions, check_table, read_toml
 
 if TYPE_CHECKING:
-    from unrolled.tasks.text.train import Summary
+    from unrolled.tasks.text.training_run import Summary
 
 RUN = Group("Run", sort_key=0)
 DATA = Group("Data", sort_key=1)
@@ -106,14 +106,14 @@ def train_text(
             what = f"--{changed[0].replace('_', '-')}" if changed else "FILE, --out or --overwrite"
             raise UserError(f"{what}: cannot be changed with --resume, only --max-… and --patience")
         return _resume(resume, training, json=json, quiet=quiet)
-    from unrolled.tasks.text import train as text_training
+    from unrolled.tasks.text import training_run
 
     options = TextOptions(
         data=replace(data, data=(*files, *data.data)), model=model, training=training
     )
     if out is None and options.data.data:
         out = Path("runs") / (Path(options.data.data[0]).stem or "text")
-    _, summary = text_training.train(
+    _, summary = training_run.train(
         options, out or Path("runs/text"), overwrite=overwrite, quiet=quiet
     )
     return _finish(summary, json)
@@ -148,10 +148,10 @@ def resume_run(
 
 
 def _resume(run: Path, limits: TrainingOptions, *, json: bool, quiet: bool) -> int:
-    from unrolled.tasks.text import train as text_training
+    from unrolled.tasks.text import training_run
 
     given = {name: getattr(limits, name) for name in LIMITS}
-    _, summary = text_training.resume(run, **given, quiet=quiet)
+    _, summary = training_run.resume(run, **given, quiet=quiet)
     return _finish(summary, json)
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.loggers import TensorBoardLogger
+from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 from unrolled.training.errors import UserError
 from unrolled.training.log import CsvLog

@@ -13,7 +13,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any, NoReturn, Protocol
 
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
@@ -38,7 +37,9 @@ State = tuple[Tensor, ...]
 class Job(Protocol):
     """What a task brings to the loop."""
 
-    model: nn.Module
+    @property
+    def model(self) -> nn.Module:
+        """The model to train."""
 
     def loss(
         self, model: nn.Module, inputs: Tensor, targets: Tensor, state: State | None

@@ -22,7 +22,8 @@ def build_optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.O
         if isinstance(module, nn.Embedding)
         for parameter in module.parameters(recurse=False)
     }
-    decayed, exempt = [], []
+    decayed: list[nn.Parameter] = []
+    exempt: list[nn.Parameter] = []
     for parameter in model.parameters():
         matrix = parameter.dim() >= 2 and id(parameter) not in embeddings
         (decayed if matrix else exempt).append(parameter)

@@ -24,7 +24,7 @@ Tokens = np.ndarray[Any, np.dtype[Any]]
 
 
 class AlignedStreams:
-    """Chunks of N aligned streams, addressed by epoch and number, so that a run can resume anywhere.
+    """Chunks of N aligned streams, addressed by epoch and number, so that a run can go on anywhere.
 
     Within an epoch every element but the first of the sequence is predicted exactly once, in
     order; the last ``(len(tokens) − 1) mod N`` do not fill a row and are left out.

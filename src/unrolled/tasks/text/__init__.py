@@ -48,8 +48,8 @@ def train(
     Raises:
         UserError: A setting, the text or the folder cannot be used.
     """
-    from unrolled.tasks.text.train import parse_files
-    from unrolled.tasks.text.train import train as run_training
+    from unrolled.tasks.text.training_run import parse_files
+    from unrolled.tasks.text.training_run import train as run_training
 
     options = _options({**settings, "data": parse_files(data)})
     return run_training(options, Path(out), overwrite=overwrite, quiet=quiet)[0]
@@ -80,7 +80,7 @@ def resume(
     Raises:
         UserError: The folder is not a run, or something in it is corrupt.
     """
-    from unrolled.tasks.text.train import resume as run_resume
+    from unrolled.tasks.text.training_run import resume as run_resume
 
     return run_resume(
         path,

@@ -1,10 +1,10 @@
-"""Text files of any size as tokens in a memory map.
+r"""Text files of any size as tokens in a memory map.
 
 The files are read twice, in blocks: once for the vocabulary, once for the tokens. Never is more
 than a block in memory.
 
-Newlines: ``\\r\\n`` and ``\\r`` are read as ``\\n``, so that a text gives the same tokens wherever it was
-saved; a byte-order mark at a file's start is skipped. Everything else is kept as it is: no
+Newlines: ``\r\n`` and ``\r`` are read as ``\n``, so that a text gives the same tokens wherever it
+was saved; a byte-order mark at a file's start is skipped. Everything else is kept as it is: no
 normalisation, no case folding; a character is one Unicode code point (a Hangul syllable is one
 character if it was saved composed, several if decomposed).
 """

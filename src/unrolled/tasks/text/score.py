@@ -9,7 +9,9 @@ so much context.
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +83,32 @@ def score(
     """
     predictions = len(tokens) - 1
     streams = max(1, min(streams, predictions))
+    with _threads(model, streams):
+        total = _sum(model, tokens, streams, warm_up, device)
+    return Score(total / predictions, predictions, _unknown(tokens), streams)
+
+
+@contextlib.contextmanager
+def _threads(model: nn.Module, streams: int) -> Iterator[None]:
+    """One thread for one stream through a small model: its steps are too short to share."""
+    threads = torch.get_num_threads()
+    if streams == 1 and sum(p.numel() for p in model.parameters()) < 1_000_000:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _sum(
+    model: nn.Module,
+    tokens: Tokens,
+    streams: int,
+    warm_up: int,
+    device: torch.device | str,
+) -> float:
+    """Sum of nats over all predictions."""
+    predictions = len(tokens) - 1
     length = predictions // streams
     # The last stream takes what does not divide evenly; it is scored alone at the end.
     starts = [i * length for i in range(streams)]
@@ -91,7 +119,7 @@ def score(
     if left:
         last = tuple(s[:, -1:].contiguous() for s in state)
         total += _run(model, tokens, [streams * length], left, last, chunk, device)[0]
-    return Score(total / predictions, predictions, _unknown(tokens), streams)
+    return total
 
 
 def _run(

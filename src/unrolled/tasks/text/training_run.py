@@ -249,11 +249,14 @@ def _train(folder: RunFolder, options: TextOptions, display: Display) -> tuple[R
         if start is None and folder.samples.exists():
             shutil.rmtree(folder.samples)
 
-        def report() -> None:
-            write_report(folder, asdict(options), unit="character")
+        parameters = sum(p.numel() for p in model.parameters())
+
+        def report(exact: float | None = None) -> None:
+            write_report(
+                folder, asdict(options), unit="character", exact=exact, parameters=parameters
+            )
 
         loop = Training(job, streams, training, folder, fabric, display, start, report)
-        parameters = sum(p.numel() for p in model.parameters())
         display.note(
             f"{folder.path}: {len(tokens):,} characters to train on, "
             f"{0 if validation is None else len(validation):,} to validate, "
@@ -268,12 +271,13 @@ def _train(folder: RunFolder, options: TextOptions, display: Display) -> tuple[R
     final = None
     if validation is not None and loop.stopped_by is None:
         display.note(f"computing the final score on {len(validation):,} characters")
-        final = score(
-            run.model,
-            validation,
-            streams=default_streams(len(validation)),
-            device=run.device,
-        )
+        with _seeded(training):
+            final = score(
+                run.model,
+                validation,
+                streams=default_streams(len(validation)),
+                device=run.device,
+            )
     summary = Summary(
         run=str(folder.path),
         steps=position.step,
@@ -289,7 +293,7 @@ def _train(folder: RunFolder, options: TextOptions, display: Display) -> tuple[R
         stopped_by=loop.stopped_by,
     )
     write_file(folder.summary, (json.dumps(asdict(summary), indent=1) + "\n").encode())
-    report()
+    report(final.nats if final else None)
     return run, summary
 
 
