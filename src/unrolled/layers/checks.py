@@ -1,0 +1,161 @@
+"""What a layer accepts: every error names the argument, what was expected and what came.
+
+A wrong kind of argument raises TypeError; a wrong size, dtype, device or value raises ValueError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+Lengths = Tensor | Sequence[int]
+
+
+class Expected(NamedTuple):
+    """What a layer was built for.
+
+    Attributes:
+        name: the layer's, with which every error begins.
+        input_size: features of the input.
+        states: for each state its name and size.
+        stacked: first dimension of every state: layers times directions.
+        batch_first: the order of the input's dimensions.
+        tied: whether states come as a tuple (there are several).
+    """
+
+    name: str
+    input_size: int
+    states: tuple[tuple[str, int], ...]
+    stacked: int
+    batch_first: bool
+
+
+def check_input(expected: Expected, input: Tensor | PackedSequence, weight: Tensor) -> Tensor:  # noqa: A002
+    """The input's tensor: itself, or the data of a packed sequence."""
+    name = expected.name
+    packed = isinstance(input, PackedSequence)
+    x = input.data if isinstance(input, PackedSequence) else input
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"{name}: input must be a tensor or a PackedSequence, got {type(x).__name__}"
+        )
+    if x.ndim != 2 and (packed or x.ndim != 3):
+        batched = "[batch, time, features]" if expected.batch_first else "[time, batch, features]"
+        wanted = "packed data [total, features]" if packed else f"[time, features] or {batched}"
+        raise ValueError(f"{name}: input must be {wanted}, got shape {list(x.shape)}")
+    if x.shape[-1] != expected.input_size:
+        raise ValueError(
+            f"{name}: input has {x.shape[-1]} features in its last dimension, "
+            f"this layer was built for input_size={expected.input_size}"
+        )
+    if x.device != weight.device:
+        raise ValueError(f"{name}: input is on {x.device}, the weights are on {weight.device}")
+    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise ValueError(
+            f"{name}: input is {x.dtype}, the weights are {weight.dtype}; "
+            f"convert one: input.to({weight.dtype}), or the layer"
+        )
+    return x
+
+
+def check_states(
+    expected: Expected, hx: Tensor | Sequence[Tensor], x: Tensor, rows: int | None
+) -> list[Tensor]:
+    """The initial states as a list.
+
+    Args:
+        expected: the layer's sizes.
+        hx: the states as given.
+        x: the input's tensor.
+        rows: the batch size; None for unbatched input.
+    """
+    name = expected.name
+    names = ", ".join(state for state, _ in expected.states)
+    if len(expected.states) == 1:
+        if not isinstance(hx, Tensor):
+            raise TypeError(f"{name}: hx must be one tensor {names}, got {_kind(hx)}")
+        states = [hx]
+    else:
+        if not isinstance(hx, (tuple, list)) or len(hx) != len(expected.states):
+            raise TypeError(f"{name}: hx must be a tuple ({names}), got {_kind(hx)}")
+        states = list(hx)
+    for state, (label, size) in zip(states, expected.states, strict=True):
+        if not isinstance(state, Tensor):
+            raise TypeError(f"{name}: {label} must be a tensor, got {_kind(state)}")
+        wanted = (expected.stacked, size) if rows is None else (expected.stacked, rows, size)
+        if state.shape != wanted:
+            meaning = "layers * directions, " + ("" if rows is None else "batch, ") + "size"
+            raise ValueError(
+                f"{name}: {label} must have shape {list(wanted)} ({meaning}), "
+                f"got {list(state.shape)}"
+            )
+        if state.device != x.device:
+            raise ValueError(f"{name}: {label} is on {state.device}, the input is on {x.device}")
+        if state.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise ValueError(f"{name}: {label} is {state.dtype}, the input is {x.dtype}")
+    return states
+
+
+def check_lengths(
+    expected: Expected, lengths: Lengths | int, x: Tensor, batched: bool
+) -> Tensor | None:
+    """The lengths ``[N]`` as int64 on x's device; None if every row has all steps.
+
+    Where the values are not there to be read (while tracing, on meta tensors, in a transform)
+    they are believed.
+    """
+    name = expected.name
+    given = lengths if isinstance(lengths, Tensor) else _tensor(name, lengths)
+    if given.dtype.is_floating_point or given.dtype.is_complex or given.dtype == torch.bool:
+        raise TypeError(f"{name}: lengths must be integers, got {given.dtype}")
+    time, batch = (1, 0) if expected.batch_first and batched else (0, 1)
+    steps = x.shape[time]
+    wanted = (x.shape[batch],) if batched else ()
+    if given.shape != wanted:
+        meaning = "one for each row of the batch" if batched else "one number: input is unbatched"
+        raise ValueError(
+            f"{name}: lengths must have shape {list(wanted)} ({meaning}), got {list(given.shape)}"
+        )
+    found = given.reshape(wanted or (1,)).to(torch.int64)
+    if _readable(found):
+        values = found.tolist()
+        for row, value in enumerate(values):
+            if not 0 <= value <= steps:
+                raise ValueError(
+                    f"{name}: lengths must lie between 0 and the input's {steps} steps, "
+                    f"got {value} for row {row}"
+                )
+        if all(value == steps for value in values):
+            return None
+    return found.to(x.device)
+
+
+def _tensor(name: str, lengths: Any) -> Tensor:
+    try:
+        found = torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"{name}: lengths must be a tensor or a list of integers, got {_kind(lengths)}"
+        ) from error
+    # An empty list makes a tensor of floating point.
+    return found.to(torch.int64) if found.numel() == 0 else found
+
+
+def _readable(tensor: Tensor) -> bool:
+    return not (
+        tensor.is_meta
+        or torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+    )
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return "a tensor"
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return type(value).__name__

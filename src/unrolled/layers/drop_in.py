@@ -1,0 +1,184 @@
+"""What the drop-in layers share: torch.nn's modules with another engine under them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import dropout
+from torch.nn.utils.rnn import PackedSequence
+
+from ..cells import Cell
+from ..compiler.program import Program
+from ..engine.choice import Choice, choose
+from ..engine.weights import Weights, split
+from .checks import Expected, Lengths, check_input, check_lengths, check_states
+from .packing import Packing, mask_padding, run_packed
+from .stack import program_for, run_stack
+
+
+class _Call(NamedTuple):
+    """A checked call.
+
+    Attributes:
+        x: the input's tensor, batched; the data of a packed sequence.
+        initial: the states ``[layers * directions, N, ·]``, or None.
+        lengths: ``[N]`` on x's device, or None.
+        weights: for each layer, for each direction.
+        batched: whether the caller's input had a batch dimension.
+        batch_first: the order of x's dimensions.
+        program: what each layer runs.
+        choice: the engine.
+    """
+
+    x: Tensor
+    initial: list[Tensor] | None
+    lengths: Tensor | None
+    weights: list[list[Weights]]
+    batched: bool
+    batch_first: bool
+    program: Program
+    choice: Choice
+
+
+class DropIn(torch.nn.RNNBase):
+    """A layer of torch.nn, run by our engine; parameters and everything else are torch's own.
+
+    A subclass comes before torch.nn's class among the bases and says which ``cell`` it runs.
+    """
+
+    @property
+    def cell(self) -> Cell:
+        """The equations."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002
+        hx: Any = None,
+        *,
+        lengths: Lengths | int | None = None,
+    ) -> tuple[Any, Any]:
+        """Run the layer; see the class for shapes.
+
+        Raises:
+            TypeError: if an argument is of a wrong kind.
+            ValueError: if it has a wrong size, dtype, device or value.
+        """
+        call = self._accept(input, hx, lengths)
+        if call.choice.engine == "torch" and call.lengths is None:
+            output, states = super().forward(input, hx)
+            return output, states
+        if isinstance(input, PackedSequence):
+            return self._run_packed(call, input)
+        x = call.x
+        if call.lengths is not None:
+            x = mask_padding(x, call.lengths, call.batch_first)
+        if call.choice.engine == "torch":
+            assert call.lengths is not None
+            output, last = run_packed(
+                self._torch_packed, x, call.initial, call.lengths, call.batch_first
+            )
+        else:
+            output, last = run_stack(
+                call.choice,
+                call.program,
+                x,
+                call.initial,
+                call.weights,
+                call.lengths,
+                call.batch_first,
+                self._drop if self.training and self.dropout else None,
+            )
+        if not call.batched:
+            output, last = output.squeeze(1), [state.squeeze(1) for state in last]
+        return output, self._states(last)
+
+    def _accept(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002
+        hx: Any,
+        lengths: Lengths | int | None,
+    ) -> _Call:
+        """Check the arguments and choose the engine; runs nothing."""
+        directions = 2 if self.bidirectional else 1
+        tensors = [tensor for own in self.all_weights for tensor in own]
+        expected = self._expected(directions)
+        x = check_input(expected, input, tensors[0])
+        packed, batched = isinstance(input, PackedSequence), True
+        if isinstance(input, PackedSequence):
+            rows: int | None = int(input.batch_sizes[0])
+            if lengths is not None:
+                raise ValueError(
+                    f"{expected.name}: lengths must be None with a PackedSequence, "
+                    "which has its own"
+                )
+        else:
+            batched = x.ndim == 3
+            rows = x.shape[0 if self.batch_first else 1] if batched else None
+        initial = None if hx is None else check_states(expected, hx, x, rows)
+        if lengths is not None:
+            lengths = check_lengths(expected, lengths, x, batched)
+        if not batched:
+            x = x.unsqueeze(1)
+            if initial is not None:
+                initial = [state.unsqueeze(1) for state in initial]
+        program = program_for(self.cell, self.proj_size > 0)
+        choice = choose(program, [x, *(initial or []), *tensors])
+        if choice.engine == "torch" and x.numel() == 0:
+            choice = Choice("reference", reason="there is no step to run")
+        count = len(tensors) // self.num_layers
+        weights = [
+            split(program, tensors[k : k + count], directions)
+            for k in range(0, len(tensors), count)
+        ]
+        batch_first = self.batch_first and batched and not packed
+        return _Call(x, initial, lengths, weights, batched, batch_first, program, choice)
+
+    def _expected(self, directions: int) -> Expected:
+        sizes = [self.proj_size or self.hidden_size, *[self.hidden_size] * 9]
+        states = zip((f"{state}_0" for state in self.cell.states), sizes, strict=False)
+        return Expected(
+            type(self).__name__,
+            self.input_size,
+            tuple(states),
+            self.num_layers * directions,
+            self.batch_first,
+        )
+
+    def _run_packed(self, call: _Call, packed: PackedSequence) -> tuple[PackedSequence, Any]:
+        packing = Packing(packed)
+        drop = None
+        if self.training and self.dropout:
+
+            def drop(x: Tensor) -> Tensor:  # the mask that torch draws covers no padding
+                return packing.pad(self._drop(packing.pack(x)))
+
+        output, last = run_stack(
+            call.choice,
+            call.program,
+            packing.pad(call.x),
+            None if call.initial is None else packing.sort(call.initial),
+            call.weights,
+            packing.lengths,
+            dropout=drop,
+        )
+        return packing.like(output), self._states(packing.unsort(last))
+
+    def _torch_packed(
+        self, packed: PackedSequence, initial: list[Tensor] | None
+    ) -> tuple[PackedSequence, list[Tensor]]:
+        """torch.nn's own forward, with states as a list."""
+        hx = None if initial is None else self._states(initial)
+        output, last = super().forward(packed, hx)
+        return output, list(last) if isinstance(last, tuple) else [last]
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return dropout(x, self.dropout, training=True)
+
+    @staticmethod
+    def _states(states: Sequence[Tensor]) -> Any:
+        """As torch.nn gives and takes them: one tensor, or a tuple."""
+        return states[0] if len(states) == 1 else tuple(states)

@@ -1,0 +1,42 @@
+"""Which engine would run a call, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from .checks import Lengths
+from .drop_in import DropIn
+
+
+def explain(
+    layer: nn.Module,
+    input: Tensor | PackedSequence,  # noqa: A002
+    hx: Any = None,
+    lengths: Lengths | int | None = None,
+) -> str:
+    """Say in a sentence which engine and instruction set would run ``layer(input, hx)``, and why.
+
+    Nothing is run. The answer is for the state of things at the call: `unrolled.using`, autocast,
+    active transforms and torch's number of threads count.
+
+    Args:
+        layer: one of this package's layers.
+        input: as the layer takes it.
+        hx: as the layer takes it.
+        lengths: as the layer takes it.
+
+    Raises:
+        TypeError: if the layer is not one of ours, or as the layer would.
+        ValueError: as the layer would.
+
+    Example:
+        >>> explain(LSTM(64, 128), torch.randn(50, 8, 64))
+        'LSTM(64, 128): CPU kernels with AVX-512 on 4 threads.'
+    """
+    if not isinstance(layer, DropIn):
+        raise TypeError(f"explain: layer must be one of unrolled's, got {type(layer).__name__}")
+    choice = layer._accept(input, hx, lengths).choice
+    return f"{type(layer).__name__}({layer.extra_repr()}): {choice}."
