@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -18,10 +20,11 @@ from unrolled.training.run_folder import RunFolder
 _PRECISION = {"32": "32-true", "64": "64-true", "bf16-mixed": "bf16-mixed"}
 
 
+@contextmanager
 def build_fabric(
     options: TrainingOptions, folder: RunFolder, start: tuple[Any, dict[str, Any]] | None
-) -> Fabric:
-    """Fabric for one process on one device, logging to the run's folder.
+) -> Iterator[Fabric]:
+    """Fabric for one process on one device, logging to the run's folder until the block ends.
 
     Args:
         options: Device and precision.
@@ -32,21 +35,29 @@ def build_fabric(
         UserError: The device is not there.
     """
     device = choose_device(options.device)
-    step = int(start[1]["position"]["step"]) if start is not None else 0
+    try:
+        step = int(start[1]["position"]["step"]) if start is not None else 0
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder.checkpoint}: corrupt: it names no step") from error
     if start is None and folder.tensorboard.exists():
         shutil.rmtree(folder.tensorboard)
     loggers = [
         CsvLog(folder.log, step),
         TensorBoardLogger(folder.path, name="tensorboard", version="", purge_step=step + 1),
     ]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*GPU available but not used.*")
-        return Fabric(
-            accelerator=device,
-            devices=1,
-            precision=cast(Any, _PRECISION[options.precision]),
-            loggers=loggers,
-        )
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*GPU available but not used.*")
+            fabric = Fabric(
+                accelerator=device,
+                devices=1,
+                precision=cast(Any, _PRECISION[options.precision]),
+                loggers=loggers,
+            )
+        yield fabric
+    finally:
+        for logger in loggers:
+            logger.finalize("finished")
 
 
 def choose_device(name: str) -> str:

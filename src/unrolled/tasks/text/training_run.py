@@ -234,8 +234,7 @@ def _train(folder: RunFolder, options: TextOptions, display: Display) -> tuple[R
     _check_lengths(options, len(tokens), 0 if validation is None else len(validation))
     start = read_tensors(folder.checkpoint) if folder.checkpoint.exists() else None
 
-    with _seeded(training):
-        fabric = build_fabric(training, folder, start)
+    with _seeded(training), build_fabric(training, folder, start) as fabric:
         model = build_model(options, vocabulary)
         prompt = "\n" if "\n" in vocabulary.characters else vocabulary.characters[0]
         job = CharacterJob(model, vocabulary, validation, training.batch_size, prompt)
@@ -264,8 +263,6 @@ def _train(folder: RunFolder, options: TextOptions, display: Display) -> tuple[R
             + (f"; going on from step {loop.position.step}" if start else "")
         )
         position = loop.run()
-        for logger in fabric.loggers:
-            logger.finalize("success")
 
     run = Run(folder.path, str(fabric.device))
     final = None

@@ -1,0 +1,57 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from unrolled.tasks.text.options import DataOptions, ModelOptions, TextOptions
+from unrolled.training.errors import UserError
+from unrolled.training.options import TrainingOptions, read_options, write_options
+
+
+def test_round_trip_through_toml(tmp_path: Path) -> None:
+    options = TextOptions(
+        data=DataOptions(data=("한글.txt", 'quote " and \\ back'), val_fraction=0.25),
+        model=ModelOptions(cell="gru", hidden_size=7, reset_after=False, dropout=0.3),
+        training=TrainingOptions(lr=3e-4, max_time="1h30m", max_steps=12, ema=0.999),
+    )
+    path = tmp_path / "options.toml"
+    write_options(options, path)
+    assert read_options(TextOptions, path) == options
+    plain = replace(options, training=TrainingOptions())
+    write_options(plain, path)
+    assert read_options(TextOptions, path) == plain
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[model]\nhidden = 3", "unknown key 'hidden'"),
+        ("[model]\nhidden_size = 'x'", "hidden_size: expected a whole number, got 'x'"),
+        ("[model]\nhidden_size = true", "hidden_size: expected a whole number, got True"),
+        ("[model]\nhidden_size = -1", "--hidden-size: expected 1 or more, got -1"),
+        ("[model]\ncell = 'gro'", "cell: expected one of lstm, gru, rnn, got 'gro'"),
+        ("[training]\nlr = 0", "--lr: expected a number greater than zero"),
+        ("[training]\nlr = nan", "--lr: expected a number greater than zero"),
+        ("[training]\nmax_time = 'soon'", "--max-time: expected a duration"),
+        ("[training]\nclip = -1.0", "--clip: expected 0 or more"),
+        ("[training]\nema = 1.0", "--ema: expected 0 to below 1"),
+        ("[data]\ndata = 'book.txt'", "data: expected a list"),
+        ("[data]\nval_fraction = 1.5", "--val-fraction"),
+        ("model = 3", "expected a table"),
+        ("[model", "not a valid TOML file"),
+    ],
+)
+def test_wrong_options_are_one_clear_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "options.toml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        read_options(TextOptions, path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_any_limit_there_are_twenty_epochs() -> None:
+    assert TrainingOptions().epochs == 20
+    assert TrainingOptions(max_time="1m").epochs is None
+    assert TrainingOptions(max_epochs=3).epochs == 3
