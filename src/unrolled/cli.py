@@ -198,7 +198,7 @@ def generate(
     temperature: float = 0.8,
     top_k: int = 0,
     seed: int = 0,
-    device: Literal["cpu", "cuda", "mps"] = "cpu",
+    device: Literal["auto", "cpu", "cuda", "mps"] = "cpu",
 ) -> int:
     """Write text that continues a prompt, character by character.
 
@@ -231,7 +231,7 @@ def evaluate(
     data: tuple[str, ...],
     streams: int | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
-    device: Literal["cpu", "cuda", "mps"] = "cpu",
+    device: Literal["auto", "cpu", "cuda", "mps"] = "cpu",
 ) -> int:
     """Score text: nats and bits per character.
 

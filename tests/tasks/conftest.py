@@ -8,7 +8,18 @@ import torch
 def write_prose(path: Path, words: int = 1500) -> Path:
     """A text with something to learn in it, Hangul among it, the same at every call."""
     draw = random.Random(3)
-    vocabulary = ["the", "cell", "remembers", "what", "came", "before", "나는", "학교에", "간다", "🙂"]
+    vocabulary = [
+        "the",
+        "cell",
+        "remembers",
+        "what",
+        "came",
+        "before",
+        "나는",
+        "학교에",
+        "간다",
+        "🙂",
+    ]
     lines = (" ".join(draw.choices(vocabulary, k=8)) + ".\n" for _ in range(words // 8))
     path.write_text("".join(lines), encoding="utf-8")
     return path

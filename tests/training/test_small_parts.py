@@ -29,7 +29,9 @@ def test_duration(text: str | float, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "2x", "m", "-3s", "0", "1m2h", math.nan, math.inf, -1])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "2x", "m", "-3s", "0", "1m2h", math.nan, math.inf, -1]
+)
 def test_bad_duration(text: str | float) -> None:
     with pytest.raises(UserError, match="--max-time: expected a duration"):
         parse_duration(text, "--max-time")
@@ -99,9 +101,14 @@ def test_average_is_taken_away_after_an_error() -> None:
     before = model.weight.clone()
     average = WeightAverage(model, 0.5)
     average.averages[0].zero_()
-    with pytest.raises(RuntimeError, match="inside"), average.applied():
-        assert model.weight.abs().sum() == 0
-        raise RuntimeError("inside")
+
+    def fail_inside() -> None:
+        with average.applied():
+            assert model.weight.abs().sum() == 0
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail_inside()
     assert torch.equal(model.weight, before)
 
 

@@ -55,6 +55,7 @@ def line_chart(
     Returns:
         SVG, or a paragraph that says there is nothing to draw yet.
     """
+    edge = WIDTH - (RIGHT if right is not None else 16)
     kept = [(line, _clean(line.points, log)) for line in lines]
     kept = [(line, points) for line, points in kept if points]
     if not kept:
@@ -77,7 +78,7 @@ def line_chart(
         ticks = _ticks(y0, y1, 5)
 
     def px(x: float) -> float:
-        return LEFT + (x - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT)
+        return LEFT + (x - x0) / (x1 - x0) * (edge - LEFT)
 
     def py(y: float) -> float:
         share = (
@@ -90,7 +91,7 @@ def line_chart(
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(unit)}">']
     for y in ticks:
         parts.append(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" '
+            f'<line class="grid" x1="{LEFT}" x2="{edge}" '
             f'y1="{py(y):.1f}" y2="{py(y):.1f}"/>'
             f'<text class="tick" x="{LEFT - 8}" y="{py(y) + 4:.1f}" text-anchor="end">'
             f"{number(y)}</text>"
@@ -104,14 +105,12 @@ def line_chart(
         factor, name = right
         for y in _ticks(y0 * factor, y1 * factor, 5):
             parts.append(
-                f'<text class="tick" x="{WIDTH - RIGHT + 8}" y="{py(y / factor) + 4:.1f}">'
-                f"{number(y)}</text>"
+                f'<text class="tick" x="{edge + 8}" y="{py(y / factor) + 4:.1f}">{number(y)}</text>'
             )
         parts.append(_upright(name, WIDTH - 10))
     parts.append(_upright(unit, 12))
     parts.append(
-        f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - 3}" text-anchor="end">'
-        f"{escape(x_unit)}</text>"
+        f'<text class="axis" x="{edge}" y="{HEIGHT - 3}" text-anchor="end">{escape(x_unit)}</text>'
     )
     if best is not None and x0 <= best <= x1:
         parts.append(
@@ -144,11 +143,9 @@ def number(value: float) -> str:
         return f"{value / 1e6:.4g}M"
     if size >= 1e4:
         return f"{value / 1e3:.4g}k"
-    if size and size < 1e-3:
-        mantissa, exponent = f"{value:.3g}".split("e") if "e" in f"{value:.3g}" else (None, None)
-        if mantissa is None or exponent is None:
-            return f"{value * 1e3:.3g}e-3"
-        return f"{mantissa}e{int(exponent)}"
+    if 0 < size < 1e-4:
+        mantissa, exponent = f"{value:e}".split("e")
+        return f"{float(mantissa):.3g}e{int(exponent)}"
     return f"{value:.4g}"
 
 

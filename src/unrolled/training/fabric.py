@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
+from unrolled.training.device import choose_device
 from unrolled.training.errors import UserError
 from unrolled.training.log import CsvLog
 from unrolled.training.options import TrainingOptions
@@ -58,22 +58,3 @@ def build_fabric(
     finally:
         for logger in loggers:
             logger.finalize("finished")
-
-
-def choose_device(name: str) -> str:
-    """The device to use: ``cpu``, ``cuda`` or ``mps``; ``auto`` takes what is there.
-
-    Raises:
-        UserError: The device is not there.
-    """
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        return next(device for device, available in there.items() if available)
-    if not there.get(name, False):
-        present = ", ".join(device for device, available in there.items() if available)
-        raise UserError(f"--device {name}: not available here; available: {present}")
-    return name

@@ -39,6 +39,7 @@ def read_blocks(path: Path) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     read = 0
+    begun = False
     try:
         if path.is_dir():
             raise UserError(f"{path}: expected a text file, got a folder")
@@ -55,9 +56,9 @@ def read_blocks(path: Path) -> Iterator[str]:
                         "expected text in UTF-8"
                     )
                 text = _decode(decoder, block, path, read - waiting)
-                if read == 0:
-                    text = text.removeprefix("\ufeff")
                 read += len(block)
+                if text and not begun:
+                    begun, text = True, text.removeprefix("\ufeff")
                 yield newlines.decode(text)
             waiting = len(decoder.getstate()[0])
             _decode(decoder, b"", path, read - waiting, final=True)

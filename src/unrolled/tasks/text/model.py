@@ -6,6 +6,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from unrolled.layers import GRU, LSTM, RNN
 from unrolled.tasks.text.options import ModelOptions
 
 State = tuple[Tensor, ...]
@@ -44,12 +45,10 @@ class CharacterModel(nn.Module):
 
 def build_recurrent(options: ModelOptions) -> nn.Module:
     """The recurrent layers."""
-    from torch import nn as layers
-
     sizes = (options.embedding_size, options.hidden_size, options.num_layers)
     dropout = options.dropout if options.num_layers > 1 else 0.0
     if options.cell == "lstm":
-        return layers.LSTM(*sizes, dropout=dropout)
+        return LSTM(*sizes, dropout=dropout)
     if options.cell == "gru":
-        return layers.GRU(*sizes, dropout=dropout)
-    return layers.RNN(*sizes, nonlinearity=options.nonlinearity, dropout=dropout)
+        return GRU(*sizes, dropout=dropout, reset_after=options.reset_after)
+    return RNN(*sizes, nonlinearity=options.nonlinearity, dropout=dropout)

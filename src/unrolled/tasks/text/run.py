@@ -15,6 +15,7 @@ from unrolled.tasks.text.options import TextOptions
 from unrolled.tasks.text.score import Score, default_streams, score
 from unrolled.tasks.text.vocabulary import Vocabulary
 from unrolled.training.checkpoint import load_weights, read_tensors, under
+from unrolled.training.device import choose_device
 from unrolled.training.errors import UserError
 from unrolled.training.options import read_options
 from unrolled.training.run_folder import RunFolder
@@ -25,7 +26,7 @@ class Run:
 
     Args:
         path: The run's folder.
-        device: Where to put the model: ``cpu``, ``cuda``, ``mps``.
+        device: Where to put the model: ``cpu``, ``cuda``, ``mps``, ``auto``.
 
     Attributes:
         folder: Paths of the run.
@@ -39,7 +40,7 @@ class Run:
 
     def __init__(self, path: Path | str, device: str = "cpu") -> None:
         self.folder = RunFolder.existing(path)
-        self.device = torch.device(device)
+        self.device = torch.device(choose_device(device))
         self.options = read_options(TextOptions, self.folder.options)
         self.vocabulary = Vocabulary.load(self.folder.path / "vocabulary.json")
         self.model = build_model(self.options, self.vocabulary)

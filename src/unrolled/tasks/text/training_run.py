@@ -264,7 +264,7 @@ def _train(folder: RunFolder, options: TextOptions, display: Display) -> tuple[R
         )
         position = loop.run()
 
-    run = Run(folder.path, str(fabric.device))
+    run = Run(folder.path, fabric.device.type)
     final = None
     if validation is not None and loop.stopped_by is None:
         display.note(f"computing the final score on {len(validation):,} characters")

@@ -1,0 +1,134 @@
+import math
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from unrolled.tasks.text.generate import draw, generate
+from unrolled.tasks.text.model import CharacterModel
+from unrolled.tasks.text.options import ModelOptions
+from unrolled.tasks.text.score import default_streams, score
+from unrolled.tasks.text.vocabulary import Vocabulary
+from unrolled.training.errors import UserError
+
+CELLS = [
+    ModelOptions(cell="lstm", hidden_size=9, num_layers=2, embedding_size=4),
+    ModelOptions(cell="gru", hidden_size=9, num_layers=1, embedding_size=4),
+    ModelOptions(cell="gru", hidden_size=9, num_layers=2, embedding_size=4, reset_after=False),
+    ModelOptions(cell="rnn", hidden_size=9, num_layers=1, embedding_size=4, nonlinearity="relu"),
+    ModelOptions(cell="rnn", hidden_size=9, num_layers=1, embedding_size=4, nonlinearity="sigmoid"),
+]
+IDS = ["lstm", "gru", "gru-original", "rnn-relu", "rnn-sigmoid"]
+
+
+def make(options: ModelOptions, vocabulary_size: int = 11) -> CharacterModel:
+    torch.manual_seed(0)
+    return CharacterModel(options, vocabulary_size).eval()
+
+
+@pytest.mark.parametrize("options", CELLS, ids=IDS)
+def test_one_stream_is_the_whole_text_at_once(options: ModelOptions) -> None:
+    model = make(options)
+    tokens = np.random.default_rng(0).integers(1, 11, 2500).astype(np.uint8)
+    with torch.no_grad():
+        logits, _ = model(torch.from_numpy(tokens[:-1].astype(np.int64)).unsqueeze(1))
+    expected = functional.cross_entropy(logits[:, 0], torch.from_numpy(tokens[1:].astype(np.int64)))
+    result = score(model, tokens)
+    assert result.nats == pytest.approx(expected.item(), rel=1e-5)
+    assert result.bits == pytest.approx(result.nats / math.log(2))
+    assert (result.characters, result.unknown, result.streams) == (2499, 0, 1)
+
+
+@pytest.mark.parametrize("streams", [2, 3, 7, 64, 10_000])
+def test_several_streams_count_each_character_once_in_context(streams: int) -> None:
+    """A model that remembers one step: with warm-up every number of streams gives the same sum."""
+
+    def model(tokens: Tensor, state: tuple[Tensor, ...] | None) -> tuple[Tensor, tuple[Tensor]]:
+        before = torch.zeros(1, tokens.shape[1]) if state is None else state[0]
+        previous = torch.cat([before, tokens.float()])[:-1]
+        logits = torch.stack([previous, tokens.float(), previous * tokens], dim=-1) / 10
+        return logits, (tokens[-1:].float(),)
+
+    module = torch.nn.Identity()
+    module.forward = model  # type: ignore[assignment]
+    tokens = np.random.default_rng(0).integers(0, 3, 300).astype(np.uint8)
+    exact = score(module, tokens)
+    several = score(module, tokens, streams=streams, warm_up=4)
+    assert several.characters == exact.characters
+    assert several.nats == pytest.approx(exact.nats, rel=1e-6)
+    cold = score(module, tokens, streams=64, warm_up=0)
+    assert cold.nats != pytest.approx(exact.nats, rel=1e-6)
+
+
+def test_default_streams() -> None:
+    assert default_streams(2) == 1
+    assert default_streams(1_000_001) == 1
+    assert default_streams(1_000_002) == 2
+
+
+@pytest.mark.parametrize("options", CELLS, ids=IDS)
+def test_writing_is_reproducible_and_greedy_at_zero(options: ModelOptions) -> None:
+    vocabulary = Vocabulary("\nabcdefghi")
+    model = make(options)
+
+    def write(temperature: float, seed: int = 0, top_k: int = 0) -> str:
+        return "".join(
+            generate(
+                model,
+                vocabulary,
+                "abc",
+                length=40,
+                temperature=temperature,
+                seed=seed,
+                top_k=top_k,
+            )
+        )
+
+    assert write(1.0) == write(1.0)
+    assert write(1.0) != write(1.0, seed=1)
+    assert write(0.0) == write(0.0, seed=1) == write(1.0, top_k=1) == write(1e-6)
+    # Step by step with a carried state is the same as reading everything again for each character.
+    text = "abc"
+    for _ in range(10):
+        with torch.no_grad():
+            logits, _ = model(torch.tensor(vocabulary.encode(text).astype("int64")).unsqueeze(1))
+        text += vocabulary.decode(draw(logits[-1, 0], 0.0, 0, torch.Generator()))
+    assert text[3:] == write(0.0)[:10]
+
+
+def test_the_unknown_is_never_written_and_top_k_holds() -> None:
+    random = torch.Generator().manual_seed(0)
+    logits = torch.tensor([100.0, 3.0, 2.0, 1.0])
+    drawn = {draw(logits.clone(), 1.0, 0, random) for _ in range(200)}
+    assert drawn == {1, 2, 3}
+    assert {draw(logits.clone(), 1.0, 2, random) for _ in range(200)} == {1, 2}
+    assert draw(logits.clone(), 0.0, 0, random) == 1
+
+
+def test_it_writes_as_it_goes_and_leaves_no_mode_on() -> None:
+    characters = generate(make(CELLS[0]), Vocabulary("\nabcdefghi"), "", length=10**9)
+    assert len(list(islice(characters, 3))) == 3
+    assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"length": -1}, "--length"),
+        ({"temperature": -0.1}, "--temperature"),
+        ({"temperature": math.nan}, "--temperature"),
+        ({"top_k": -1}, "--top-k"),
+        ({"seed": -1}, "--seed"),
+    ],
+)
+def test_wrong_numbers(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        generate(make(CELLS[0]), Vocabulary("a"), "a", **({"length": 3} | settings))  # type: ignore[arg-type]
+
+
+def test_unseen_characters_are_named() -> None:
+    with pytest.raises(UserError, match=r"never seen 'X' \(U\+0058\) '한' \(U\+D55C\);"):
+        generate(make(CELLS[0]), Vocabulary("abc"), "aXb한X", length=3)
