@@ -1,6 +1,7 @@
 """The command line: what it prints, how it exits, and one clear line for every mistake."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,6 @@ import torch
 from safetensors.torch import load_file
 
 from unrolled import cli
-from unrolled.training import atomic
 
 TEXT = "나는 학교에 간다. the cell remembers what came before.\n" * 60
 SMALL = [
@@ -351,7 +351,7 @@ def test_a_full_disk(fails: Fails, copy: Path, book: Path, monkeypatch: pytest.M
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(atomic.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     message = fails("train", "--resume", copy, "--max-steps", "20", "--quiet", code=1)
     assert "no space left on device" in message
     assert (copy / "checkpoint.safetensors").read_bytes() == kept

@@ -65,6 +65,9 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert samples[0] == samples[1]
 
 
+MODEL = ("cell", "hidden_size", "num_layers", "embedding_size", "dropout")
+
+
 class Stopped(BaseException):
     """As sudden as a kill, within one process."""
 
@@ -84,11 +87,10 @@ def test_stopped_and_resumed_is_the_same(
                 raise Stopped
 
         monkeypatch.setattr(Training, "_step", crash)
+        if not (tmp_path / "parts").exists():
+            start(prose, tmp_path / "parts", **settings)
         with pytest.raises(Stopped):
-            if (tmp_path / "parts").exists():
-                text.resume(tmp_path / "parts", quiet=True)
-            else:
-                text.train(prose, out=tmp_path / "parts", quiet=True, **settings)
+            text.resume(tmp_path / "parts", quiet=True)
     monkeypatch.setattr(Training, "_step", step)
     prose.unlink()  # a run keeps what it needs
     text.resume(tmp_path / "parts", quiet=True)
@@ -109,7 +111,7 @@ def test_extended_is_the_same_as_long_from_the_start(
 
 def start(prose: Path, out: Path, **more: Any) -> None:
     settings = OPTIONS | {"max_steps": 4000, "val_every": 0, "checkpoint_steps": 50} | more
-    model = {k: settings.pop(k) for k in ("hidden_size", "num_layers", "embedding_size", "dropout")}
+    model = {k: settings.pop(k) for k in MODEL if k in settings}
     create(
         TextOptions(
             data=DataOptions(data=(str(prose),)),

@@ -138,10 +138,14 @@ def test_guard_names_weight_state_and_gradient() -> None:
     assert diagnose(net, None, lambda: net(x)) == "the loss itself"
     bad = (torch.tensor([math.inf]),)
     assert diagnose(net, bad, lambda: net(x)) == "the carried state at time index 0"
+    net.readout.weight.grad = torch.full_like(net.readout.weight, 1e30)
+    assert diagnose(net, None, lambda: net(x)) == (
+        "none, but the gradient of 'readout.weight' reaches 1e+30"
+    )
     net.readout.weight.grad = torch.full_like(net.readout.weight, math.nan)
     assert diagnose(net, None, lambda: net(x)) == "the gradient of 'readout.weight'"
     with torch.no_grad():
-        net.recurrent.weight_hh_l0[0, 0] = math.inf
+        dict(net.named_parameters())["recurrent.weight_hh_l0"].fill_(math.inf)
     assert diagnose(net, None, lambda: net(x)) == "the weight 'recurrent.weight_hh_l0'"
 
 

@@ -56,6 +56,15 @@ def diagnose(
     name = first_nonfinite_parameter(model, gradient=True)
     if name is not None:
         return f"the gradient of '{name}'"
+    # Finite gradients can have a norm that is not: their squares overflow.
+    sizes = {
+        name: float(parameter.grad.abs().max())
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None and parameter.grad.numel()
+    }
+    if sizes and max(sizes.values()) > 1e15:
+        name = max(sizes, key=lambda key: sizes[key])
+        return f"none, but the gradient of '{name}' reaches {sizes[name]:.0e}"
     return "the loss itself"
 
 

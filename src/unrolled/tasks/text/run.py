@@ -43,7 +43,8 @@ class Run:
         self.device = torch.device(choose_device(device))
         self.options = read_options(TextOptions, self.folder.options)
         self.vocabulary = Vocabulary.load(self.folder.path / "vocabulary.json")
-        self.model = build_model(self.options, self.vocabulary)
+        with torch.random.fork_rng(devices=[]):  # the fresh weights are drawn for nothing
+            self.model = build_model(self.options, self.vocabulary)
         load_weights(self.model, *self._weights())
         self.model.to(self.device).eval()
 

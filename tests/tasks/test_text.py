@@ -1,0 +1,81 @@
+"""The text task from Python."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from unrolled.tasks import text
+from unrolled.training.errors import UserError
+
+SMALL: dict[str, Any] = {
+    "hidden_size": 24,
+    "num_layers": 1,
+    "embedding_size": 8,
+    "seq_len": 16,
+    "batch_size": 8,
+    "sample_length": 20,
+    "threads": 1,
+    "lr": 1e-2,
+}
+
+SHAKESPEARE = Path(
+    os.environ.get("UNROLLED_DATA", "shared/data"), "01_lm", "tinyshakespeare", "input.txt"
+)
+
+
+def test_train_write_score(prose: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run = text.train(data=[prose], out=out, quiet=True, max_epochs=6, **SMALL)
+    written = run.generate("the ", length=50, seed=2)
+    assert len(written) == 50
+    again = text.load(out)
+    assert again.generate("the ", length=50, seed=2) == written
+    assert "".join(again.stream("the ", length=50, seed=2)) == written
+    score = again.evaluate(prose)
+    # Words drawn from ten: far better than characters drawn evenly.
+    assert score.nats < 0.6 * math.log(len(again.vocabulary))
+    assert score.characters == len(prose.read_text(encoding="utf-8")) - 1
+
+
+def test_the_callers_random_state_and_threads_are_left_alone(prose: Path, tmp_path: Path) -> None:
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    run = text.train(prose, out=tmp_path / "r", quiet=True, max_steps=2, dropout=0.5, **SMALL)
+    run.generate(length=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+
+
+def test_without_validation_the_last_weights_are_kept(prose: Path, tmp_path: Path) -> None:
+    run = text.train(prose, out=tmp_path / "r", quiet=True, max_steps=5, val_fraction=0.0, **SMALL)
+    assert len(run.generate(length=3)) == 3
+    assert text.resume(tmp_path / "r", max_steps=7, quiet=True).folder.report.exists()
+
+
+def test_wrong_settings(prose: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="hidden: no such setting"):
+        text.train(prose, out=tmp_path / "r", hidden=3)
+    with pytest.raises(UserError, match="hidden_size: expected a whole number"):
+        text.train(prose, out=tmp_path / "r", hidden_size="3")
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("precision", ["64", "bf16-mixed"])
+def test_precision(prose: Path, tmp_path: Path, precision: str) -> None:
+    settings = SMALL | {"precision": precision}
+    run = text.train(prose, out=tmp_path / "r", quiet=True, max_steps=4, **settings)
+    text.resume(tmp_path / "r", max_steps=6, quiet=True)
+    assert len(run.generate(length=3)) == 3
+
+
+@pytest.mark.skipif(not SHAKESPEARE.exists(), reason="the text is not here")
+def test_real_text_is_split_as_others_split_it(tmp_path: Path) -> None:
+    settings = SMALL | {"batch_size": 64, "seq_len": 64, "val_every": 100}
+    run = text.train(SHAKESPEARE, out=tmp_path / "r", quiet=True, max_steps=1, **settings)
+    from unrolled.tasks.text.corpus import open_tokens
+
+    assert len(run.vocabulary) == 66
+    assert len(open_tokens(run.folder.cache / "train.npy", run.vocabulary)) == 1_003_854
