@@ -129,6 +129,8 @@ class DropIn(torch.nn.RNNBase):
         choice = choose(program, [x, *(initial or []), *tensors])
         if choice.engine == "torch" and x.numel() == 0:
             choice = Choice("reference", reason="there is no step to run")
+        if choice.engine == "torch" and lengths is not None and lengths.is_meta:
+            choice = Choice("reference", reason="lengths without values cannot be packed")
         count = len(tensors) // self.num_layers
         weights = [
             split(program, tensors[k : k + count], directions)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -17,10 +16,20 @@ from ..engine.weights import Weights, program_of
 Dropout = Callable[[Tensor], Tensor]
 
 
-@lru_cache(maxsize=256)
+# torch.compile cannot read a program; it runs the reference as it is.
+_by_reference: Callable[..., tuple[Tensor, list[Tensor]]] = torch.compiler.disable(  # type: ignore[no-untyped-call]
+    reference.layer
+)
+
+_programs: dict[tuple[Cell, bool], Program] = {}
+
+
 def program_for(cell: Cell, projected: bool) -> Program:
     """The program of a cell, traced once."""
-    return program_of(cell, projected=projected)
+    found = _programs.get((cell, projected))
+    if found is None:
+        found = _programs[cell, projected] = program_of(cell, projected=projected)
+    return found
 
 
 def run_stack(
@@ -87,7 +96,7 @@ def _run_layer(
         return operator.run_layer(
             program.name, choice.isa, x, initial, weights, lengths, batch_first
         )
-    return reference.layer(program, x, initial, weights, lengths, batch_first)
+    return _by_reference(program, x, initial, weights, lengths, batch_first)
 
 
 def _zeros(
