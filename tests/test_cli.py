@@ -353,7 +353,7 @@ def test_a_full_disk(fails: Fails, copy: Path, book: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(os, "fsync", full)
     message = fails("train", "--resume", copy, "--max-steps", "20", "--quiet", code=1)
-    assert "no space left on device" in message
+    assert "options.toml: no space left on device" in message
     assert (copy / "checkpoint.safetensors").read_bytes() == kept
     assert "no space left" in fails("train", "text", "book.txt", *SMALL, code=1)
     assert list(Path("runs").iterdir()) == []

@@ -34,7 +34,7 @@ TRAINING = Group("Training", sort_key=3)
 app = App(
     name="unrolled",
     help="Recurrent networks: train them, use them.",
-    default_parameter=Parameter(consume_multiple=True, negative_iterable=(), show_default=True),
+    default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
 )
 train = App(name="train", help="Train a model, or go on with a run.")
 app.command(train)

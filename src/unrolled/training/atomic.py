@@ -27,8 +27,10 @@ def write_file(path: Path, data: bytes) -> None:
             if hasattr(os, "fchmod"):
                 os.fchmod(file.fileno(), 0o666 & ~_umask())  # mkstemp's 0600 is for secrets
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk does not say for which file
         raise
     sync_folder(path.parent)
 

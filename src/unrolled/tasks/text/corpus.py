@@ -143,7 +143,11 @@ def write_tokens(
                     unknown += int((block == UNKNOWN).sum())
                     rest = block.astype(vocabulary.dtype)
                 # Not a memory map: writing to one on a full disk kills the process.
-                file.write(rest[:left].tobytes())
+                try:
+                    file.write(rest[:left].tobytes())
+                except OSError as error:
+                    error.filename = error.filename or str(target)
+                    raise
                 taken = min(left, len(rest))
                 rest, left = rest[taken:], left - taken
     if len(rest) or any(len(block) for block in blocks):

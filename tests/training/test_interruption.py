@@ -1,0 +1,49 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from unrolled.training.interruption import Interruption
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_noted_and_handlers_come_back(number: int) -> None:
+    before = signal.getsignal(number)
+    with Interruption() as interruption:
+        noted = [interruption.signal]
+        os.kill(os.getpid(), number)
+        noted.append(interruption.signal)
+    assert noted == [None, number]
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_the_process(number: int) -> None:
+    script = (
+        "import os, sys; from unrolled.training.interruption import Interruption\n"
+        "with Interruption():\n"
+        f"    os.kill(os.getpid(), {int(number)}); os.kill(os.getpid(), {int(number)})\n"
+        "    print('still here')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 128 + number
+    assert done.stdout == done.stderr == ""
+
+
+def test_outside_the_main_thread_it_does_nothing() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    seen = []
+
+    def work() -> None:
+        with Interruption():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
