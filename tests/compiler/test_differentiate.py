@@ -1,0 +1,123 @@
+"""The derived adjoint is autograd's, for every built-in cell and for cells that no paper has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import sympy
+import torch
+from hypothesis import given, settings
+from torch import Tensor
+
+from unrolled.cells import BUILTIN, LSTM
+from unrolled.compiler.differentiate import differentiate
+from unrolled.compiler.program import Product, Program, Space, Symbol, evaluate
+from unrolled.compiler.trace import trace
+from unrolled.compiler.transforms import project
+
+from .invented import INVENTED, cell_from, steps
+from .simulator import evaluate as evaluate_sympy
+
+SIZES = {Space.HIDDEN: 5, Space.PROJECTED: 3}
+PROGRAMS = [*map(trace, (*BUILTIN, *INVENTED)), project(trace(LSTM()))]
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b,
+    "negate": lambda a: -a,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+}
+
+
+def check(program: Program) -> None:
+    """Evaluate the adjoint's equations for one step, and compare every one with autograd."""
+    generator = torch.Generator().manual_seed(len(program.name))
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    # the step, with every product's result in hand
+    values: dict[Symbol, Any] = {}
+    leaves = [*program.gates, *(state.previous for state in program.states)]
+    for symbol in leaves:
+        values[symbol] = draw(SIZES[symbol.space]).requires_grad_()
+    matrices = {}
+    for instruction in program.instructions:
+        if isinstance(instruction, Product):
+            shape = SIZES[instruction.symbol.space], SIZES[instruction.operand.space]
+            matrices[instruction.symbol] = draw(*shape) / 2
+            result = matrices[instruction.symbol] @ values[instruction.operand]
+        else:
+            result = evaluate(instruction.expression, values.__getitem__, OPERATIONS)
+        values[instruction.symbol] = torch.as_tensor(result, dtype=torch.float64)
+    incoming = {state.name: draw(SIZES[state.new.space]) for state in program.states}
+    loss = sum((values[s.new] * incoming[s.name]).sum() for s in program.states)
+    wanted = [*leaves, *(product.symbol for product in program.products)]
+    found = torch.autograd.grad(loss, [values[s] for s in wanted], allow_unused=True)
+    expected = dict(zip(wanted, found, strict=True))
+
+    # the adjoint
+    adjoint = differentiate(program)
+    known: dict[str, Any] = {s.name: v.detach().numpy() for s, v in values.items()}
+    known |= {adjoint.incoming[name].name: value.numpy() for name, value in incoming.items()}
+    equations = {symbol.name: value for symbol, value in adjoint.equations}
+    operands = {symbol.name: operand for operand, symbol in adjoint.transposed.items()}
+
+    def value_of(expression: Any) -> Any:
+        expression = sympy.sympify(expression)
+        for symbol in expression.free_symbols:
+            name = symbol.name
+            if name in known:
+                continue
+            known[name] = (
+                products_of(operands[name]) if name in operands else value_of(equations[name])
+            )
+        return evaluate_sympy(expression, known)
+
+    def products_of(operand: Symbol) -> Any:
+        """The products' part of an operand's adjoint."""
+        total: Any = 0.0
+        for product in program.products:
+            if product.operand == operand:
+                size = SIZES[product.symbol.space]
+                adjoint_of = np.broadcast_to(value_of(adjoint.products[product.symbol]), size)
+                total = total + matrices[product.symbol].numpy().T @ adjoint_of
+        return total
+
+    for symbol, expression in {**adjoint.gates, **adjoint.products}.items():
+        compare(value_of(expression), expected[symbol])
+    for state in program.states:
+        total = value_of(adjoint.outgoing[state.name]) + products_of(state.previous)
+        compare(total, expected[state.previous])
+
+
+def compare(found: Any, expected: Tensor | None) -> None:
+    wanted = np.zeros_like(found) if expected is None else expected.numpy()
+    scale = max(1.0, float(np.abs(wanted).max()))
+    np.testing.assert_allclose(found / scale, wanted / scale, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+def test_the_adjoint_is_autograds(program: Program) -> None:
+    check(program)
+
+
+@settings(max_examples=60)
+@given(source=steps())
+def test_the_adjoint_of_a_random_cell_is_autograds(source: str) -> None:
+    check(trace(cell_from(source)))
+
+
+def test_backward_is_written_in_values_of_the_functions() -> None:
+    """The derivative of σ and tanh is named by their value: forward need not keep the argument."""
+    text = str(differentiate(trace(LSTM())))
+    assert "p_o = d_o*o*(1 - o)" in text
+    assert "p_g = d_g*(1 - g**2)" in text
+    assert "exp" not in text
