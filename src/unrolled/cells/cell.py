@@ -84,7 +84,7 @@ class Cell:
         chosen = [
             f"{key}={value}"
             for key, value in self.choices.items()
-            if value is not _function("", key, self._defaults[key])
+            if value != _function("", key, self._defaults[key])
         ]
         return ",".join([type(self).__name__.lower(), *chosen])
 

@@ -28,7 +28,7 @@ class Function:
         return self.name
 
 
-sigmoid = Function("sigmoid", lambda value: 1 / (1 + np.exp(-np.asarray(value))))
+sigmoid = Function("sigmoid", lambda value: np.exp(-np.logaddexp(0, -np.asarray(value))))
 tanh = Function("tanh", np.tanh)
 relu = Function("relu", lambda value: np.maximum(value, 0))
 identity = Function("identity", lambda value: value)

@@ -20,7 +20,10 @@ from typing import Any
 import sympy
 
 from .differentiate import Equation, argument_of, differentiate, function_of, to_sympy
-from .program import Assignment, Product, Program, Space, Symbol, symbols
+from .program import Assignment, Product, Program, Space, State, Symbol, symbols
+
+MOST_VECTORS = 64
+"""Vectors that one stage may read or write (``most_vectors`` in the engine)."""
 
 
 class Place(Enum):
@@ -236,9 +239,12 @@ class _Planner:
                 recomputed.append(assignment)
                 named |= reads
         kept = named - {a.symbol for a in recomputed} - set(self.previous)
-        # A state other than the output is on the tape if its value before or after is named.
+        operands = {p.operand for p in self.program.products}
+        # A state other than the output is on the tape if its value before or after is named, be it
+        # by the gradient of a matrix.
+        named |= operands
         kept |= {s.new for s in self.program.states[1:] if s.previous in named}
-        kept |= {p.operand for p in self.program.products if p.operand not in self.previous}
+        kept |= operands - set(self.previous)
         return kept - {self.program.states[0].new}, recomputed
 
     def _adjoint_equations(self) -> list[Equation]:
@@ -291,9 +297,11 @@ class _Planner:
     def _forward_pass(self, levels: dict[Symbol, int], slots: dict[Symbol, int]) -> Pass:
         """The step; values that have a slot are written to the tape."""
         builder = _Builder()
+        leaving = [self._leaving(state, levels) for state in self.program.states]
         for k, state in enumerate(self.program.states):
             builder.homes[state.previous.name] = Location(Place.PREVIOUS, k)
-            builder.written[state.new.name] = Location(Place.STATE, k)
+        for k, (name, _) in enumerate(leaving):
+            builder.written[name] = Location(Place.STATE, k)
         for slot, gate in enumerate(self.program.gates):
             builder.homes[gate.name] = Location(Place.TAPE, slot)
         for symbol, slot in slots.items():
@@ -324,7 +332,27 @@ class _Planner:
                 row=self.row[symbol],
                 result=result,
             )
+        for state, (name, level) in zip(self.program.states, leaving, strict=True):
+            if name != state.new.name:
+                value = sympy.Symbol(state.new.name)
+                builder.equation(level, state.new.space, sympy.Symbol(name), value)
         return builder.build()
+
+    def _leaving(self, state: State, levels: dict[Symbol, int]) -> tuple[str, int]:
+        """Under which name, and at which level, a state's new value is written where it stays.
+
+        It may take the place of the old one, so not before the last stage that reads that; until
+        then it waits elsewhere.
+        """
+        readers = [
+            levels[a.symbol]
+            for a in self.program.assignments
+            if state.previous in symbols(a.expression)
+        ]
+        last = max(readers, default=0)
+        if state is self.program.states[0] or last <= levels[state.new]:
+            return state.new.name, levels[state.new]
+        return f"leaving_{state.name}", last
 
     # Backward.
 
@@ -417,7 +445,7 @@ class _Planner:
                     levels.get(s.name)
                     for p in used
                     for s in sympy.sympify(adjoint.products[p.symbol]).free_symbols
-                    if s.name.startswith(("D_", "d_", "p_", "T_"))
+                    if s in adjoint.spaces
                 ]
                 if None in known:
                     continue
@@ -583,4 +611,9 @@ class _Builder:
                 known.add(symbol.name)
         for stage, found in zip(stages, outputs, strict=True):
             stage.outputs = [(location, name) for name, location in found.items()]
+            if max(len(stage.inputs), len(stage.outputs)) > MOST_VECTORS:
+                raise ValueError(
+                    f"a stage of the step names {max(len(stage.inputs), len(stage.outputs))} "
+                    f"vectors, and a kernel holds at most {MOST_VECTORS}"
+                )
         return Pass(tuple(stages), tuple(scratch))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -22,6 +23,9 @@ from .program import (
     Symbol,
     symbols,
 )
+
+# What the compiler itself calls products, adjoints and what passes between steps.
+_RESERVED = re.compile(r"(W|U|P|D|T|d|p|product|bias|delta|carry|leaving)_|gradient$")
 
 
 class TraceError(TypeError):
@@ -91,7 +95,7 @@ def _call(operation: str, *arguments: Any) -> Traced:
 def _expression(value: Any) -> Expression:
     if isinstance(value, Traced):
         return value.expression
-    if isinstance(value, (int, float)) or hasattr(value, "__float__"):
+    if isinstance(value, (int, float)) or getattr(value, "shape", None) == ():
         return Constant(float(value))
     raise TraceError(f"a step can combine vectors and numbers, not {type(value).__name__}")
 
@@ -150,23 +154,24 @@ def trace(cell: Cell) -> Program:
     try:
         outputs, names = _run(cell, weights, x, previous)
         expressions = [_expression(output) for output in outputs]
-    except TraceError as error:
-        raise TraceError(f"{_where(cell, error)}: {error}") from None
-    if len(expressions) != len(cell.states):
-        raise TraceError(
-            f"{type(cell).__name__}.step returns {len(expressions)} values, expected the "
-            f"{len(cell.states)} states {', '.join(cell.states)}"
-        )
-    writer = _Writer(weights["U"].operands, names, set(previous.values()))  # type: ignore[attr-defined]
-    writer.multiply_all()
-    new = [
-        writer.assign(expression, name)
-        for name, expression in zip(cell.states, expressions, strict=True)
-    ]
-    if any(symbol.name == "x" for i in writer.instructions for symbol in _reads(i)):
-        raise TraceError(
-            f"{type(cell).__name__}.step uses x itself; it may only stand in W.gate(x)"
-        )
+        if len(expressions) != len(cell.states):
+            raise TraceError(
+                f"{type(cell).__name__}.step returns {len(expressions)} values, expected the "
+                f"{len(cell.states)} states {', '.join(cell.states)}"
+            )
+        writer = _Writer(weights["U"].operands, names, set(previous.values()))  # type: ignore[attr-defined]
+        writer.multiply_all()
+        new = [
+            writer.assign_state(expression, name)
+            for name, expression in zip(cell.states, expressions, strict=True)
+        ]
+        if any(symbol.name == "x" for i in writer.instructions for symbol in _reads(i)):
+            raise TraceError(
+                f"{type(cell).__name__}.step uses x itself; it may only stand in W.gate(x)"
+            )
+    except TypeError as error:  # ours, or Python's own: an operator or ufunc that we do not have
+        cause = None if isinstance(error, TraceError) else error
+        raise TraceError(f"{_where(cell, error)}: {error}") from cause
     return Program(
         name=cell.name,
         gates=tuple(weights["W"].gates),  # type: ignore[attr-defined]
@@ -195,7 +200,7 @@ def _run(
     return outputs, names
 
 
-def _where(cell: Cell, error: TraceError) -> str:
+def _where(cell: Cell, error: TypeError) -> str:
     """File and line of the step that raised."""
     code = type(cell).step.__code__
     line = code.co_firstlineno
@@ -220,10 +225,12 @@ class _Writer:
         self, operands: dict[str, Traced], names: dict[Expression, str], taken: set[Symbol]
     ) -> None:
         self._operands = operands
+        self._results = {Symbol(f"U_{gate}") for gate in operands}
         self._names = names
         self._taken = {symbol.name for symbol in taken}
         self._written: dict[Expression, Symbol] = {}
         self._products: set[str] = set()
+        self._states: set[Symbol] = set()
         self.instructions: list[Instruction] = []
 
     def multiply_all(self) -> None:
@@ -243,12 +250,22 @@ class _Writer:
         self.instructions.append(Assignment(symbol, body))
         return symbol
 
+    def assign_state(self, expression: Expression, name: str) -> Symbol:
+        """Write a state's new value; every state has a symbol of its own, even where two agree."""
+        symbol = self.assign(expression, name)
+        if symbol in self._states:
+            copy = Symbol(self._unused(name))
+            self.instructions.append(Assignment(copy, symbol))
+            symbol = copy
+        self._states.add(symbol)
+        return symbol
+
     def _flatten(self, expression: Expression, top: bool = False) -> Expression:
         """Replace named values, functions and products inside by their symbols."""
         if isinstance(expression, Constant):
             return expression
         if isinstance(expression, Symbol):
-            if expression.name.startswith("U_"):
+            if expression in self._results:
                 self._multiply(expression)
             return expression
         if not top and (expression in self._names or expression.operation not in ARITHMETIC):
@@ -264,6 +281,7 @@ class _Writer:
         self.instructions.append(Product(symbol, "U", gate, operand))
 
     def _unused(self, name: str) -> str:
+        name = f"v_{name}" if _RESERVED.match(name) else name
         number, candidate = 1, name
         while candidate in self._taken:
             number, candidate = number + 1, f"{name}{number + 1}"

@@ -15,7 +15,8 @@ def project(program: Program) -> Program:
 
     Raises:
         ValueError: if the step uses its output's previous value outside a recurrent product, where
-            a vector of another size has no meaning.
+            a vector of another size has no meaning; or if it takes a recurrent product of anything
+            else, for which the matrix would need another width.
     """
     first, *others = program.states
     for assignment in program.assignments:
@@ -23,6 +24,12 @@ def project(program: Program) -> Program:
             raise ValueError(
                 f"{program.name}: cannot be projected, because {assignment} combines the state "
                 f"{first.name} with vectors of hidden size"
+            )
+    for product in program.products:
+        if product.operand != first.previous:
+            raise ValueError(
+                f"{program.name}: cannot be projected, because {product} needs a matrix of another "
+                f"width than the products of the state {first.name}"
             )
     previous = replace(first.previous, space=Space.PROJECTED)
     instructions = [

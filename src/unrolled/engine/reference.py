@@ -53,7 +53,10 @@ def step(
             values[instruction.symbol] = evaluate(
                 instruction.expression, values.__getitem__, _OPERATIONS
             )
-    return [values[state.new] for state in program.states]
+    return [
+        torch.full_like(old, new) if isinstance(new := values[state.new], float) else new
+        for state, old in zip(program.states, states, strict=True)
+    ]
 
 
 def run(
@@ -92,7 +95,7 @@ def run(
             states = [torch.where(running, a, b) for a, b in zip(new, states, strict=True)]
             outputs.append(torch.where(running, new[0], torch.zeros_like(new[0])))
     if not outputs:
-        return x.new_zeros(0, x.shape[1], weights.output_size), states
+        return gates[..., : weights.output_size], states  # empty, and still part of the graph
     return torch.stack(outputs[::-1] if reverse else outputs), states
 
 

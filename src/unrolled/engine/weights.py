@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 from typing import NamedTuple
 
 from torch import Tensor
 
-from ..cells import Cell
+from ..cells import BUILTIN, LSTM, Cell
 from ..compiler.program import Program
 from ..compiler.trace import trace
 from ..compiler.transforms import project
@@ -46,17 +48,31 @@ class Weights(NamedTuple):
 _PROGRAMS: dict[str, Program] = {}
 
 
+@cache
 def program_of(cell: Cell, projected: bool = False) -> Program:
-    """The program of a cell, with its output projected or not; afterwards it is known by name."""
+    """The program of a cell, with its output projected or not; afterwards it is known by name.
+
+    Where another program has the name already (another class called so), it gets a number.
+    """
     program = trace(cell)
     if projected:
         program = project(program)
-    return _PROGRAMS.setdefault(program.name, program)
+    name, number = program.name, 1
+    while _PROGRAMS.setdefault(program.name, program) != program:
+        number += 1
+        program = replace(program, name=f"{name}#{number}")
+    return program
 
 
 def program_named(name: str) -> Program:
     """A program that `program_of` has returned before."""
     return _PROGRAMS[name]
+
+
+# The built-in cells' names are theirs, whoever comes first: kernels are found by name.
+for _cell in BUILTIN:
+    program_of(_cell)
+program_of(LSTM(), projected=True)
 
 
 def split(program: Program, tensors: Sequence[Tensor], directions: int) -> list[Weights]:

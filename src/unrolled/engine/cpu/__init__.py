@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ from ..weights import Weights
 
 INSTRUCTION_SETS: tuple[str, ...] = tuple(_cpu.instruction_sets())
 """What this processor runs, the fastest first."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _forked = False
 
@@ -48,9 +51,7 @@ class Layout:
     folded: tuple[tuple[int, int], ...]
 
 
-@lru_cache(maxsize=1)
-def layouts() -> dict[str, Layout]:
-    """The layout of every program that has kernels, by name."""
+def _read_layouts() -> dict[str, Layout]:
     found = {}
     for text in _cpu.plans():
         plan = json.loads(text)
@@ -66,9 +67,34 @@ def layouts() -> dict[str, Layout]:
     return found
 
 
+_LAYOUTS = _read_layouts()
+
+
+def layouts() -> dict[str, Layout]:
+    """The layout of every program that has kernels, by name."""
+    return _LAYOUTS
+
+
 def threads() -> int:
     """Threads that a call uses at most: torch's own setting."""
     return 1 if _forked else torch.get_num_threads()
+
+
+def _alone_after_fork(function: Callable[P, R]) -> Callable[P, R]:
+    """In a forked child torch's matrix products wait for threads that are gone: use one."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not _forked:
+            return function(*args, **kwargs)
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            torch.set_num_threads(before)
+
+    return run
 
 
 class _Geometry:
@@ -111,6 +137,7 @@ def _time_major(sequence: Tensor, batch_first: bool) -> Tensor:
     return sequence.transpose(0, 1) if batch_first else sequence
 
 
+@_alone_after_fork
 def forward(
     program: str,
     isa: str,
@@ -129,7 +156,7 @@ def forward(
         x: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``; float32.
         initial: for each state ``[directions, N, ·]``.
         weights: for each direction.
-        lengths: ``[N]``, int64 on the CPU, or None.
+        lengths: ``[N]``, integers of 0...T, on the CPU, or None.
         batch_first: the order of x's dimensions, and of the output's.
         save: whether to return what `backward` needs.
 
@@ -143,6 +170,7 @@ def forward(
     flat = _flat(sequence)
     shape = (size.rows, size.steps) if batch_first else (size.steps, size.rows)
     output = x.new_empty(*shape, len(weights) * size.output)
+    lengths = _plain(lengths)
     initial = [state.contiguous() for state in initial]
     last = [torch.empty_like(state) for state in initial]
     tapes = []
@@ -184,6 +212,11 @@ def forward(
     return output, last, tapes
 
 
+def _plain(lengths: Tensor | None) -> Tensor | None:
+    """Lengths as the kernels read them: 64-bit integers, side by side."""
+    return None if lengths is None else lengths.to(torch.int64).contiguous()
+
+
 def _matrices(layout: Layout, own: Weights) -> list[Tensor]:
     """The matrices inside the step, in the kernel's order."""
     tensors = {"U": own.recurrent, "P": own.projection}
@@ -202,6 +235,7 @@ def _folded_bias(layout: Layout, own: Weights, hidden: int) -> Tensor | None:
     return bias.view(-1)
 
 
+@_alone_after_fork
 def backward(
     program: str,
     isa: str,
@@ -232,11 +266,14 @@ def backward(
         gradients = _time_major(gradient, batch_first)
         if gradients.stride(-1) != 1:
             gradients = gradients.contiguous()
+    lengths = _plain(lengths)
     initial = [state.contiguous() for state in initial]
     incoming = [None if g is None else g.contiguous() for g in gradient_last]
     gradient_initial = [torch.empty_like(state) for state in initial]
     gradient_weights = []
-    gradient_flat = torch.empty_like(flat) if need_x else None
+    gradient_flat = (
+        torch.empty_like(flat, memory_format=torch.contiguous_format) if need_x else None
+    )
     for d, (own, tape) in enumerate(zip(weights, tapes, strict=True)):
         part = slice(d * size.output, (d + 1) * size.output)
         recurrent_bias = None if own.recurrent_bias is None else own.recurrent_bias.contiguous()
@@ -324,7 +361,7 @@ def _weight_gradients(
     """Gradients of all weights of one direction: adjoints of the products, times their operands."""
     flat = _flat(delta)
     sums = flat.sum(0)
-    gradient_input = torch.empty_like(own.input)
+    gradient_input = torch.empty_like(own.input, memory_format=torch.contiguous_format)
     gradient_bias = None if own.input_bias is None else torch.empty_like(own.input_bias)
     for slot, row, count in layout.gate_runs:
         columns = slice(size.delta(slot), size.delta(slot + count))
@@ -341,7 +378,7 @@ def _weight_gradients(
     for name, operands in layout.matrix_runs.items():
         matrix = tensors[name]
         assert matrix is not None
-        found[name] = torch.empty_like(matrix)
+        found[name] = torch.empty_like(matrix, memory_format=torch.contiguous_format)
         for operand in operands:
             for slot, row, count in operand["runs"]:
                 columns = slice(size.delta(slot), size.delta(slot + count))
