@@ -231,6 +231,7 @@ def evaluate(
     data: tuple[str, ...],
     streams: int | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
+    threads: int = 0,
     device: Literal["auto", "cpu", "cuda", "mps"] = "cpu",
 ) -> int:
     """Score text: nats and bits per character.
@@ -243,11 +244,19 @@ def evaluate(
         streams: Cut the text in so many streams, which is faster; each begins with 1024 characters
             of context that are not counted. [default: 1, or one per million characters]
         json: Print the result as JSON.
+        threads: Threads for the CPU; 0 leaves it to PyTorch.
         device: Where to compute.
     """
     from unrolled.tasks import text
 
-    result = text.load(run, device).evaluate(data, streams=streams)
+    loaded = text.load(run, device)
+    if threads < 0:
+        raise UserError(f"--threads: expected 0 or more, got {threads}")
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    result = loaded.evaluate(data, streams=streams)
     if json:
         _print(
             jsonlib.dumps(

@@ -1,7 +1,6 @@
 """The text task from Python."""
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,9 @@ SMALL: dict[str, Any] = {
     "lr": 1e-2,
 }
 
-SHAKESPEARE = Path(
-    os.environ.get("UNROLLED_DATA", "shared/data"), "01_lm", "tinyshakespeare", "input.txt"
-)
+ROOT = Path(__file__).parents[2]
+TEXTS = [folder / "shared/data/01_lm/tinyshakespeare/input.txt" for folder in (ROOT, ROOT.parent)]
+SHAKESPEARE = next((path for path in TEXTS if path.exists()), None)
 
 
 def test_train_write_score(prose: Path, tmp_path: Path) -> None:
@@ -71,9 +70,10 @@ def test_precision(prose: Path, tmp_path: Path, precision: str) -> None:
     assert len(run.generate(length=3)) == 3
 
 
-@pytest.mark.skipif(not SHAKESPEARE.exists(), reason="the text is not here")
+@pytest.mark.skipif(SHAKESPEARE is None, reason="the text is not here")
 def test_real_text_is_split_as_others_split_it(tmp_path: Path) -> None:
-    settings = SMALL | {"batch_size": 64, "seq_len": 64, "val_every": 100}
+    assert SHAKESPEARE is not None
+    settings = SMALL | {"val_fraction": 0.1, "batch_size": 64, "seq_len": 64}
     run = text.train(SHAKESPEARE, out=tmp_path / "r", quiet=True, max_steps=1, **settings)
     from unrolled.tasks.text.corpus import open_tokens
 

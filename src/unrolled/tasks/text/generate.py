@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from unrolled.tasks.text.threads import one_thread
 from unrolled.tasks.text.vocabulary import UNKNOWN, Vocabulary
 from unrolled.training.errors import UserError
 
@@ -79,8 +80,8 @@ def _generate(
     tokens = torch.tensor(vocabulary.encode(prompt).astype("int64"), device=device).unsqueeze(1)
     state: tuple[Tensor, ...] | None = None
     for _ in range(length):
-        # Entered anew for each character: a generator must not leave its mode on for its caller.
-        with torch.inference_mode():
+        # Entered anew for each character: a generator must not leave its modes on for its caller.
+        with torch.inference_mode(), one_thread():
             logits, state = model(tokens, state)
             token = draw(logits[-1, 0].float().cpu(), temperature, top_k, random)
             tokens = torch.full((1, 1), token, device=device)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from unrolled.tasks.text.threads import one_thread
 from unrolled.tasks.text.vocabulary import UNKNOWN
 
 Tokens = np.ndarray[Any, np.dtype[Any]]
@@ -83,21 +83,10 @@ def score(
     """
     predictions = len(tokens) - 1
     streams = max(1, min(streams, predictions))
-    with _threads(model, streams):
+    small = streams == 1 and sum(p.numel() for p in model.parameters()) < 1_000_000
+    with one_thread() if small else contextlib.nullcontext():
         total = _sum(model, tokens, streams, warm_up, device)
     return Score(total / predictions, predictions, _unknown(tokens), streams)
-
-
-@contextlib.contextmanager
-def _threads(model: nn.Module, streams: int) -> Iterator[None]:
-    """One thread for one stream through a small model: its steps are too short to share."""
-    threads = torch.get_num_threads()
-    if streams == 1 and sum(p.numel() for p in model.parameters()) < 1_000_000:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _sum(
