@@ -86,16 +86,16 @@ class Row:
     def forward(self, inference: bool = False) -> None:
         """Run the steps; sets output, last and, unless for inference, the tape."""
         program, H = self.plan.program, self.sizes[Space.HIDDEN]
-        slots = [Space.HIDDEN] * len(program.gates) if inference else self.plan.tape
-        self.tape = [self._fresh(self.steps, space) for space in slots]
+        self.tape = [] if inference else [self._fresh(self.steps, s) for s in self.plan.tape]
+        recurrent = np.zeros((len(self.plan.program.products), H))
         bias = np.zeros((len(program.gates), H))
         if self.parameters.b is not None and self.parameters.c is not None:
+            recurrent = self.parameters.c.reshape(-1, H)
             bias += self.parameters.b.reshape(-1, H)
             for row, gate in self.plan.folded:
-                bias[gate] += self.parameters.c.reshape(-1, H)[row]
-        products = (self.x @ self.parameters.W.T).reshape(self.steps, len(bias), H) + bias
-        for slot in range(len(program.gates)):
-            self.tape[slot][:] = products[:, slot]
+                bias[gate] += recurrent[row]
+        self.biases = [*bias, *recurrent[list(self.plan.biases)]]
+        self.gates = (self.x @ self.parameters.W.T).reshape(self.steps, len(bias), H)
         self.output = self._fresh(self.steps, self.states[0].new.space)
         self.last = [np.full_like(state, np.nan) for state in self.initial]
         self._go("inference" if inference else "forward")
@@ -222,9 +222,9 @@ class Row:
             case Place.PRODUCT:
                 found = self.products[k]
             case Place.BIAS:
-                c = self.parameters.c
-                size = self.sizes[Space.HIDDEN]
-                found = np.zeros(size) if c is None else c.reshape(-1, size)[self.plan.biases[k]]
+                found = self.biases[k]
+            case Place.GATE:
+                found = self.gates[t, k]
             case Place.GRADIENT:
                 found = self.gradient[t]
             case Place.CARRY if t == self._final:

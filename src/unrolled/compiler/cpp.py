@@ -71,7 +71,6 @@ class _Unit:
                 _array("Space", f"{p}_tape", map(_space, plan.tape)),
                 _array("Space", f"{p}_delta", map(_space, plan.delta)),
                 _array("Matrix", f"{p}_matrices", matrices),
-                _array("std::uint8_t", f"{p}_biases", map(str, plan.biases)),
             ]
         )
 
@@ -92,7 +91,7 @@ class _Unit:
             counted("tape", plan.tape),
             counted("delta", plan.delta),
             counted("matrices", plan.matrix_runs),
-            counted("biases", plan.biases),
+            f"{len(plan.program.gates)}, {len(plan.program.gates) + len(plan.biases)}",
         ]
         return "  {" + ",\n   ".join(fields) + "}"
 

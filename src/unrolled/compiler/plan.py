@@ -4,9 +4,8 @@ A kernel walks over the steps and, in each, over *stages*: matrix products, then
 function over what they gave. This module decides the stages, what forward keeps for backward and
 where every vector lives.
 
-The *tape* is one array of vectors for each step. Forward finds the input products in its first
-slots and leaves there, in their place, what backward will name. The *delta* is the like array of
-adjoints, from which the gradients of all weights follow by large matrix products.
+The *tape* is one array of vectors for each step: what forward leaves for backward. The *delta* is
+the like array of adjoints, from which the gradients of all weights follow by large matrix products.
 """
 
 from __future__ import annotations
@@ -33,12 +32,13 @@ class Place(Enum):
     STATE = 1  # new value of a state
     PREVIOUS = 2  # its value before the step
     PRODUCT = 3  # result of a matrix product of this stage
-    BIAS = 4  # recurrent bias of a row block, the same for all steps
-    SCRATCH = 5  # from one stage to a later one
-    GRADIENT = 6  # gradient of the output
-    CARRY = 7  # elementwise adjoint of a state, from the step after
-    DELTA = 8  # slot of the delta, at this step
-    DELTA_AFTER = 9  # the same, at the step after
+    GATE = 4  # product of a gate with the input of this step
+    BIAS = 5  # the same for all steps: a bias of each gate, then those of the recurrent products
+    SCRATCH = 6  # from one stage to a later one
+    GRADIENT = 7  # gradient of the output
+    CARRY = 8  # elementwise adjoint of a state, from the step after
+    DELTA = 9  # slot of the delta, at this step
+    DELTA_AFTER = 10  # the same, at the step after
 
 
 @dataclass(frozen=True)
@@ -100,15 +100,15 @@ class Plan:
     """Everything that the kernels and their callers need to know of a program.
 
     Attributes:
-        tape: size of each slot of the tape; the first ones are the gates.
+        tape: size of each slot of the tape.
         delta: size of each slot of the delta.
         kept: for each state, the slot of the tape that holds its sequence, -1 where only its
             present value is held; the output's is the output itself.
-        forward, inference, backward: the passes; inference leaves the tape as it is.
+        forward, inference, backward: the passes; inference has no tape.
         gate_runs: the adjoints of the stacked input weights.
         matrix_runs: for each matrix, its operands and their adjoints.
         folded: pairs (row block of U, gate) whose biases act as one.
-        biases: row blocks of U whose bias the step itself adds.
+        biases: row blocks of U that have a bias of their own.
     """
 
     program: Program
@@ -171,7 +171,7 @@ class _Planner:
     def plan(self) -> Plan:
         needed, recomputed = self._needs()
         forward_levels = self._forward_levels()
-        tape, slots = self._tape(needed, forward_levels)
+        slots = self._tape(needed)
         self.slots = slots
         deltas, delta_slots = self._deltas()
         inference = self._forward_pass(forward_levels, {})
@@ -180,7 +180,7 @@ class _Planner:
         kept = tuple(slots.get(s.new, -1) if k else -1 for k, s in enumerate(self.program.states))
         return Plan(
             program=self.program,
-            tape=tape,
+            tape=tuple(symbol.space for symbol in slots),
             delta=deltas,
             kept=kept,
             forward=forward,
@@ -266,48 +266,32 @@ class _Planner:
                 levels[instruction.symbol] = max((levels[s] for s in reads), default=0)
         return levels
 
-    def _tape(
-        self, kept: set[Symbol], levels: dict[Symbol, int]
-    ) -> tuple[tuple[Space, ...], dict[Symbol, int]]:
-        """Slots of the tape: the gates', given on to kept values once the gate has been read."""
-        gates = self.program.gates
-        last_read = dict.fromkeys(gates, 0)
-        for assignment in self.program.assignments:
-            for symbol in symbols(assignment.expression):
-                if symbol in last_read:
-                    last_read[symbol] = max(last_read[symbol], levels[assignment.symbol])
-        spaces = [gate.space for gate in gates]
-        slots = {gate: slot for slot, gate in enumerate(gates)}
-        free = [gate for gate in gates if gate not in kept]
-        # The gate of a nonlinearity's own name first: its slot becomes the gate's value.
-        ordered = [i.symbol for i in self.program.instructions if i.symbol in kept]
-        for symbol in ordered:
-            home = next(
-                (g for g in free if last_read[g] <= levels[symbol] and g.space is symbol.space),
-                None,
-            )
-            if home is not None:
-                free.remove(home)
-                slots[symbol] = slots[home]
-            else:
-                slots[symbol] = len(spaces)
-                spaces.append(symbol.space)
-        return tuple(spaces), slots
+    def _tape(self, kept: set[Symbol]) -> dict[Symbol, int]:
+        """Slots of the tape, in the order in which the step computes what they hold."""
+        ordered = [*self.program.gates, *(i.symbol for i in self.program.instructions)]
+        return {symbol: slot for slot, symbol in enumerate(s for s in ordered if s in kept)}
 
     def _forward_pass(self, levels: dict[Symbol, int], slots: dict[Symbol, int]) -> Pass:
         """The step; values that have a slot are written to the tape."""
         builder = _Builder()
         leaving = [self._leaving(state, levels) for state in self.program.states]
+        first_read = dict.fromkeys(self.program.gates, max(levels.values()))
+        for assignment in self.program.assignments:
+            for symbol in set(symbols(assignment.expression)) & first_read.keys():
+                first_read[symbol] = min(first_read[symbol], levels[assignment.symbol])
         for k, state in enumerate(self.program.states):
             builder.homes[state.previous.name] = Location(Place.PREVIOUS, k)
         for k, (name, _) in enumerate(leaving):
             builder.written[name] = Location(Place.STATE, k)
         for slot, gate in enumerate(self.program.gates):
-            builder.homes[gate.name] = Location(Place.TAPE, slot)
+            builder.homes[f"gate_{gate.name}"] = Location(Place.GATE, slot)
+            builder.homes[f"bias_{gate.name}"] = Location(Place.BIAS, slot)
+            value = sympy.Symbol(f"gate_{gate.name}") + sympy.Symbol(f"bias_{gate.name}")
+            builder.equation(first_read[gate], gate.space, sympy.Symbol(gate.name), value)
         for symbol, slot in slots.items():
-            if symbol not in self.program.gates and symbol not in self.new:
+            if symbol not in self.new:
                 builder.written[symbol.name] = Location(Place.TAPE, slot)
-        biases = self._own_biases()
+        biases = [*self.program.gates, *self._own_biases()]
         for instruction in self.program.instructions:
             symbol = instruction.symbol
             if isinstance(instruction, Assignment):

@@ -25,7 +25,7 @@ from .program import (
 )
 
 # What the compiler itself calls products, adjoints and what passes between steps.
-_RESERVED = re.compile(r"(W|U|P|D|T|d|p|product|bias|delta|carry|leaving)_|gradient$")
+_RESERVED = re.compile(r"(W|U|P|D|T|d|p|product|gate|bias|delta|carry|leaving)_|gradient$")
 
 
 class TraceError(TypeError):

@@ -17,6 +17,9 @@ def call(
     last: list[int],
     matrices: list[int],
     biases: int,
+    input: tuple[int, int, int],  # noqa: A002
+    input_size: int,
+    input_weights: int,
     gradient: tuple[int, int, int],
     gradient_last: list[int],
     delta: tuple[int, int, int],

@@ -1,7 +1,8 @@
-"""The CPU engine: large matrix products by torch, the loop over time by our own kernels.
+"""The CPU engine: the loop over time by our own kernels, gradients of weights by torch's products.
 
-Input products of all steps come first and gradients of all weights last, as matrix products over
-the whole sequence; the loop between them is the kernels'. Everything is time-major inside.
+Forward is one pass over time, the input products of a block of steps at a time. Backward is one
+pass that leaves the adjoints of all products, from which the gradients of all weights follow by
+large matrix products. Everything is time-major inside.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Layout:
     gate_runs: tuple[tuple[int, int, int], ...]
     matrix_runs: dict[str, list[dict[str, Any]]]
     folded: tuple[tuple[int, int], ...]
+    biases: tuple[int, ...]
 
 
 def _read_layouts() -> dict[str, Layout]:
@@ -63,6 +65,7 @@ def _read_layouts() -> dict[str, Layout]:
             gate_runs=tuple(tuple(run) for run in plan["gate_runs"]),
             matrix_runs=plan["matrix_runs"],
             folded=tuple(tuple(pair) for pair in plan["folded"]),
+            biases=tuple(plan["biases"]),
         )
     return found
 
@@ -167,7 +170,8 @@ def forward(
     layout = layouts()[program]
     sequence = _time_major(x, batch_first)
     size = _Geometry(layout, weights[0], sequence)
-    flat = _flat(sequence)
+    if sequence.stride(-1) != 1:
+        sequence = sequence.contiguous()
     shape = (size.rows, size.steps) if batch_first else (size.steps, size.rows)
     output = x.new_empty(*shape, len(weights) * size.output)
     lengths = _plain(lengths)
@@ -175,16 +179,10 @@ def forward(
     last = [torch.empty_like(state) for state in initial]
     tapes = []
     for d, own in enumerate(weights):
-        gate_width = layout.gates * size.hidden
-        tape = x.new_empty(size.steps, size.rows, size.tape_width if save else gate_width)
-        gates = _flat(tape)[:, :gate_width]
-        bias = _folded_bias(layout, own, size.hidden)
-        if bias is None:
-            torch.mm(flat, own.input.t(), out=gates)
-        else:
-            torch.addmm(bias, flat, own.input.t(), out=gates)
-        recurrent_bias = None if own.recurrent_bias is None else own.recurrent_bias.contiguous()
+        tape = x.new_empty(size.steps, size.rows, size.tape_width if save else 0)
+        biases = _biases(layout, own)
         matrices = _matrices(layout, own)
+        input_weights = own.input.contiguous()
         part = output[..., d * size.output : (d + 1) * size.output]
         _cpu.call(
             isa=isa,
@@ -202,7 +200,10 @@ def forward(
             initial=[state[d].data_ptr() for state in initial],
             last=[state[d].data_ptr() for state in last],
             matrices=[matrix.data_ptr() for matrix in matrices],
-            biases=0 if recurrent_bias is None else recurrent_bias.data_ptr(),
+            biases=0 if biases is None else biases.data_ptr(),
+            input=_strided(sequence),
+            input_size=int(sequence.shape[2]),
+            input_weights=input_weights.data_ptr(),
             gradient=_NOTHING,
             gradient_last=[],
             delta=_NOTHING,
@@ -224,15 +225,19 @@ def _matrices(layout: Layout, own: Weights) -> list[Tensor]:
     return [tensor.contiguous() for tensor in found if tensor is not None]
 
 
-def _folded_bias(layout: Layout, own: Weights, hidden: int) -> Tensor | None:
-    """Biases of the input products; where the step sees only a sum, the recurrent one joins."""
+def _biases(layout: Layout, own: Weights) -> Tensor | None:
+    """Biases as the kernel takes them: one for each gate, then those that are apart.
+
+    Where the step sees only the sum of two products, the recurrent bias joins the gate's.
+    """
     if own.input_bias is None or own.recurrent_bias is None:
-        return own.input_bias
-    bias = own.input_bias.clone().view(-1, hidden)
-    recurrent = own.recurrent_bias.view(-1, hidden)
+        return None
+    gates = own.input_bias.view(layout.gates, -1)
+    recurrent = own.recurrent_bias.view(-1, gates.shape[1])
+    biases = torch.cat([gates, recurrent[list(layout.biases)]])
     for row, gate in layout.folded:
-        bias[gate] += recurrent[row]
-    return bias.view(-1)
+        biases[gate] += recurrent[row]
+    return biases
 
 
 @_alone_after_fork
@@ -276,7 +281,6 @@ def backward(
     )
     for d, (own, tape) in enumerate(zip(weights, tapes, strict=True)):
         part = slice(d * size.output, (d + 1) * size.output)
-        recurrent_bias = None if own.recurrent_bias is None else own.recurrent_bias.contiguous()
         matrices = _matrices(layout, own)
         delta = x.new_empty(size.steps, size.rows, size.delta_width)
         _cpu.call(
@@ -295,7 +299,10 @@ def backward(
             initial=[state[d].data_ptr() for state in initial],
             last=[state[d].data_ptr() for state in gradient_initial],
             matrices=[matrix.data_ptr() for matrix in matrices],
-            biases=0 if recurrent_bias is None else recurrent_bias.data_ptr(),
+            biases=0,
+            input=_NOTHING,
+            input_size=0,
+            input_weights=0,
             gradient=_strided(gradients[..., part]),
             gradient_last=[0 if g is None else g[d].data_ptr() for g in incoming],
             delta=_strided(delta),

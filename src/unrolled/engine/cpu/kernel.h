@@ -17,7 +17,7 @@ enum class Space : std::uint8_t { hidden, projected };
 
 // Where a vector of one step lives; unrolled.compiler.plan documents each.
 enum class Place : std::uint8_t {
-  tape, state, previous, product, bias, scratch, gradient, carry, delta, delta_after
+  tape, state, previous, product, gate, bias, scratch, gradient, carry, delta, delta_after
 };
 
 struct Location {
@@ -77,8 +77,8 @@ struct Kernel {
   index delta_count;
   const Matrix* matrices;
   index matrix_count;
-  const std::uint8_t* biases;  // row blocks of the first matrix whose bias the step adds
-  index bias_count;
+  index gate_count;  // row blocks of the input weights, each of hidden size
+  index bias_count;  // of the gates, then of recurrent products
 };
 
 enum class Mode : std::uint8_t { inference, forward, backward };
@@ -99,15 +99,19 @@ struct Call {
   const std::int64_t* lengths; // [N], each 0...T, or null where every row has T steps
   int threads;
 
-  // Input products on the way in (all modes); in mode forward, what backward needs on the way out.
-  Sequence tape;
+  Sequence tape;                // written by forward, read by backward
   Sequence output;              // written by inference and forward, read by backward
   const float* const* initial;  // per state [N, size]
   // Per state [N, size]; written. Forward, inference: the state after each row's own last step.
   // Backward: gradient of the initial state.
   float* const* last;
   const float* const* matrices; // per matrix, contiguous
-  const float* biases;          // of the first matrix, [blocks * size], or null
+  const float* biases;          // [bias_count, hidden], or null
+
+  // Inference and forward.
+  Sequence input;               // read
+  index input_size;
+  const float* input_weights;   // [gate_count * hidden, input_size], contiguous
 
   // Backward only.
   Sequence gradient;                 // of the output; read

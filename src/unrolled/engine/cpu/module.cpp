@@ -74,7 +74,7 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
           bool descending, index steps, index rows, index hidden, index projected, Pointer lengths,
           int threads, nb::handle tape, nb::handle output, const std::vector<Pointer>& initial,
           const std::vector<Pointer>& last, const std::vector<Pointer>& matrices, Pointer biases,
-          nb::handle gradient, const std::vector<Pointer>& gradient_last, nb::handle delta) {
+          nb::handle input, index input_size, Pointer input_weights, nb::handle gradient, const std::vector<Pointer>& gradient_last, nb::handle delta) {
   const Engine& engine = engine_of(isa);
   const Kernel& kernel = find(engine, name);
   const auto initial_of = pointers(initial), last_of = pointers(last),
@@ -95,6 +95,9 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
   c.last = last_of.data();
   c.matrices = matrices_of.data();
   c.biases = pointer<float>(biases);
+  c.input = sequence(input);
+  c.input_size = input_size;
+  c.input_weights = pointer<float>(input_weights);
   c.gradient = sequence(gradient);
   c.gradient_last = gradient_last_of.data();
   c.delta = sequence(delta);
@@ -122,6 +125,7 @@ NB_MODULE(_cpu, m) {
         nb::arg("steps"), nb::arg("rows"), nb::arg("hidden"), nb::arg("projected"),
         nb::arg("lengths"), nb::arg("threads"), nb::arg("tape"), nb::arg("output"),
         nb::arg("initial"), nb::arg("last"), nb::arg("matrices"), nb::arg("biases"),
+        nb::arg("input"), nb::arg("input_size"), nb::arg("input_weights"),
         nb::arg("gradient"), nb::arg("gradient_last"), nb::arg("delta"),
         "Runs one direction of one layer over a whole sequence; see kernel.h.");
 }

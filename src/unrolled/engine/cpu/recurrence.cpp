@@ -43,6 +43,15 @@ struct Workspace {
 thread_local Workspace own_workspace;
 thread_local Workspace team_workspace;  // the calling thread's, shared with its team
 
+// Second-level cache of one processor, in bytes.
+index cache_size() {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+  static const long size = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  if (size > 0) return size;
+#endif
+  return 1 << 20;
+}
+
 // Threads of a group wait here for each other; spinning, since a stage takes microseconds.
 class Barrier {
  public:
@@ -101,6 +110,7 @@ class Run {
     index longest = 0;
     for (index s = 0; s < kernel.tape_count; ++s) longest += call.size[at(kernel.tape[s])];
     for (index s = 0; s < kernel.delta_count; ++s) longest += call.size[at(kernel.delta[s])];
+    longest += call.size[at(Space::hidden)];
     // the order of rows first: it wants more alignment than the floats after it
     const index order = round_up(call.rows * (sizeof(index) / sizeof(float)), lanes);
     float* memory = team_workspace.reserve(order + longest + call.rows * width);
@@ -141,9 +151,8 @@ class Run {
         return a;
       }
       case Place::bias: {
-        const index size = call_.size[at(kernel_.matrices[0].rows)];
         float* biases = const_cast<float*>(call_.biases);
-        return {biases ? biases + kernel_.biases[k] * size : zeros_};
+        return {biases ? biases + k * call_.size[at(Space::hidden)] : zeros_};
       }
       case Place::scratch: {
         index offset = 0;
@@ -172,7 +181,8 @@ class Run {
         return a;
       }
       case Place::product:
-        break;  // lives with the thread
+      case Place::gate:
+        break;  // live with the thread
     }
     return {};
   }
@@ -243,19 +253,36 @@ class Worker {
       const index width = stage.results * round_up((size + slices - 1) / slices, lanes);
       if (width > widest) widest = width;
     }
-    // As many rows at a time as keep the products in the second-level cache.
-    chunk_ = widest > 0 ? 65536 / (widest + 1) / tile_rows * tile_rows : count_;
+    // As many rows at a time as keep their products in half of the second-level cache: the more,
+    // the rarer the weights are read.
+    const index room = cache_size() / sizeof(float) / 2;
+    chunk_ = widest > 0 ? room / (widest + 1) : count_;
     if (chunk_ < 2 * tile_rows) chunk_ = 2 * tile_rows;
+    if (chunk_ < count_) chunk_ = count_ / ((count_ + chunk_ - 1) / chunk_) + 1;
     if (chunk_ > count_) chunk_ = count_;
-    const index pointers = count_ * sizeof(index) / sizeof(float) +
-                           2 * chunk_ * sizeof(float*) / sizeof(float) + lanes;
-    packed_ = own_workspace.reserve(packed + chunk_ * widest + 2 + pointers);
-    products_ = packed_ + packed;
-    char* rest = reinterpret_cast<char*>(products_ + round_up(chunk_ * widest, 2));
-    rest += -reinterpret_cast<std::uintptr_t>(rest) & 7;
-    rows_ = reinterpret_cast<index*>(rest);
+    // The input products of so many steps at a time as stay in that cache, and fill whole tiles.
+    index input = 0;
+    block_ = call.steps;
+    gate_width_ = 0;
+    if (call.mode != Mode::backward) {
+      gate_width_ = run.kernel_.gate_count * units(Space::hidden);
+      input = packed_size(call.input_size, gate_width_);
+      const index step = count_ * gate_width_ + 1;
+      block_ = room / 4 / step;
+      if (block_ * count_ < 2 * tile_rows) block_ = 2 * tile_rows / (count_ + 1) + 1;
+      if (block_ > call.steps) block_ = call.steps;
+    }
+    const index tallest = chunk_ > block_ * count_ || gate_width_ == 0 ? chunk_ : block_ * count_;
+    const std::size_t pointers = (count_ * sizeof(index) + 2 * tallest * sizeof(float*)) / sizeof(float);
+    const index gates = round_up(block_ * count_ * gate_width_, lanes);
+    const index products = round_up(chunk_ * widest, lanes);
+    packed_ = own_workspace.reserve(packed + input + gates + products + pointers + lanes);
+    packed_input_ = packed_ + packed;
+    gates_ = packed_input_ + input;
+    products_ = gates_ + gates;
+    rows_ = reinterpret_cast<index*>(products_ + products);
     operands_ = reinterpret_cast<const float**>(rows_ + count_);
-    results_ = const_cast<float**>(operands_ + chunk_);
+    results_ = const_cast<float**>(operands_ + tallest);
     for (index i = 0; i < count_; ++i) rows_[i] = run.order_[first + i * dealt];
     pack_all();
   }
@@ -263,11 +290,9 @@ class Worker {
   void go() {
     const Call& call = run_.call_;
     for (index i = 0; i < call.steps; ++i) {
-      const index t = run_.downward_ ? call.steps - 1 - i : i;
-      index active = count_;
-      if (call.lengths)
-        for (active = 0; active < count_ && run_.length(rows_[active]) > t;) ++active;
-      step(t, active);
+      if (gate_width_ > 0 && i % block_ == 0) multiply_input(i);
+      const index t = time(i), active = running(t);
+      step(t, active, gates_ + i % block_ * count_ * gate_width_);
       for (index r = active; r < count_; ++r) clear(t, rows_[r]);
     }
     finish();
@@ -279,7 +304,10 @@ class Worker {
   Barrier& barrier_;
   index begin_[2], end_[2];
   index count_, chunk_;
+  index block_, gate_width_;
   float* packed_;
+  float* packed_input_;
+  float* gates_;  // [block_, count_, gate_width_]
   float* products_;
   index* rows_;
   const float** operands_;
@@ -299,7 +327,40 @@ class Worker {
   }
   index size_of(const Multiply& m) const { return packed_size(depth(m), columns(m)); }
 
+  // The step that is taken as number i, and how many rows have it.
+  index time(index i) const { return run_.downward_ ? run_.call_.steps - 1 - i : i; }
+  index running(index t) const {
+    if (run_.call_.lengths == nullptr) return count_;
+    index active = 0;
+    while (active < count_ && run_.length(rows_[active]) > t) ++active;
+    return active;
+  }
+
+  // Rows of this thread's slice in a stack of row blocks, one below the other.
+  auto row_of(const float* from, index stride, Space space) const {
+    const index size = run_.call_.size[Run::at(space)], first = begin(space), width = units(space);
+    return [=](index c) { return from + (c / width * size + first + c % width) * stride; };
+  }
+
+  // The input products of a block of steps, beginning with the one taken as number `from`.
+  void multiply_input(index from) {
+    const Call& call = run_.call_;
+    index count = 0;
+    for (index i = from; i < from + block_ && i < call.steps; ++i) {
+      const index t = time(i), active = running(t);
+      for (index r = 0; r < active; ++r, ++count) {
+        operands_[count] = call.input.data + t * call.input.step + rows_[r] * call.input.row;
+        results_[count] = gates_ + ((i - from) * count_ + r) * gate_width_;
+      }
+    }
+    product(operands_, count, call.input_size, packed_input_, results_, gate_width_, false);
+  }
+
   void pack_all() {
+    const Call& call = run_.call_;
+    if (gate_width_ > 0)
+      pack(packed_input_, call.input_size, gate_width_, 1,
+           row_of(call.input_weights, call.input_size, Space::hidden));
     float* to = packed_;
     const Pass& pass = run_.pass_;
     for (index s = 0; s < pass.stage_count; ++s) {
@@ -313,10 +374,7 @@ class Worker {
           from += begin(shape.columns);
           pack(to, depth(m), columns(m), stride, [=](index c) { return from + c; });
         } else {
-          const index first = begin(shape.rows), width = units(shape.rows);
-          pack(to, depth(m), columns(m), 1, [=](index c) {
-            return from + (c / width * size + first + c % width) * stride;
-          });
+          pack(to, depth(m), columns(m), 1, row_of(from, stride, shape.rows));
         }
         to += size_of(m);
       }
@@ -340,7 +398,7 @@ class Worker {
     product(operands_, count, depth(m), packed, results_, columns(m), accumulate);
   }
 
-  void step(index t, index active) {
+  void step(index t, index active, const float* gates) {
     const Pass& pass = run_.pass_;
     const float* packed = packed_;
     for (index s = 0; s < pass.stage_count; ++s) {
@@ -368,7 +426,8 @@ class Worker {
         }
         if (rolls) barrier_.wait(slices_);
         for (index r = 0; r < count; ++r)
-          apply(stage, inputs, outputs, t, rows_[at + r], products_ + r * width);
+          apply(stage, inputs, outputs, t, rows_[at + r], products_ + r * width,
+                gates + (at + r) * gate_width_);
       }
       for (index i = 0; i < stage.multiply_count; ++i) packed += size_of(stage.multiplies[i]);
       barrier_.wait(slices_);
@@ -376,15 +435,17 @@ class Worker {
   }
 
   void apply(const Stage& stage, const Array* inputs, const Array* outputs, index t, index row,
-             const float* products) {
+             const float* products, const float* gates) {
     const bool start = is_start(t, row), end = is_end(t, row);
     const index first = begin(stage.space), unit_count = units(stage.space);
     const float* in[most_vectors];
     float* out[most_vectors];
-    for (index i = 0; i < stage.input_count; ++i)
-      in[i] = stage.inputs[i].place == Place::product
-                  ? products + stage.inputs[i].index * unit_count - first
-                  : inputs[i].at(t, row, start, end);
+    for (index i = 0; i < stage.input_count; ++i) {
+      const Location from = stage.inputs[i];
+      in[i] = from.place == Place::product ? products + from.index * unit_count - first
+              : from.place == Place::gate  ? gates + from.index * unit_count - first
+                                           : inputs[i].at(t, row, start, end);
+    }
     for (index i = 0; i < stage.output_count; ++i) out[i] = outputs[i].at(t, row, start, end);
     stage.function(in, out, first, first + unit_count);
   }
@@ -467,15 +528,6 @@ class Worker {
 
   Space kernel_space(index state) const { return run_.kernel_.states[state]; }
 };
-
-// Second-level cache of one processor, in bytes.
-index cache_size() {
-#ifdef _SC_LEVEL2_CACHE_SIZE
-  static const long size = sysconf(_SC_LEVEL2_CACHE_SIZE);
-  if (size > 0) return size;
-#endif
-  return 1 << 20;
-}
 
 struct Grid {
   int groups, slices;
