@@ -126,12 +126,14 @@ def kept(cell: Cell) -> tuple[int, tuple[int, ...]]:
 
 
 def test_the_tape_is_no_larger_than_backward_needs() -> None:
-    """Values take the places of the input products that they were made of."""
-    assert kept(BUILTIN[0]) == (1, (-1,))
+    """The output is at hand anyway; what follows from states is computed again."""
+    assert kept(BUILTIN[0]) == (0, (-1,))
     by_name = {cell.name: cell for cell in BUILTIN}
-    assert kept(by_name["lstm"]) == (5, (-1, 4))  # four gates and the memory
+    slots, (_, memory) = kept(by_name["lstm"])
+    assert slots == 5  # four gates and the memory
+    assert 0 <= memory < slots
     assert kept(by_name["gru"]) == (4, (-1,))  # three gates and the product that r multiplies
-    assert kept(by_name["originalgru"])[0] <= 4  # three gates and r * h
+    assert kept(by_name["originalgru"]) == (4, (-1,))  # three gates and r * h
 
 
 @pytest.mark.parametrize("name", ["rnn", "lstm", "originalgru"])
