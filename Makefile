@@ -1,7 +1,8 @@
 # Every target sets up .venv by itself, and again when what it is made of has changed.
 PYTHON ?= python3
 BIN := .venv/bin
-READY := .venv/.ready
+# The stamp bears a digest of the list of modules: an editable install knows the modules of its day.
+READY := .venv/.ready-$(shell find src -name '*.py' | LC_ALL=C sort | cksum | cut -d' ' -f1)
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()))")
 
 .PHONY: help setup test lint format demo sanitize clean
