@@ -1,0 +1,147 @@
+"""One layer's call, drawn at random, and its numbers by the kernels and by the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unrolled.cells import BUILTIN, LSTM
+from unrolled.compiler.program import Program, Space
+from unrolled.engine import operator, reference
+from unrolled.engine.weights import Weights, program_of, split
+
+PROGRAMS = [*map(program_of, BUILTIN), program_of(LSTM(), projected=True)]
+X = 5
+
+Run = Callable[..., tuple[Tensor, list[Tensor]]]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes and options of a call; ``lengths`` is "", "ragged" (zeros among them) or "zero"."""
+
+    T: int
+    N: int
+    H: int
+    lengths: str = ""
+    directions: int = 1
+    batch_first: bool = False
+    bias: bool = True
+    threads: int = 1
+
+    def __str__(self) -> str:
+        words = [f"T{self.T}", f"N{self.N}", f"H{self.H}", self.lengths]
+        words += ["both" * (self.directions == 2), "batch_first" * self.batch_first]
+        words += ["nobias" * (not self.bias), f"threads{self.threads}" * (self.threads > 1)]
+        return "-".join(filter(None, words))
+
+
+@dataclass(frozen=True)
+class Case:
+    """The tensors of a call, in float64, and a gradient for everything that it returns."""
+
+    program: Program
+    shape: Shape
+    x: Tensor
+    initial: list[Tensor]
+    weights: list[Tensor]
+    lengths: Tensor | None
+    gradients: list[Tensor]
+
+
+def size_of(space: Space, H: int) -> int:
+    return (H + 1) // 2 if space is Space.PROJECTED else H
+
+
+def case(program: Program, shape: Shape, seed: int = 0) -> Case:
+    generator = torch.Generator().manual_seed(seed)
+    T, N, H, D = shape.T, shape.N, shape.H, shape.directions
+    output = size_of(program.states[0].new.space, H)
+
+    def draw(*size: int, scale: float = 1.0) -> Tensor:
+        # float32 numbers, so that both engines are given the same ones
+        found = torch.rand(*size, generator=generator) * 2 - 1
+        return (found * scale).double()
+
+    bound = H**-0.5
+    gates, blocks = len(program.gates) * H, len(program.matrix("U")) * H
+    weights = []
+    for _ in range(D):
+        weights += [draw(gates, X, scale=bound), draw(blocks, output, scale=bound)]
+        if shape.bias:
+            weights += [draw(gates, scale=bound), draw(blocks, scale=bound)]
+        if program.projected:
+            weights.append(draw(output, H, scale=bound))
+    lengths = None
+    if shape.lengths == "ragged":
+        lengths = torch.randint(0, T + 1, (N,), generator=generator)
+        lengths[: N // 4] = 0
+        lengths[N // 2 : N // 2 + 1] = T
+    elif shape.lengths == "zero":
+        lengths = torch.zeros(N, dtype=torch.int64)
+    first = (N, T) if shape.batch_first else (T, N)
+    initial = [draw(D, N, size_of(s.new.space, H)) for s in program.states]
+    gradients = [draw(*first, D * output), *(draw(*state.shape) for state in initial)]
+    return Case(program, shape, draw(*first, X), initial, weights, lengths, gradients)
+
+
+def by_kernels(isa: str) -> Run:
+    def run(case: Case, x: Tensor, initial: Sequence[Tensor], weights: Sequence[Weights]) -> Any:
+        torch.set_num_threads(case.shape.threads)
+        name, first = case.program.name, case.shape.batch_first
+        return operator.run_layer(name, isa, x, initial, weights, case.lengths, first)
+
+    return run
+
+
+def by_reference(
+    case: Case, x: Tensor, initial: Sequence[Tensor], weights: Sequence[Weights]
+) -> tuple[Tensor, list[Tensor]]:
+    first = case.shape.batch_first
+    return reference.layer(case.program, x, initial, weights, case.lengths, first)
+
+
+def numbers(case: Case, run: Run, dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:
+    """What a call returns, and the gradients of x, the initial states and all the weights."""
+    leaves = [
+        tensor.to(dtype, copy=True).requires_grad_()
+        for tensor in [case.x, *case.initial, *case.weights]
+    ]
+    x, states = leaves[0], 1 + len(case.initial)
+    weights = split(case.program, leaves[states:], case.shape.directions)
+    output, last = run(case, x, leaves[1:states], weights)
+    values = [output, *last]
+    # the reference's output of no steps depends on nothing
+    pairs = [(v, g) for v, g in zip(values, case.gradients, strict=True) if v.requires_grad]
+    found = torch.autograd.grad(
+        [v for v, _ in pairs], leaves, [g.to(dtype) for _, g in pairs], allow_unused=True
+    )
+    gradients = [
+        torch.zeros_like(leaf) if gradient is None else gradient
+        for leaf, gradient in zip(leaves, found, strict=True)
+    ]
+    return [value.detach() for value in values], gradients
+
+
+@lru_cache(maxsize=512)
+def exact(program: Program, shape: Shape, seed: int = 0) -> tuple[list[Tensor], list[Tensor]]:
+    """The reference's numbers in float64."""
+    torch.set_num_threads(1)
+    return numbers(case(program, shape, seed), by_reference, torch.float64)
+
+
+def error(found: Tensor, expected: Tensor) -> float:
+    """Relative, in the Euclidean norm."""
+    assert found.shape == expected.shape
+    difference = float((found.double() - expected).norm())
+    size = float(expected.norm())
+    return difference / size if size > 0 else difference
+
+
+def largest(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    return max(error(f, e) for f, e in zip(found, expected, strict=True))

@@ -1,0 +1,187 @@
+"""Which engine runs a call, and the sentence that says why."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from unrolled.cells import GRU, LSTM, RNN, OriginalGRU
+from unrolled.compiler.program import Program
+from unrolled.engine.choice import ENGINES, Choice, choose, using
+from unrolled.engine.cpu import INSTRUCTION_SETS
+from unrolled.engine.weights import program_of
+
+from ..compiler.invented import Apart
+
+FASTEST = INSTRUCTION_SETS[0]
+X = torch.zeros(2, 2, 3)
+
+
+def test_usually_the_kernels_at_their_fastest() -> None:
+    found = choose(program_of(LSTM()), [X])
+    assert found == Choice("kernels", FASTEST)
+    assert str(found).startswith("CPU kernels with ")
+    assert str(found).endswith("on 1 thread")
+
+
+def autocast() -> AbstractContextManager[Any]:
+    return torch.autocast("cpu")
+
+
+@pytest.mark.parametrize(
+    ("program", "tensors", "context", "engine", "reason"),
+    [
+        (
+            program_of(LSTM()),
+            [X],
+            lambda: using("reference"),
+            "reference",
+            'using("reference") asks for it',
+        ),
+        (program_of(LSTM()), [X], lambda: using("torch"), "torch", 'using("torch") asks for it'),
+        (
+            program_of(OriginalGRU()),
+            [X],
+            lambda: using("torch"),
+            "reference",
+            'using("torch") asks for it and torch has no originalgru',
+        ),
+        (
+            program_of(GRU()),
+            [X.double()],
+            nullcontext,
+            "torch",
+            "the numbers are float64 and the kernels compute in float32",
+        ),
+        (
+            program_of(RNN(nonlinearity="sigmoid")),
+            [X, X.bfloat16()],
+            nullcontext,
+            "reference",
+            "the numbers are bfloat16 and the kernels compute in float32 "
+            "and torch has no rnn,nonlinearity=sigmoid",
+        ),
+        (
+            program_of(LSTM()),
+            [X.to("meta")],
+            nullcontext,
+            "torch",
+            "the input is on meta and the kernels run on the CPU",
+        ),
+        (
+            program_of(LSTM()),
+            [X],
+            autocast,
+            "torch",
+            "autocast is on and the kernels compute in float32",
+        ),
+        (
+            program_of(Apart()),
+            [X],
+            nullcontext,
+            "reference",
+            "apart has no kernels and torch has no apart",
+        ),
+    ],
+    ids=[
+        "reference", "torch", "torch_without", "float64", "bfloat16", "device", "autocast", "cell"
+    ],
+)  # fmt: skip
+def test_the_reason(
+    program: Program,
+    tensors: list[Tensor],
+    context: Callable[[], AbstractContextManager[Any]],
+    engine: str,
+    reason: str,
+) -> None:
+    with context():
+        found = choose(program, tensors)
+    assert (found.engine, found.reason) == (engine, reason)
+    assert str(found).endswith(f", because {reason}")
+
+
+# torch's own, when it first imports what these need
+own_warning = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+
+
+@own_warning
+def test_under_a_transform_the_reference() -> None:
+    seen = []
+
+    def function(x: Tensor) -> Tensor:
+        seen.append(choose(program_of(LSTM()), [x]))
+        return x.sum()
+
+    torch.func.grad(function)(X)
+    torch.func.vmap(function)(X)
+    torch.func.jvp(function, (X,), (X,))
+    assert [found.engine for found in seen] == ["reference"] * 3
+    assert seen[0].reason == "a torch.func transform is active"
+
+
+@own_warning
+def test_forward_mode_takes_the_reference() -> None:
+    with forward_ad.dual_level():
+        assert choose(program_of(LSTM()), [X]).engine == "kernels"
+        dual = forward_ad.make_dual(X, X)  # type: ignore[no-untyped-call]
+        found = choose(program_of(LSTM()), [dual])
+    assert found == Choice("reference", reason="forward-mode derivatives are asked for")
+
+
+@pytest.mark.parametrize("isa", INSTRUCTION_SETS)
+def test_an_instruction_set_can_be_asked_for(isa: str) -> None:
+    with using(isa):
+        found = choose(program_of(LSTM()), [X])
+    assert (found.engine, found.isa) == ("kernels", isa)
+    assert found.reason == ("" if isa == FASTEST else f'using("{isa}") asks for it')
+
+
+def engine() -> str:
+    return choose(program_of(LSTM()), [X]).engine
+
+
+def test_using_nests() -> None:
+    with using("reference"):
+        assert engine() == "reference"
+        with using("torch"):
+            assert engine() == "torch"
+            with using("auto"):
+                assert engine() == "kernels"
+            assert engine() == "torch"
+        assert engine() == "reference"
+    assert engine() == "kernels"
+
+
+def test_using_ends_with_an_exception() -> None:
+    def fail() -> None:
+        with using("reference"):
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert engine() == "kernels"
+
+
+def test_using_is_the_threads_own() -> None:
+    seen = []
+    with using("reference"):
+        thread = threading.Thread(target=lambda: seen.append(engine()))
+        thread.start()
+        thread.join()
+    assert seen == ["kernels"]
+
+
+@pytest.mark.parametrize("name", ["cuda", "", "AVX2"])
+def test_an_engine_that_does_not_exist(name: str) -> None:
+    with (
+        pytest.raises(ValueError, match=rf"using: expected one of {', '.join(ENGINES)}, got"),
+        using(name),
+    ):
+        pass

@@ -1,0 +1,307 @@
+"""The CPU kernels against the float64 reference: every cell, instruction set, shape and option."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from unrolled.cells import GRU, LSTM, RNN
+from unrolled.compiler.program import Program
+from unrolled.engine import cpu
+from unrolled.engine.cpu import INSTRUCTION_SETS
+from unrolled.engine.weights import Weights, program_of, split
+
+from .cases import (
+    PROGRAMS,
+    Case,
+    Shape,
+    by_kernels,
+    by_reference,
+    case,
+    exact,
+    largest,
+    numbers,
+)
+
+OUTPUT_BAR, GRADIENT_BAR = 1e-5, 1e-4
+
+SHAPES = [
+    Shape(1, 1, 1),
+    Shape(2, 7, 3, "ragged"),
+    Shape(33, 13, 17, "ragged", directions=2),
+    Shape(33, 2, 65, directions=2, batch_first=True, threads=2),
+    Shape(2, 1, 130, bias=False),
+    Shape(5, 2, 1, "ragged", directions=2, bias=False),
+    # work enough for several threads, each with rows of its own
+    Shape(33, 7, 130, "ragged", batch_first=True, threads=3),
+    Shape(20, 13, 65, bias=False, threads=4),
+    Shape(33, 13, 65, "ragged", directions=2, threads=2),
+    # few rows and many units: threads share the units of a row, and meet after every stage
+    Shape(5, 7, 297, "ragged", directions=2, threads=4),
+    Shape(4, 5, 333, threads=3),
+    Shape(6, 1, 640, threads=2),
+    # nothing to do
+    Shape(0, 2, 3, directions=2),
+    Shape(3, 0, 17),
+    Shape(0, 0, 5, batch_first=True),
+    Shape(2, 7, 17, "zero", directions=2),
+]
+each_program = pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
+each_isa = pytest.mark.parametrize("isa", INSTRUCTION_SETS)
+
+
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@each_isa
+@each_program
+def test_kernels_agree_with_the_reference(program: Program, isa: str, shape: Shape) -> None:
+    """Outputs, final states and all gradients; memory that nobody wrote would show as NaN."""
+    outputs, gradients = numbers(case(program, shape), by_kernels(isa), torch.float32)
+    exact_outputs, exact_gradients = exact(program, shape)
+    assert largest(outputs, exact_outputs) < OUTPUT_BAR
+    assert largest(gradients, exact_gradients) < GRADIENT_BAR
+
+
+@settings(max_examples=60)
+@given(
+    program=st.sampled_from(PROGRAMS),
+    isa=st.sampled_from(INSTRUCTION_SETS),
+    shape=st.builds(
+        Shape,
+        T=st.integers(0, 7),
+        N=st.integers(0, 20),
+        H=st.integers(1, 70),
+        lengths=st.sampled_from(["", "ragged"]),
+        directions=st.integers(1, 2),
+        batch_first=st.booleans(),
+        bias=st.booleans(),
+        threads=st.integers(1, 3),
+    ),
+)
+def test_kernels_agree_on_any_shape(program: Program, isa: str, shape: Shape) -> None:
+    test_kernels_agree_with_the_reference(program, isa, shape)
+
+
+@each_isa
+@each_program
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Shape(20, 13, 65, "ragged", directions=2, threads=3),
+        Shape(5, 7, 297, threads=4),
+    ],
+    ids=str,
+)
+def test_the_same_bits_every_time(program: Program, isa: str, shape: Shape) -> None:
+    drawn = case(program, shape)
+    first, second = (numbers(drawn, by_kernels(isa), torch.float32) for _ in range(2))
+    for a, b in zip([*first[0], *first[1]], [*second[0], *second[1]], strict=True):
+        assert torch.equal(a, b)
+
+
+def forward(drawn: Case, isa: str) -> tuple[Tensor, list[Tensor]]:
+    weights = split(drawn.program, [w.float() for w in drawn.weights], drawn.shape.directions)
+    initial = [state.float() for state in drawn.initial]
+    with torch.no_grad():
+        return by_kernels(isa)(drawn, drawn.x.float(), initial, weights)
+
+
+@pytest.mark.usefixtures("poisoned")
+@each_isa
+@each_program
+@pytest.mark.parametrize(
+    "shape",
+    [Shape(7, 5, 19, "ragged", directions=2), Shape(5, 7, 297, threads=4), Shape(0, 3, 4)],
+    ids=str,
+)
+def test_inference_is_training_bit_for_bit(program: Program, isa: str, shape: Shape) -> None:
+    drawn = case(program, shape)
+    trained, _ = numbers(drawn, by_kernels(isa), torch.float32)
+    output, last = forward(drawn, isa)
+    for a, b in zip([output, *last], trained, strict=True):
+        assert torch.equal(a, b)
+
+
+@each_isa
+@each_program
+@pytest.mark.parametrize("lengths", ["", "ragged"], ids=["uniform", "ragged"])
+def test_a_nan_spreads_as_in_the_equations(program: Program, isa: str, lengths: str) -> None:
+    """A NaN at row n, step t reaches row n from step t on in the layer's direction, no other."""
+    T, N = 9, 5
+    drawn = case(program, Shape(T, N, 21, lengths, directions=2))
+    n = N // 2  # of full length
+    drawn.x[4, n, 1] = torch.nan
+    output, last = forward(drawn, isa)
+    bad = output.isnan()
+    upward, downward = bad.chunk(2, dim=-1)
+    where = torch.zeros(T, N, 1, dtype=torch.bool)
+    where[4:, n] = True
+    assert torch.equal(upward, where.expand_as(upward))
+    where = torch.zeros(T, N, 1, dtype=torch.bool)
+    where[:5, n] = True
+    assert torch.equal(downward, where.expand_as(downward))
+    for state in last:
+        assert state[:, n].isnan().all()
+        assert not state.isnan().any(-1)[:, torch.arange(N) != n].any()
+
+
+@each_isa
+@each_program
+def test_a_nan_in_a_state_stays_in_its_row(program: Program, isa: str) -> None:
+    drawn = case(program, Shape(4, 3, 10))
+    for state in drawn.initial:
+        state[0, 1] = torch.nan
+    output, _ = forward(drawn, isa)
+    assert output[:, 1].isnan().all()
+    assert not output[:, [0, 2]].isnan().any()
+
+
+@each_isa
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, 1e30, -3e38, 1e-42], ids=str)
+@pytest.mark.parametrize(
+    "program",
+    [p for p in PROGRAMS if "relu" not in p.name and "identity" not in p.name],
+    ids=lambda p: p.name,
+)
+def test_bounded_cells_saturate(program: Program, isa: str, value: float) -> None:
+    """Where float64 has a number, so have the kernels, however large the input."""
+    drawn = case(program, Shape(6, 4, 23))
+    drawn.x[2, 1, 0] = value
+    drawn.x[3, 2, 1] = value
+    weights = split(program, drawn.weights, 1)
+    expected, states = by_reference(drawn, drawn.x, drawn.initial, weights)
+    output, last = forward(drawn, isa)
+    for found, wanted in zip([output, *last], [expected, *states], strict=True):
+        assert torch.equal(found.isnan(), wanted.isnan())
+        torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+def whole_line() -> Tensor:
+    """Floats of every magnitude, denormal ones and zeros included: evenly spaced in their bits."""
+    bits = torch.linspace(0, 0x7F7FFFFF, 1 << 15, dtype=torch.float64).to(torch.int32)
+    positive = bits.view(torch.float32)
+    return torch.cat([positive, -positive])
+
+
+def pointwise(isa: str, nonlinearity: str, values: Tensor, hidden: int) -> Tensor:
+    """The kernel's function of these numbers: no recurrence, and the identity as input weights."""
+    x = values.reshape(1, -1, hidden)
+    weights = Weights(torch.eye(hidden), torch.zeros(hidden, hidden), None, None, None)
+    name = program_of(RNN(nonlinearity=nonlinearity)).name
+    initial = [torch.zeros(1, x.shape[1], hidden)]
+    output, _, _ = cpu.forward(name, isa, x, initial, [weights], None, False, False)
+    return output.flatten()
+
+
+def units_in_the_last_place(found: Tensor, expected: Tensor) -> Tensor:
+    nearest = expected.float().abs()
+    unit = (torch.nextafter(nearest, torch.tensor(torch.inf)) - nearest).double()
+    return (found.double() - expected).abs() / unit
+
+
+@each_isa
+@pytest.mark.parametrize("hidden", [64, 1], ids=["whole_vectors", "cut_vectors"])
+def test_tanh_is_accurate_on_the_whole_line(isa: str, hidden: int) -> None:
+    values = whole_line()
+    found = pointwise(isa, "tanh", values, hidden)
+    assert float(units_in_the_last_place(found, torch.tanh(values.double())).max()) <= 4
+
+
+@each_isa
+@pytest.mark.parametrize("hidden", [64, 1], ids=["whole_vectors", "cut_vectors"])
+def test_sigmoid_is_accurate_on_the_whole_line(isa: str, hidden: int) -> None:
+    """To 4 units in the last place, down to the smallest normal number."""
+    values = whole_line()
+    found = pointwise(isa, "sigmoid", values, hidden)
+    expected = torch.sigmoid(values.double())
+    normal = values > -87
+    assert float(units_in_the_last_place(found, expected)[normal].max()) <= 4
+    assert float((found - expected)[~normal].abs().max()) < 2e-38
+
+
+@each_isa
+def test_relu_and_identity_are_exact(isa: str) -> None:
+    values = whole_line()
+    assert torch.equal(pointwise(isa, "relu", values, 64), torch.relu(values))
+    assert torch.equal(pointwise(isa, "identity", values, 64), values)
+
+
+@each_isa
+@pytest.mark.parametrize("program", [program_of(LSTM()), program_of(GRU())], ids=lambda p: p.name)
+@pytest.mark.parametrize("batch_first", [False, True], ids=["time_first", "batch_first"])
+def test_tensors_of_any_strides(program: Program, isa: str, batch_first: bool) -> None:
+    """Slices, transposes and expanded tensors give what their copies give."""
+    drawn = case(program, Shape(5, 4, 9, "ragged", directions=2, batch_first=batch_first))
+    expected = numbers(drawn, by_kernels(isa), torch.float32)
+
+    def odd(tensor: Tensor) -> Tensor:
+        wide = torch.full((*tensor.shape[:-1], 2 * tensor.shape[-1] + 1), torch.nan)
+        wide[..., 1::2] = tensor
+        return wide[..., 1::2].requires_grad_()
+
+    x, *rest = [odd(t.float()) for t in [drawn.x, *drawn.initial, *drawn.weights]]
+    states = len(drawn.initial)
+    weights = split(program, rest[states:], 2)
+    assert drawn.lengths is not None
+    lengths = torch.stack([drawn.lengths, drawn.lengths], 1).flatten()[::2]
+    moved = Case(program, drawn.shape, x, drawn.initial, [], lengths, [])
+    output, last = by_kernels(isa)(moved, x, rest[:states], weights)
+    gradients = torch.autograd.grad(
+        [output, *last], [x, *rest], [odd(g.float()).detach() for g in drawn.gradients]
+    )
+    wanted_all = [*expected[0], *expected[1]]
+    for found, wanted in zip([output, *last, *gradients], wanted_all, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+@each_isa
+@each_program
+def test_expanded_gradients(program: Program, isa: str) -> None:
+    """``output.sum().backward()`` hands over one number with strides of zero."""
+    drawn = case(program, Shape(5, 4, 1, directions=1))
+    leaves = [t.float().requires_grad_() for t in [drawn.x, *drawn.initial, *drawn.weights]]
+    states = 1 + len(drawn.initial)
+    weights = split(program, leaves[states:], 1)
+    output, _ = by_kernels(isa)(drawn, leaves[0], leaves[1:states], weights)
+    found = torch.autograd.grad(output.sum(), leaves, allow_unused=True)
+    doubles = [t.clone().requires_grad_() for t in [drawn.x, *drawn.initial, *drawn.weights]]
+    weights = split(program, doubles[states:], 1)
+    output, _ = by_reference(drawn, doubles[0], doubles[1:states], weights)
+    expected = torch.autograd.grad(output.sum(), doubles, allow_unused=True)
+    for value, wanted in zip(found, expected, strict=True):
+        assert value is not None
+        zero = torch.zeros_like(value, dtype=torch.float64)
+        torch.testing.assert_close(
+            value.double(), zero if wanted is None else wanted, rtol=1e-4, atol=1e-6
+        )
+
+
+@each_isa
+@each_program
+def test_gradient_of_a_last_state_alone(program: Program, isa: str) -> None:
+    """Autograd hands over None for what the loss does not name."""
+    for k in range(len(program.states)):
+        drawn = case(program, Shape(5, 4, 9, "ragged"))
+        found = []
+        for run, dtype in [(by_kernels(isa), torch.float32), (by_reference, torch.float64)]:
+            leaves = [t.to(dtype).clone().requires_grad_() for t in [drawn.x, *drawn.weights]]
+            initial = [t.to(dtype) for t in drawn.initial]
+            _, last = run(drawn, leaves[0], initial, split(program, leaves[1:], 1))
+            found.append(torch.autograd.grad(last[k].square().sum(), leaves, allow_unused=True))
+        for value, wanted in zip(*found, strict=True):
+            assert value is not None
+            zero = torch.zeros_like(value, dtype=torch.float64)
+            torch.testing.assert_close(
+                value.double(), zero if wanted is None else wanted, rtol=1e-4, atol=1e-6
+            )
+
+
+def test_a_forked_child_computes_on_its_own_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "_forked", False)
+    torch.set_num_threads(2)
+    assert cpu.threads() == 2
+    cpu._after_fork()
+    assert cpu.threads() == 1
