@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -33,8 +34,8 @@ RIGHT = torch.tensor([1, 2, 2, 3])  # e l l o
 EXAMPLE = Path(__file__).parents[1] / "examples" / "hello.py"
 
 
-def network() -> tuple[unrolled.RNN, torch.nn.Linear]:
-    rnn = unrolled.RNN(4, 3, bias=False)
+def network() -> tuple[Any, torch.nn.Linear]:
+    rnn: Any = unrolled.RNN(4, 3, bias=False)
     read_out = torch.nn.Linear(3, 4, bias=False)
     with torch.no_grad():
         rnn.weight_ih_l0.copy_(torch.tensor(W_XH).T)
@@ -75,7 +76,7 @@ def test_after_training_the_network_says_ello(engine: str) -> None:
             gradients = torch.autograd.grad(loss, parameters)
             with torch.no_grad():
                 for weight, gradient in zip(parameters, gradients, strict=True):
-                    weight -= 0.5 * gradient
+                    weight.sub_(0.5 * gradient)
         predicted = read_out(rnn(X)[0]).argmax(-1)
     assert "".join("helo"[letter] for letter in predicted) == "ello"
 

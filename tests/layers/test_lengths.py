@@ -16,7 +16,7 @@ from torch import Tensor
 import unrolled
 from unrolled.layers import GRU, LSTM, RNN
 
-LAYERS: dict[str, tuple[type[torch.nn.RNNBase], dict[str, Any]]] = {
+LAYERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "RNN": (RNN, {}),
     "RNN-relu": (RNN, {"nonlinearity": "relu"}),
     "RNN-sigmoid": (RNN, {"nonlinearity": "sigmoid"}),

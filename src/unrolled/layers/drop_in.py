@@ -54,6 +54,9 @@ class DropIn(torch.nn.RNNBase):
         """The equations."""
         raise NotImplementedError
 
+    # torch.compile refuses to trace any subclass of torch.nn's recurrent modules and would break
+    # the graph in every function below; this way it breaks once, around the layer.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(
         self,
         input: Tensor | PackedSequence,  # noqa: A002

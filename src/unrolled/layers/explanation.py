@@ -37,6 +37,10 @@ def explain(
         'LSTM(64, 128): CPU kernels with AVX-512 on 4 threads.'
     """
     if not isinstance(layer, DropIn):
-        raise TypeError(f"explain: layer must be one of unrolled's, got {type(layer).__name__}")
+        raise TypeError(f"explain: layer must be one of unrolled's, got {_full_name(layer)}")
     choice = layer._accept(input, hx, lengths).choice
     return f"{type(layer).__name__}({layer.extra_repr()}): {choice}."
+
+
+def _full_name(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"

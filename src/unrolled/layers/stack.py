@@ -16,11 +16,6 @@ from ..engine.weights import Weights, program_of
 Dropout = Callable[[Tensor], Tensor]
 
 
-# torch.compile cannot read a program; it runs the reference as it is.
-_by_reference: Callable[..., tuple[Tensor, list[Tensor]]] = torch.compiler.disable(  # type: ignore[no-untyped-call]
-    reference.layer
-)
-
 _programs: dict[tuple[Cell, bool], Program] = {}
 
 
@@ -96,7 +91,7 @@ def _run_layer(
         return operator.run_layer(
             program.name, choice.isa, x, initial, weights, lengths, batch_first
         )
-    return _by_reference(program, x, initial, weights, lengths, batch_first)
+    return reference.layer(program, x, initial, weights, lengths, batch_first)
 
 
 def _zeros(
