@@ -11,7 +11,77 @@ _CELL = cells.LSTM()
 
 
 class LSTM(DropIn, torch.nn.LSTM):
-    """LSTM."""
+    r"""Long short-term memory, in place of `torch.nn.LSTM`.
+
+    .. math::
+        i_t &= \sigma(W_i x_t + b_i + U_i h_{t-1} + c_i) \\
+        f_t &= \sigma(W_f x_t + b_f + U_f h_{t-1} + c_f) \\
+        g_t &= \tanh(W_g x_t + b_g + U_g h_{t-1} + c_g) \\
+        o_t &= \sigma(W_o x_t + b_o + U_o h_{t-1} + c_o) \\
+        C_t &= f_t \circ C_{t-1} + i_t \circ g_t \\
+        h_t &= o_t \circ \tanh(C_t)
+
+    (Hochreiter & Schmidhuber, 1997, with the forget gate of Gers et al., 2000.) With ``proj_size``,
+    :math:`h_t = P (o_t \circ \tanh(C_t))` (Sak et al., 2014).
+
+    Constructor, parameters, initial values and state_dict are those of `torch.nn.LSTM`, of which
+    this is a subclass; `unrolled.explain` says which engine runs a call.
+
+    Args:
+        input_size: features of the input at one step.
+        hidden_size: units of a layer, H.
+        num_layers: layers on top of each other; each reads the output of the one below.
+        bias: whether there are b and c.
+        batch_first: whether the batch is the first dimension of input and output (not of states).
+        dropout: probability with which an output of any layer but the last is dropped in training.
+        bidirectional: whether every layer also runs from the end to the beginning.
+        proj_size: size of the projected output; 0 for none.
+        device: of the parameters.
+        dtype: of the parameters.
+
+    Inputs: input, hx, lengths
+        * **input**: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``;
+          ``[T, input_size]`` for one sequence without a batch; or a
+          `torch.nn.utils.rnn.PackedSequence`.
+        * **hx**: the tuple (h_0, c_0), ``[num_layers * directions, N, S]`` and
+          ``[num_layers * directions, N, H]``, without N for unbatched input. S is ``proj_size``,
+          or H without projection. Default: zeros.
+        * **lengths** (keyword only): a tensor (on any device) or list of N integers from 0 to T, in
+          any order; one integer for unbatched input. A row's steps at and after its length do not
+          exist: whatever stands in the padding, NaN included, changes no result and no gradient.
+          Not with a packed input, which has its own. Default: every row has all T steps.
+
+    Outputs: output, (h_n, c_n)
+        * **output**: the last layer's h at every step, directions side by side, with the input's
+          leading dimensions and ``directions * S`` features; zero after a row's end. A
+          `PackedSequence` where the input is one.
+        * **h_n**, **c_n**: shaped as h_0 and c_0.
+          The last state is the one at the row's own end; the reverse direction starts there. A row
+          of length zero keeps its initial state.
+
+    Shape:
+        T steps, N rows, H = ``hidden_size``; directions = 2 if ``bidirectional``, else 1. T and N
+        may be zero: output is then empty, and the last state is the initial one.
+
+    Parameters (attributes), for layer k, with ``_reverse`` appended for the reverse direction:
+        * ``weight_ih_l{k}``: W, ``[4 * H, input_size]``; ``[4 * H, directions * S]`` for k > 0
+        * ``weight_hh_l{k}``: U, ``[4 * H, S]``
+        * ``bias_ih_l{k}``, ``bias_hh_l{k}``: b and c, ``[4 * H]``, unless ``bias=False``
+        * ``weight_hr_l{k}``: P, ``[S, H]``, with ``proj_size`` only
+
+        Rows are stacked in the order i, f, g, o.
+        All are drawn from the uniform distribution on ±1/√H.
+
+    Raises:
+        TypeError: if an argument of the call is of a wrong kind.
+        ValueError: if one has a wrong size, dtype, device or value.
+
+    Examples:
+        >>> lstm = LSTM(10, 20, num_layers=2)
+        >>> output, (h_n, c_n) = lstm(torch.randn(5, 3, 10), lengths=[5, 0, 2])
+        >>> output.shape, c_n.shape
+        (torch.Size([5, 3, 20]), torch.Size([2, 3, 20]))
+    """
 
     @property
     def cell(self) -> cells.Cell:

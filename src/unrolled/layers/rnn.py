@@ -14,7 +14,69 @@ _IN_TORCH = ("tanh", "relu")
 
 
 class RNN(DropIn, torch.nn.RNN):
-    """RNN."""
+    r"""Simple recurrent network (Elman, 1990), in place of `torch.nn.RNN`.
+
+    .. math::
+        h_t = g(W x_t + b + U h_{t-1} + c)
+
+    with g the hyperbolic tangent, relu, the logistic sigmoid or nothing at all.
+
+    Constructor, parameters, initial values and state_dict are those of `torch.nn.RNN`, of which
+    this is a subclass; `unrolled.explain` says which engine runs a call.
+
+    Args:
+        input_size: features of the input at one step.
+        hidden_size: units of a layer, H.
+        num_layers: layers on top of each other; each reads the output of the one below.
+        nonlinearity: g, one of ``"tanh"``, ``"relu"``, and beyond torch ``"sigmoid"`` and
+            ``"identity"``.
+        bias: whether there are b and c.
+        batch_first: whether the batch is the first dimension of input and output (not of states).
+        dropout: probability with which an output of any layer but the last is dropped in training.
+        bidirectional: whether every layer also runs from the end to the beginning.
+        device: of the parameters.
+        dtype: of the parameters.
+
+    Inputs: input, hx, lengths
+        * **input**: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``;
+          ``[T, input_size]`` for one sequence without a batch; or a
+          `torch.nn.utils.rnn.PackedSequence`.
+        * **hx**: h_0, ``[num_layers * directions, N, H]``, without N for unbatched input.
+          Default: zeros.
+        * **lengths** (keyword only): a tensor (on any device) or list of N integers from 0 to T, in
+          any order; one integer for unbatched input. A row's steps at and after its length do not
+          exist: whatever stands in the padding, NaN included, changes no result and no gradient.
+          Not with a packed input, which has its own. Default: every row has all T steps.
+
+    Outputs: output, h_n
+        * **output**: the last layer's h at every step, directions side by side, with the input's
+          leading dimensions and ``directions * H`` features; zero after a row's end. A
+          `PackedSequence` where the input is one.
+        * **h_n**: ``[num_layers * directions, N, H]``, without N for unbatched input.
+          The last state is the one at the row's own end; the reverse direction starts there. A row
+          of length zero keeps its initial state.
+
+    Shape:
+        T steps, N rows, H = ``hidden_size``; directions = 2 if ``bidirectional``, else 1. T and N
+        may be zero: output is then empty, and the last state is the initial one.
+
+    Parameters (attributes), for layer k, with ``_reverse`` appended for the reverse direction:
+        * ``weight_ih_l{k}``: W, ``[H, input_size]``; ``[H, directions * H]`` for k > 0
+        * ``weight_hh_l{k}``: U, ``[H, H]``
+        * ``bias_ih_l{k}``, ``bias_hh_l{k}``: b and c, ``[H]``, unless ``bias=False``
+
+        All are drawn from the uniform distribution on ±1/√H.
+
+    Raises:
+        TypeError: if an argument of the call is of a wrong kind.
+        ValueError: if one has a wrong size, dtype, device or value.
+
+    Examples:
+        >>> rnn = RNN(10, 20, nonlinearity="sigmoid")
+        >>> output, h_n = rnn(torch.randn(5, 3, 10), lengths=[5, 0, 2])
+        >>> output.shape, h_n.shape
+        (torch.Size([5, 3, 20]), torch.Size([1, 3, 20]))
+    """
 
     def __init__(
         self,
