@@ -43,9 +43,10 @@ W_ho = torch.tensor(
 # A layer keeps its matrices the other way up (it computes W x for columns x): hence the .T.
 rnn = RNN(input_size=4, hidden_size=3, bias=False)
 read_out = torch.nn.Linear(3, 4, bias=False)
+weight_xh, weight_hh = rnn.parameters()
 with torch.no_grad():
-    rnn.weight_ih_l0.copy_(W_xh.T)
-    rnn.weight_hh_l0.copy_(W_hh.T)
+    weight_xh.copy_(W_xh.T)
+    weight_hh.copy_(W_hh.T)
     read_out.weight.copy_(W_ho.T)
 
 x = one_hot(inputs, num_classes=4).float()  # [4 steps, 4 letters]: one letter is one at each step
@@ -58,8 +59,8 @@ def show() -> None:
         logits = read_out(hidden)  # [4 steps, 4 letters]
         before = torch.zeros(3)  # h_0: nothing has been read yet
         for t in range(4):
-            from_input = x[t] @ rnn.weight_ih_l0.T
-            from_memory = before @ rnn.weight_hh_l0.T
+            from_input = x[t] @ weight_xh.T
+            from_memory = before @ weight_hh.T
             probabilities = logits[t].softmax(0)
             predicted, right = int(probabilities.argmax()), int(targets[t])
             print(f"step {t + 1}: reads {letters[inputs[t]]!r}")
@@ -89,7 +90,7 @@ for update in range(501):
     gradients = torch.autograd.grad(loss, parameters)  # backpropagation through time
     with torch.no_grad():
         for weight, gradient in zip(parameters, gradients, strict=True):
-            weight -= 0.5 * gradient
+            weight.sub_(0.5 * gradient)  # a step downhill
     if update % 100 == 0:
         print(f"  update {update:3d}: loss {loss.item():.4f}")
 

@@ -105,6 +105,18 @@ def test_gradients_in_evaluation_mode_are_those_of_training(name: str) -> None:
     torch.testing.assert_close(torch.autograd.grad(loss_of(layer(x)), parameters), expected)
 
 
+@pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
+def test_cudnn_is_run_in_training_mode_without_dropout_for_the_sake_of_backward(
+    kind: Any,
+) -> None:
+    # What would run on CUDA, run on the CPU: the numbers are those of evaluation, and the layer
+    # itself is as it was.
+    layer, x = kind(3, 4, 2, dropout=0.5).eval(), torch.randn(5, 2, 3)
+    torch.testing.assert_close(layer._by_torch(True, x, None), layer(x))
+    assert not layer.training
+    assert layer.dropout == 0.5
+
+
 @layers
 def test_a_kept_graph_gives_the_same_gradients_again(name: str) -> None:
     layer = LAYERS[name](3, 4, 2)

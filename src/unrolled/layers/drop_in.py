@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import torch
@@ -72,7 +73,7 @@ class DropIn(torch.nn.RNNBase):
         """
         call = self._accept(input, hx, lengths)
         if call.choice.engine == "torch" and call.lengths is None:
-            output, states = super().forward(input, hx)
+            output, states = self._by_torch(call.x.is_cuda, input, hx)
             return output, states
         if isinstance(input, PackedSequence):
             return self._run_packed(call, input)
@@ -172,12 +173,27 @@ class DropIn(torch.nn.RNNBase):
         )
         return packing.like(output), self._states(packing.unsort(last))
 
+    def _by_torch(
+        self,
+        cuda: bool,
+        input: Tensor | PackedSequence,  # noqa: A002
+        hx: Any,
+    ) -> tuple[Any, Any]:
+        """torch.nn's own forward."""
+        layer = self
+        if cuda and not self.training and torch.is_grad_enabled():
+            # cuDNN can differentiate only what it ran in training mode; that differs by dropout.
+            layer = copy(self)
+            layer.training, layer.dropout = True, 0.0
+        output, states = super(DropIn, layer).forward(input, hx)
+        return output, states
+
     def _torch_packed(
         self, packed: PackedSequence, initial: list[Tensor] | None
     ) -> tuple[PackedSequence, list[Tensor]]:
         """torch.nn's own forward, with states as a list."""
         hx = None if initial is None else self._states(initial)
-        output, last = super().forward(packed, hx)
+        output, last = self._by_torch(packed.data.is_cuda, packed, hx)
         return output, list(last) if isinstance(last, tuple) else [last]
 
     def _drop(self, x: Tensor) -> Tensor:
