@@ -1,0 +1,231 @@
+// Every kernel of one instruction set over odd shapes, in buffers of exactly the right size, to be
+// run under a sanitizer. Also checks that inference gives what training gives, that a second run
+// gives the same bits, and that nothing is left unwritten.
+//
+// The threads are our own: sanitizers do not see through an OpenMP runtime's barriers, but they know
+// a thread's start and end. It also lets fewer threads come than the engine asks for.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernel.h"
+
+namespace {
+thread_local int team = 1, member = 0;
+int most_members = 1 << 20;
+}  // namespace
+
+extern "C" {
+int omp_get_num_threads() { return team; }
+int omp_get_thread_num() { return member; }
+int omp_get_max_threads() { return 4; }
+void GOMP_parallel(void (*body)(void*), void* data, unsigned wanted, unsigned) {
+  const int members = static_cast<int>(wanted) < most_members ? wanted : most_members;
+  std::vector<std::thread> threads;
+  for (int m = 1; m < members; ++m)
+    threads.emplace_back([=] {
+      team = members, member = m;
+      body(data);
+    });
+  team = members, member = 0;
+  body(data);
+  for (std::thread& thread : threads) thread.join();
+  team = 1;
+}
+}
+
+namespace unrolled {
+Engine UNROLLED_ENGINE();
+
+namespace {
+
+std::mt19937 generator(1);
+
+// Exactly this many floats, in memory of their own.
+struct Buffer {
+  std::unique_ptr<float[]> data;
+  std::size_t size;
+  explicit Buffer(index count, bool random)
+      : data(new float[static_cast<std::size_t>(count)]), size(static_cast<std::size_t>(count)) {
+    std::uniform_real_distribution<float> draw(-0.5f, 0.5f);
+    for (std::size_t i = 0; i < size; ++i)
+      data[i] = random ? draw(generator) : std::numeric_limits<float>::quiet_NaN();
+  }
+  Buffer copy() const {
+    Buffer other(static_cast<index>(size), false);
+    std::memcpy(other.data.get(), data.get(), size * sizeof(float));
+    return other;
+  }
+};
+
+struct Shape {
+  index steps, rows, hidden;
+  int threads;
+  bool ragged, descending, bias, gradient_last;
+};
+
+std::string text(const Kernel& kernel, const Shape& s) {
+  char line[256];
+  std::snprintf(line, sizeof line, "%s T%td N%td H%td threads%d%s%s%s", kernel.name, s.steps,
+                s.rows, s.hidden, s.threads, s.ragged ? " ragged" : "",
+                s.descending ? " descending" : "", s.bias ? "" : " nobias");
+  return line;
+}
+
+void fail(const Kernel& kernel, const Shape& shape, const char* what) {
+  std::fprintf(stderr, "%s: %s\n", text(kernel, shape).c_str(), what);
+  std::exit(1);
+}
+
+std::vector<float*> pointers(const std::vector<Buffer>& buffers) {
+  std::vector<float*> found;
+  for (const Buffer& buffer : buffers) found.push_back(buffer.data.get());
+  return found;
+}
+
+bool finite(const Buffer& buffer) {
+  for (std::size_t i = 0; i < buffer.size; ++i)
+    if (!std::isfinite(buffer.data[i])) return false;
+  return true;
+}
+
+bool same(const Buffer& a, const Buffer& b) {
+  return std::memcmp(a.data.get(), b.data.get(), a.size * sizeof(float)) == 0;
+}
+
+void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
+  const index size[2] = {shape.hidden, (shape.hidden + 1) / 2};
+  const auto width = [&](const Space* slots, index count) {
+    index sum = 0;
+    for (index s = 0; s < count; ++s) sum += size[static_cast<int>(slots[s])];
+    return sum;
+  };
+  const index T = shape.steps, N = shape.rows;
+  const index output_size = size[static_cast<int>(kernel.states[0])];
+  const index tape_width = width(kernel.tape, kernel.tape_count);
+  const index delta_width = width(kernel.delta, kernel.delta_count);
+  const index input_size = 3;
+  const Buffer input(T * N * input_size, true), gradient(T * N * output_size, true);
+  const Buffer input_weights(kernel.gate_count * shape.hidden * input_size, true);
+  const Buffer biases(kernel.bias_count * shape.hidden, true);
+  std::vector<Buffer> initial, matrices, gradient_last;
+  for (index k = 0; k < kernel.state_count; ++k) {
+    initial.emplace_back(N * size[static_cast<int>(kernel.states[k])], true);
+    gradient_last.emplace_back(N * size[static_cast<int>(kernel.states[k])], true);
+  }
+  for (index m = 0; m < kernel.matrix_count; ++m) {
+    const Matrix& matrix = kernel.matrices[m];
+    matrices.emplace_back(matrix.blocks * size[static_cast<int>(matrix.rows)] *
+                              size[static_cast<int>(matrix.columns)],
+                          true);
+  }
+  std::unique_ptr<std::int64_t[]> lengths(new std::int64_t[N]);
+  for (index n = 0; n < N; ++n) lengths[n] = n == N / 2 ? T : (n * 7 + 3) % (T + 1);
+
+  const auto initial_of = pointers(initial), matrices_of = pointers(matrices);
+  auto gradient_last_of = pointers(gradient_last);
+  if (!shape.gradient_last) gradient_last_of.assign(gradient_last_of.size(), nullptr);
+  std::vector<Buffer> before;
+  for (int round = 0; round < 2; ++round) {
+    std::vector<Buffer> found;
+    const auto run = [&](Mode mode, Buffer* tape, Buffer& output, std::vector<Buffer>& last,
+                         Buffer* delta) {
+      const auto last_of = pointers(last);
+      Call call{};
+      call.mode = mode;
+      call.descending = shape.descending;
+      call.steps = T;
+      call.rows = N;
+      call.size[0] = size[0];
+      call.size[1] = size[1];
+      call.lengths = shape.ragged ? lengths.get() : nullptr;
+      call.threads = shape.threads;
+      if (tape) call.tape = {tape->data.get(), N * tape_width, tape_width};
+      call.output = {output.data.get(), N * output_size, output_size};
+      call.initial = initial_of.data();
+      call.last = last_of.data();
+      call.matrices = matrices_of.data();
+      call.biases = shape.bias ? biases.data.get() : nullptr;
+      if (!delta) {
+        call.input = {input.data.get(), N * input_size, input_size};
+        call.input_size = input_size;
+        call.input_weights = input_weights.data.get();
+      } else {
+        call.from = 0;
+        call.until = T;
+        call.gradient = {gradient.data.get(), N * output_size, output_size};
+        call.gradient_last = gradient_last_of.data();
+        call.delta = {delta->data.get(), N * delta_width, delta_width};
+      }
+      engine.run(kernel, call);
+    };
+    const auto states = [&] {
+      std::vector<Buffer> list;
+      for (const Buffer& state : initial) list.emplace_back(static_cast<index>(state.size), false);
+      return list;
+    };
+    Buffer tape(T * N * tape_width, false);
+    Buffer inferred(T * N * output_size, false), output(T * N * output_size, false);
+    Buffer delta(T * N * delta_width, false);
+    std::vector<Buffer> inferred_last = states(), last = states(), gradients = states();
+    run(Mode::inference, nullptr, inferred, inferred_last, nullptr);
+    run(Mode::forward, &tape, output, last, nullptr);
+    if (!same(inferred, output)) fail(kernel, shape, "inference differs from training");
+    const Buffer kept = tape.copy();
+    run(Mode::backward, &tape, output, gradients, &delta);
+    if (!same(kept, tape)) fail(kernel, shape, "backward changed the tape");
+    found.push_back(std::move(tape));
+    found.push_back(std::move(output));
+    found.push_back(std::move(delta));
+    for (index k = 0; k < kernel.state_count; ++k) {
+      if (!same(last[k], inferred_last[k])) fail(kernel, shape, "last states differ");
+      found.push_back(std::move(last[k]));
+      found.push_back(std::move(gradients[k]));
+    }
+    for (const Buffer& buffer : found)
+      if (!finite(buffer)) fail(kernel, shape, "something was left unwritten");
+    for (std::size_t i = 0; i < before.size(); ++i)
+      if (!same(before[i], found[i])) fail(kernel, shape, "a second run gave other bits");
+    before = std::move(found);
+  }
+}
+
+int check_all() {
+#ifdef UNROLLED_X86
+  if (!__builtin_cpu_supports(UNROLLED_NEEDS)) {
+    std::puts("skipped: this processor does not have it");
+    return 0;
+  }
+#endif
+  const Engine engine = UNROLLED_ENGINE();
+  int count = 0;
+  const index sizes[][3] = {{1, 1, 1},  {2, 7, 3},   {9, 13, 17},  {0, 2, 3},   {3, 0, 5},
+                            {5, 2, 65}, {4, 7, 130}, {12, 25, 31}, {3, 3, 320}, {3, 7, 300}};
+  for (index k = 0; k < engine.kernel_count; ++k)
+    for (const auto& [T, N, H] : sizes)
+      for (const int threads : {1, 2, 4})
+        for (int options = 0; options < 4; ++options) {
+          const Shape shape{T, N, H, threads, options % 2 == 1, options >= 2, options != 3,
+                            options != 0};
+          check(engine, engine.kernels[k], shape);
+          ++count;
+          if (threads < 4) continue;
+          most_members = 2;  // half of the team stays away
+          check(engine, engine.kernels[k], shape);
+          most_members = 1 << 20;
+        }
+  std::printf("%d shapes, %td kernels\n", count, engine.kernel_count);
+  return 0;
+}
+
+}  // namespace
+}  // namespace unrolled
+
+int main() { return unrolled::check_all(); }

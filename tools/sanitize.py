@@ -1,0 +1,92 @@
+"""Run all kernels under sanitizers: addresses and undefined behaviour, then threads.
+
+Usage: python tools/sanitize.py [instruction set ...]
+
+Builds the engine with tools/sanitize.cpp, once for each instruction set and sanitizer, and runs
+it; a finding ends it with the sanitizer's report and a non-zero exit status. ``CXX`` names
+the compiler.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ENGINE = ROOT / "src" / "unrolled" / "engine" / "cpu"
+
+# name: bytes of a vector, what the processor must have, compiler flags (as in CMakeLists.txt)
+INSTRUCTION_SETS = {
+    "baseline": (16, "sse2", []),
+    "avx2": (32, "avx2", ["-mavx2", "-mfma"]),
+    "avx512": (
+        64,
+        "avx512vl",
+        ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"],
+    ),
+}
+SANITIZERS = {
+    "address, undefined": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    "thread": ["-fsanitize=thread"],
+}
+
+
+def main(names: list[str]) -> int:
+    """Build and run; returns the number of failures."""
+    x86 = platform.machine().lower() in {"x86_64", "amd64"}
+    chosen = names or (list(INSTRUCTION_SETS) if x86 else ["baseline"])
+    failures = 0
+    with tempfile.TemporaryDirectory() as folder:
+        generated = Path(folder) / "builtin.cpp"
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+        subprocess.run(
+            [sys.executable, "-m", "unrolled.compiler.build", generated],
+            check=True,
+            env=environment,
+        )
+        for sanitizer, flags in SANITIZERS.items():
+            for name in chosen:
+                started = time.monotonic()
+                program = build(Path(folder), generated, name, flags, x86)
+                done = subprocess.run([program], capture_output=True, text=True)
+                seconds = time.monotonic() - started
+                said = done.stdout.strip() if done.returncode == 0 else "FAILED"
+                print(f"{sanitizer:18} {name:9} {said} ({seconds:.0f} s)", flush=True)
+                if done.returncode != 0:
+                    failures += 1
+                    print(done.stdout + done.stderr, file=sys.stderr)
+    return failures
+
+
+def build(folder: Path, generated: Path, name: str, flags: list[str], x86: bool) -> Path:
+    """The program for one instruction set under one sanitizer."""
+    width, needs, options = INSTRUCTION_SETS[name]
+    program = folder / f"{name}-{flags[0].rpartition('=')[2].replace(',', '-')}"
+    # -fopenmp makes the compiler call for a team; the library is not linked: sanitize.cpp is it.
+    compile_only = ["-O1", "-g", "-std=c++17", "-fno-omit-frame-pointer", "-Wno-psabi", "-fopenmp"]
+    objects = []
+    for source in (ENGINE / "recurrence.cpp", generated, ROOT / "tools" / "sanitize.cpp"):
+        objects.append(folder / f"{program.name}-{source.stem}.o")
+        command: list[str | Path] = [os.environ.get("CXX", "c++"), *compile_only, *flags]
+        command += options if source.stem != "sanitize" else []
+        command += ["-DUNROLLED_X86"] if x86 else []
+        command += [
+            f"-DUNROLLED_ISA={name}",
+            f"-DUNROLLED_VECTOR_BYTES={width}",
+            f"-DUNROLLED_ENGINE=engine_{name}",
+            f'-DUNROLLED_NEEDS="{needs}"',
+            f"-I{ENGINE}",
+        ]
+        subprocess.run([*command, "-c", source, "-o", objects[-1]], check=True)
+    link = [os.environ.get("CXX", "c++"), *flags, "-pthread"]
+    subprocess.run([*link, *objects, "-o", program], check=True)
+    return program
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
