@@ -20,6 +20,8 @@ def call(
     input: tuple[int, int, int],  # noqa: A002
     input_size: int,
     input_weights: int,
+    from_step: int,
+    until_step: int,
     gradient: tuple[int, int, int],
     gradient_last: list[int],
     delta: tuple[int, int, int],

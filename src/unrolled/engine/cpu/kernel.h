@@ -113,7 +113,10 @@ struct Call {
   index input_size;
   const float* input_weights;   // [gate_count * hidden, input_size], contiguous
 
-  // Backward only.
+  // Backward only. It may be taken in parts, one call each: steps number `from` <= i < `until` in
+  // the order of going, `last` carried from one part to the next. The call that takes the final
+  // step finishes. Each part's delta must hold the one step gone before it, too.
+  index from, until;
   Sequence gradient;                 // of the output; read
   const float* const* gradient_last; // per state [N, size], or null where it is zero
   Sequence delta;                    // adjoints of all products; written

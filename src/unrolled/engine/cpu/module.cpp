@@ -74,7 +74,8 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
           bool descending, index steps, index rows, index hidden, index projected, Pointer lengths,
           int threads, nb::handle tape, nb::handle output, const std::vector<Pointer>& initial,
           const std::vector<Pointer>& last, const std::vector<Pointer>& matrices, Pointer biases,
-          nb::handle input, index input_size, Pointer input_weights, nb::handle gradient, const std::vector<Pointer>& gradient_last, nb::handle delta) {
+          nb::handle input, index input_size, Pointer input_weights, index from, index until,
+          nb::handle gradient, const std::vector<Pointer>& gradient_last, nb::handle delta) {
   const Engine& engine = engine_of(isa);
   const Kernel& kernel = find(engine, name);
   const auto initial_of = pointers(initial), last_of = pointers(last),
@@ -98,6 +99,8 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
   c.input = sequence(input);
   c.input_size = input_size;
   c.input_weights = pointer<float>(input_weights);
+  c.from = from;
+  c.until = until;
   c.gradient = sequence(gradient);
   c.gradient_last = gradient_last_of.data();
   c.delta = sequence(delta);
@@ -126,6 +129,6 @@ NB_MODULE(_cpu, m) {
         nb::arg("lengths"), nb::arg("threads"), nb::arg("tape"), nb::arg("output"),
         nb::arg("initial"), nb::arg("last"), nb::arg("matrices"), nb::arg("biases"),
         nb::arg("input"), nb::arg("input_size"), nb::arg("input_weights"),
-        nb::arg("gradient"), nb::arg("gradient_last"), nb::arg("delta"),
+        nb::arg("from_step"), nb::arg("until_step"), nb::arg("gradient"), nb::arg("gradient_last"), nb::arg("delta"),
         "Runs one direction of one layer over a whole sequence; see kernel.h.");
 }

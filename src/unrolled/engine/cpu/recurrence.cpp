@@ -289,13 +289,16 @@ class Worker {
 
   void go() {
     const Call& call = run_.call_;
-    for (index i = 0; i < call.steps; ++i) {
+    const bool all = call.mode != Mode::backward;
+    const index until = all ? call.steps : call.until;
+    for (index i = all ? 0 : call.from; i < until; ++i) {
       if (gate_width_ > 0 && i % block_ == 0) multiply_input(i);
       const index t = time(i), active = running(t);
       step(t, active, gates_ + i % block_ * count_ * gate_width_);
       for (index r = active; r < count_; ++r) clear(t, rows_[r]);
     }
-    finish();
+    if (call.mode == Mode::backward) add_products_of_states();
+    if (until == call.steps) finish();
   }
 
  private:
@@ -327,7 +330,7 @@ class Worker {
   }
   index size_of(const Multiply& m) const { return packed_size(depth(m), columns(m)); }
 
-  // The step that is taken as number i, and how many rows have it.
+  // The step that is taken as number i (and the other way round), and how many rows have it.
   index time(index i) const { return run_.downward_ ? run_.call_.steps - 1 - i : i; }
   index running(index t) const {
     if (run_.call_.lengths == nullptr) return count_;
@@ -475,7 +478,6 @@ class Worker {
   void finish() {
     const Call& call = run_.call_;
     const Kernel& kernel = run_.kernel_;
-    if (call.mode == Mode::backward) add_products_of_states();
     for (index k = 0; k < kernel.state_count; ++k) {
       const Array source = run_.resolve({Place::state, static_cast<std::uint8_t>(k)}, false);
       const Array incoming = run_.resolve({Place::carry, static_cast<std::uint8_t>(k)}, true);
@@ -500,7 +502,8 @@ class Worker {
     }
   }
 
-  // Gradient of the initial states, the part through the products of the first step.
+  // Gradient of the initial states, the part through the products of a row's first step, once the
+  // adjoints of that step are there.
   void add_products_of_states() {
     const Call& call = run_.call_;
     const Pass& pass = run_.pass_;
@@ -514,9 +517,9 @@ class Worker {
           const index size = run_.state_size(m.state), first = begin(kernel_space(m.state));
           for (index r = 0; r < count_; ++r) {
             const index row = rows_[r], length = run_.length(row);
-            if (length == 0) continue;
-            const float* delta =
-                operand.at(call.descending ? length - 1 : 0, row, false, false);
+            const index t = call.descending ? length - 1 : 0, i = time(t);
+            if (length == 0 || i < call.from || i >= call.until) continue;
+            const float* delta = operand.at(t, row, false, false);
             float* to = call.last[m.state] + row * size + first;
             product(&delta, 1, depth(m), packed, &to, columns(m), true);
           }
