@@ -11,7 +11,7 @@ from torch import Tensor
 from unrolled.cells import GRU, LSTM, RNN
 from unrolled.compiler.program import Program
 from unrolled.engine import cpu
-from unrolled.engine.cpu import INSTRUCTION_SETS
+from unrolled.engine.cpu import INSTRUCTION_SETS, backward_pass, parallel
 from unrolled.engine.weights import Weights, program_of, split
 
 from .cases import (
@@ -63,6 +63,19 @@ def test_kernels_agree_with_the_reference(program: Program, isa: str, shape: Sha
     exact_outputs, exact_gradients = exact(program, shape)
     assert largest(outputs, exact_outputs) < OUTPUT_BAR
     assert largest(gradients, exact_gradients) < GRADIENT_BAR
+
+
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize("block", [1, 1500])
+@pytest.mark.parametrize("shape", [s for s in SHAPES if s.T > 1], ids=str)
+@each_program
+def test_backward_in_blocks(
+    program: Program, shape: Shape, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long sequences go backward in parts: rows that begin, end or pause anywhere in one."""
+    monkeypatch.setattr(backward_pass, "_BLOCK", block)
+    _, gradients = numbers(case(program, shape), by_kernels(INSTRUCTION_SETS[0]), torch.float32)
+    assert largest(gradients, exact(program, shape)[1]) < GRADIENT_BAR
 
 
 @settings(max_examples=60)
@@ -300,8 +313,8 @@ def test_gradient_of_a_last_state_alone(program: Program, isa: str) -> None:
 
 
 def test_a_forked_child_computes_on_its_own_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpu, "_forked", False)
+    monkeypatch.setattr(parallel, "_forked", False)
     torch.set_num_threads(2)
     assert cpu.threads() == 2
-    cpu._after_fork()
+    parallel._after_fork()
     assert cpu.threads() == 1
