@@ -274,7 +274,7 @@ def test_files_and_folders_that_are_not_there(fails: Fails, book: Path, trained:
         ("--max-time 0", "--max-time"),
         ("--cell gro", "--cell"),
         ("--val-fraction 1", "--val-fraction"),
-        ("--no-reset-after", "--no-reset-after: only for --cell gru"),
+        ("--cell lstm --no-reset-after", "--no-reset-after: only for --cell gru"),
         ("--nonsense 3", "--nonsense"),
         ("--seed -1", "--seed"),
         ("--config", "--config"),

@@ -51,7 +51,7 @@ def test_wrong_options_are_one_clear_line(tmp_path: Path, text: str, message: st
     assert "\n" not in str(caught.value)
 
 
-def test_without_any_limit_there_are_twenty_epochs() -> None:
-    assert TrainingOptions().epochs == 20
+def test_without_any_limit_there_are_ten_epochs() -> None:
+    assert TrainingOptions().epochs == 10
     assert TrainingOptions(max_time="1m").epochs is None
     assert TrainingOptions(max_epochs=3).epochs == 3

@@ -53,15 +53,15 @@ class TrainingOptions:
         precision: Number format; bf16-mixed keeps the weights in 32 bits.
     """
 
-    seq_len: int = 128
-    batch_size: int = 64
+    seq_len: int = 64
+    batch_size: int = 32
     random_boundaries: bool = True
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    lr: float = 2e-3
-    weight_decay: float = 0.01
+    lr: float = 4e-3
+    weight_decay: float = 0.3
     clip: float = 1.0
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup: float = 0.02
+    warmup: float = 0.03
     final_lr: float = 0.01
     ema: float = 0.0
     max_epochs: int | None = None
@@ -110,9 +110,9 @@ class TrainingOptions:
 
     @property
     def epochs(self) -> int | None:
-        """``max_epochs``, or 20 where no limit at all was given."""
+        """``max_epochs``, or 10 where no limit at all was given."""
         unlimited = self.max_epochs is None and self.max_steps is None and self.max_time is None
-        return 20 if unlimited else self.max_epochs
+        return 10 if unlimited else self.max_epochs
 
 
 def flag(name: str) -> str:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from unrolled.layers import GRU, LSTM, RNN
 from unrolled.tasks.text.options import ModelOptions
+from unrolled.training.dropout import Dropout
 
 State = tuple[Tensor, ...]
 
@@ -31,11 +32,12 @@ class CharacterModel(nn.Module):
         self.embedding = nn.Embedding(vocabulary_size, options.embedding_size)
         self.recurrent = build_recurrent(options)
         self.readout = nn.Linear(options.hidden_size, vocabulary_size)
-        self.dropout = nn.Dropout(options.dropout)
+        self.embedding_dropout = Dropout(options.embedding_dropout)
+        self.dropout = Dropout(options.dropout)
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Logits and the state after the last character."""
-        x = self.dropout(self.embedding(tokens))
+        x = self.embedding_dropout(self.embedding(tokens))
         # torch.nn's convention: one state comes bare, several as a tuple.
         given = state[0] if state is not None and len(state) == 1 else state
         y, after = self.recurrent(x, given)

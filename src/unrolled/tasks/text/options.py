@@ -41,17 +41,19 @@ class ModelOptions:
         hidden_size: Units of each recurrent layer.
         num_layers: Recurrent layers, one upon another.
         embedding_size: Size of a character's vector.
-        dropout: Share of values dropped before, between and after the recurrent layers.
+        dropout: Share of values dropped between and after the recurrent layers.
+        embedding_dropout: Share of values dropped before them.
         nonlinearity: Nonlinearity of the rnn cell.
         reset_after: Whether the gru cell's reset gate acts after the recurrent product
             (as in torch.nn) or before it (the original form).
     """
 
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    cell: Literal["lstm", "gru", "rnn"] = "gru"
     hidden_size: int = 512
-    num_layers: int = 2
+    num_layers: int = 1
     embedding_size: int = 64
-    dropout: float = 0.0
+    dropout: float = 0.3
+    embedding_dropout: float = 0.0
     nonlinearity: Literal["tanh", "relu", "sigmoid", "identity"] = "tanh"
     reset_after: bool = True
 
@@ -64,6 +66,7 @@ class ModelOptions:
         for name in ("hidden_size", "num_layers", "embedding_size"):
             at_least(self, name, 1)
         share(self, "dropout")
+        share(self, "embedding_dropout")
 
 
 @dataclass(frozen=True)
