@@ -142,7 +142,9 @@ def _function(name: str, stage: Stage) -> str:
         lines.append("  (void)out;")
     lines.append("  sweep(begin, end, [=](index j, auto lanes) {")
     for number, symbol in enumerate(stage.inputs):
-        lines.append(f"    const vec {_name(symbol)} = lanes.load(in{number} + j);")
+        lines.append(
+            f"    [[maybe_unused]] const vec {_name(symbol)} = lanes.load(in{number} + j);"
+        )
     printer = _VectorPrinter()
     for symbol, value in stage.equations:
         text = printer.doprint(value)

@@ -64,7 +64,7 @@ class Barrier {
       return;
     }
     for (int spins = 0; turn_.load(std::memory_order_acquire) == turn; ++spins) {
-      if (spins < 4096) {
+      if (spins < 1024) {
 #if defined(__x86_64__) || defined(__i386__)
         _mm_pause();
 #endif
@@ -112,7 +112,8 @@ class Run {
     for (index s = 0; s < kernel.delta_count; ++s) longest += call.size[at(kernel.delta[s])];
     longest += call.size[at(Space::hidden)];
     // the order of rows first: it wants more alignment than the floats after it
-    const index order = round_up(call.rows * (sizeof(index) / sizeof(float)), lanes);
+    const index ordered = call.rows + (call.lengths ? call.steps + 1 : 0);
+    const index order = round_up(ordered * (sizeof(index) / sizeof(float)), lanes);
     float* memory = team_workspace.reserve(order + longest + call.rows * width);
     order_ = reinterpret_cast<index*>(memory);
     zeros_ = memory + order;
@@ -213,16 +214,15 @@ class Run {
       for (index r = 0; r < call_.rows; ++r) order_[r] = r;
       return;
     }
-    index next = 0;
-    // Rows are few beside their work: a stable insertion keeps this free of further memory.
-    for (index r = 0; r < call_.rows; ++r) {
-      index place = next++;
-      while (place > 0 && length(order_[place - 1]) < length(r)) {
-        order_[place] = order_[place - 1];
-        --place;
-      }
-      order_[place] = r;
+    index* const place = order_ + call_.rows;  // for each length, where its next row goes
+    std::memset(place, 0, (call_.steps + 1) * sizeof(index));
+    for (index r = 0; r < call_.rows; ++r) ++place[length(r)];
+    for (index t = call_.steps, next = 0; t >= 0; --t) {
+      const index count = place[t];
+      place[t] = next;
+      next += count;
     }
+    for (index r = 0; r < call_.rows; ++r) order_[place[length(r)]++] = r;
   }
 };
 
