@@ -1,10 +1,11 @@
 """The first minute: a character model learns the documentation that ships inside Python.
 
-Nothing is downloaded: the text is what ``help()`` shows. Afterwards the model writes some of its own.
+Nothing is downloaded: the text is what ``help()`` shows. Afterwards the model writes some itself.
 """
 
 from __future__ import annotations
 
+import shlex
 import sys
 import webbrowser
 from pathlib import Path
@@ -19,7 +20,7 @@ TIME = "60s"
 
 def run(*words: str) -> None:
     """Do what the command line would, and show what one would type."""
-    print("\n$ unrolled", " ".join(f'"{word}"' if " " in word else word for word in words), flush=True)
+    print(f"\n$ unrolled {shlex.join(words)}", flush=True)
     code = cli.run(words)
     if code:
         sys.exit(code)

@@ -185,3 +185,21 @@ def test_an_engine_that_does_not_exist(name: str) -> None:
         using(name),
     ):
         pass
+
+
+def test_a_few_steps_go_to_torch() -> None:
+    """Where packing the weights would cost more than it saves, and nothing else speaks for us."""
+    lstm, weight = program_of(LSTM()), torch.zeros(1)
+    short = choose(lstm, [weight], steps=3)
+    assert short.engine == "torch"
+    assert short.reason == "so short a sequence (3) is over before packed weights pay"
+    assert choose(lstm, [weight], steps=8).engine == "kernels"
+    assert choose(lstm, [weight], steps=None).engine == "kernels"
+    assert choose(program_of(OriginalGRU()), [weight], steps=3).engine == "kernels"
+    assert choose(program_of(LSTM(), projected=True), [weight], steps=3).engine == "kernels"
+    with using("kernels"):
+        assert choose(lstm, [weight], steps=3).engine == "kernels"
+    trained = weight.clone().requires_grad_()
+    assert choose(lstm, [trained], steps=3).engine == "kernels"
+    with torch.no_grad():
+        assert choose(lstm, [trained], steps=3).engine == "torch"

@@ -75,8 +75,17 @@ def using(engine: str) -> Iterator[None]:
         _forced.reset(token)
 
 
-def choose(program: Program, tensors: Sequence[Tensor]) -> Choice:
+_FEW = 8
+"""Steps below which packing the weights costs more than it saves."""
+
+
+def choose(program: Program, tensors: Sequence[Tensor], steps: int | None = None) -> Choice:
     """Which engine runs a program on these tensors: the input, states and weights of a call.
+
+    Args:
+        program: the cell's program.
+        tensors: the input, states and weights.
+        steps: length of the sequences, where torch's layers could take them as they are.
 
     The kernels where they apply; else, for the cells that torch has, its own fused layers; else
     the reference. An engine forced by `using` that cannot run the call gives way in this order.
@@ -90,6 +99,13 @@ def choose(program: Program, tensors: Sequence[Tensor]) -> Choice:
     obstacle = _obstacle(program, tensors)
     if forced == "torch":
         obstacle = 'using("torch") asks for it'
+    if obstacle is None and forced == "auto" and steps is not None and 0 < steps < _FEW:
+        # A gradient may be differentiated again, which torch's layers cannot always do, and in a
+        # forked child they wait for threads that are gone.
+        trained = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+        fused = program.name in _IN_TORCH and not program.projected
+        if fused and not trained and not cpu.forked():
+            obstacle = f"so short a sequence ({steps}) is over before packed weights pay"
     if obstacle is None:
         isa = forced if forced in cpu.INSTRUCTION_SETS else cpu.INSTRUCTION_SETS[0]
         slower = isa != cpu.INSTRUCTION_SETS[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from copy import copy
 from typing import Any, NamedTuple
@@ -57,7 +58,6 @@ class DropIn(torch.nn.RNNBase):
 
     # torch.compile refuses to trace any subclass of torch.nn's recurrent modules and would break
     # the graph in every function below; this way it breaks once, around the layer.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(
         self,
         input: Tensor | PackedSequence,  # noqa: A002
@@ -71,6 +71,21 @@ class DropIn(torch.nn.RNNBase):
             TypeError: if an argument is of a wrong kind.
             ValueError: if it has a wrong size, dtype, device or value.
         """
+        # torch.compile leaves torch.nn's recurrent classes alone, but not what they call. Who has
+        # not loaded it, which takes seconds, is not compiling.
+        if "torch._dynamo" in sys.modules:
+            from .uncompiled import uncompiled
+
+            found: tuple[Any, Any] = uncompiled(self._run, input, hx, lengths)
+            return found
+        return self._run(input, hx, lengths)
+
+    def _run(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002
+        hx: Any,
+        lengths: Lengths | int | None,
+    ) -> tuple[Any, Any]:
         call = self._accept(input, hx, lengths)
         if call.choice.engine == "torch" and call.lengths is None:
             output, states = self._by_torch(call.x.is_cuda, input, hx)
@@ -130,7 +145,8 @@ class DropIn(torch.nn.RNNBase):
             if initial is not None:
                 initial = [state.unsqueeze(1) for state in initial]
         program = program_for(self.cell, self.proj_size > 0)
-        choice = choose(program, [x, *(initial or []), *tensors])
+        steps = None if packed or lengths is not None else x.shape[self.batch_first and batched]
+        choice = choose(program, [x, *(initial or []), *tensors], steps)
         if choice.engine == "torch" and x.numel() == 0:
             choice = Choice("reference", reason="there is no step to run")
         if choice.engine == "torch" and lengths is not None and lengths.is_meta:

@@ -11,9 +11,9 @@ from .. import _cpu
 from .backward_pass import backward
 from .forward_pass import forward
 from .layout import Layout, layouts
-from .parallel import threads
+from .parallel import forked, threads
 
 INSTRUCTION_SETS: tuple[str, ...] = tuple(_cpu.instruction_sets())
 """What this processor runs, the fastest first."""
 
-__all__ = ["INSTRUCTION_SETS", "Layout", "backward", "forward", "layouts", "threads"]
+__all__ = ["INSTRUCTION_SETS", "Layout", "backward", "forked", "forward", "layouts", "threads"]

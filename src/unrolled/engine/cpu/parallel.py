@@ -25,6 +25,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def forked() -> bool:
+    """Whether this process is the child of a fork."""
+    return _forked
+
+
 def threads() -> int:
     """Threads that a call uses at most: torch's own setting."""
     return 1 if _forked else torch.get_num_threads()
