@@ -10,28 +10,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 
 class Function:
     """A named elementwise function of one argument."""
 
-    def __init__(self, name: str, of_array: Callable[[Any], Any]) -> None:
+    def __init__(self, name: str, of_array: Callable[[Any, Any], Any]) -> None:
         self.name = name
         self._of_array = of_array
 
     def __call__(self, value: Any) -> Any:
         method = getattr(value, self.name, None)
-        return method() if method is not None else self._of_array(value)
+        if method is not None:
+            return method()
+        import numpy  # here, since the build, which only traces, does without it
+
+        return self._of_array(numpy, value)
 
     def __repr__(self) -> str:
         return self.name
 
 
-sigmoid = Function("sigmoid", lambda value: np.exp(-np.logaddexp(0, -np.asarray(value))))
-tanh = Function("tanh", np.tanh)
-relu = Function("relu", lambda value: np.maximum(value, 0))
-identity = Function("identity", lambda value: value)
+sigmoid = Function("sigmoid", lambda np, value: np.exp(-np.logaddexp(0, -np.asarray(value))))
+tanh = Function("tanh", lambda np, value: np.tanh(value))
+relu = Function("relu", lambda np, value: np.maximum(value, 0))
+identity = Function("identity", lambda np, value: value)
 
 NONLINEARITIES = {function.name: function for function in (tanh, relu, sigmoid, identity)}
 """The functions that an equation may take by name."""
