@@ -87,7 +87,7 @@ def test_running_a_layer_needs_no_sympy_of_ours() -> None:
     """Kernels of built-in cells are ready made: the engine does not differentiate anything."""
     engine = [path for path in MODULES if room_of(path) == "engine"]
     names = set().union(*(imports(path) for path in engine))
-    assert not {"unrolled.compiler.differentiate", "unrolled.compiler.plan", "sympy"} & names
+    assert not {"unrolled.compiler.differentiate", "unrolled.compiler.planning", "sympy"} & names
 
 
 def test_the_version_is_the_distributions() -> None:

@@ -14,7 +14,7 @@ import sympy
 from unrolled.cells import BUILTIN, Cell, sigmoid
 from unrolled.compiler.build import builtin_source
 from unrolled.compiler.cpp import _VectorPrinter, source
-from unrolled.compiler.plan import plan
+from unrolled.compiler.planning import plan
 from unrolled.compiler.trace import trace
 
 from .invented import INVENTED

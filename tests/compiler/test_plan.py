@@ -16,8 +16,9 @@ import torch
 from hypothesis import assume, given, settings
 
 from unrolled.cells import BUILTIN, LSTM, Cell
-from unrolled.compiler import plan as planning
-from unrolled.compiler.plan import Plan, plan
+from unrolled.compiler import plan as stages
+from unrolled.compiler.plan import Plan
+from unrolled.compiler.planning import plan
 from unrolled.compiler.program import Program, Space
 from unrolled.compiler.trace import trace
 from unrolled.compiler.transforms import project
@@ -172,6 +173,6 @@ def test_runs_are_in_order(program: Program) -> None:
 
 def test_a_step_of_too_many_vectors_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine keeps a stage's vectors on its stack, in an array of fixed size."""
-    monkeypatch.setattr(planning, "MOST_VECTORS", 3)
+    monkeypatch.setattr(stages, "MOST_VECTORS", 3)
     with pytest.raises(ValueError, match="a kernel holds at most 3"):
         plan(replace(trace(LSTM()), name="too large"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..cells import BUILTIN, LSTM
 from .cpp import source
-from .plan import plan
+from .planning import plan
 from .trace import trace
 from .transforms import project
 

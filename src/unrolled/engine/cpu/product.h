@@ -18,8 +18,6 @@ constexpr int panel_vectors = 2;  // 6 x 2 of 16
 #endif
 constexpr int tile_rows = 6;
 
-inline index round_up(index value, index to) { return (value + to - 1) / to * to; }
-
 // Floats that a packed matrix of this size takes.
 inline index packed_size(index depth, index columns) { return depth * round_up(columns, lanes); }
 

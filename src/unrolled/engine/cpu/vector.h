@@ -25,6 +25,8 @@ typedef float vec_unaligned
 
 constexpr index lanes = UNROLLED_VECTOR_BYTES / sizeof(float);
 
+inline index round_up(index value, index to) { return (value + to - 1) / to * to; }
+
 inline vec broadcast(float value) { return value - vec{}; }
 
 // All lanes of a vector, or only the first `count` where a row's end cuts it.
