@@ -39,6 +39,9 @@ SANITIZERS = {
 def main(names: list[str]) -> int:
     """Build and run; returns the number of failures."""
     x86 = platform.machine().lower() in {"x86_64", "amd64"}
+    unknown = sorted(set(names) - set(INSTRUCTION_SETS))
+    if unknown:
+        sys.exit(f"sanitize: expected some of {', '.join(INSTRUCTION_SETS)}, got {unknown[0]!r}")
     chosen = names or (list(INSTRUCTION_SETS) if x86 else ["baseline"])
     failures = 0
     with tempfile.TemporaryDirectory() as folder:

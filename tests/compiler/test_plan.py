@@ -16,7 +16,7 @@ import torch
 from hypothesis import assume, given, settings
 
 from unrolled.cells import BUILTIN, LSTM, Cell
-from unrolled.compiler import plan as stages
+from unrolled.compiler import stages
 from unrolled.compiler.plan import Plan
 from unrolled.compiler.planning import plan
 from unrolled.compiler.program import Program, Space
