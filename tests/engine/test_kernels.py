@@ -318,3 +318,16 @@ def test_a_forked_child_computes_on_its_own_thread(monkeypatch: pytest.MonkeyPat
     assert cpu.threads() == 2
     parallel._after_fork()
     assert cpu.threads() == 1
+
+
+@each_isa
+def test_relu_lets_gradients_through_at_nan(isa: str) -> None:
+    """As torch's relu does, so that a NaN shows in the gradients and not only in the output."""
+    program = program_of(RNN(nonlinearity="relu"))
+    drawn = case(program, Shape(6, 2, 5))
+    drawn.x[3, 1, 0] = torch.nan
+    _, found = numbers(drawn, by_kernels(isa), torch.float32)
+    _, expected = numbers(drawn, by_reference, torch.float64)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-5, equal_nan=True)
+    assert any(gradient.isnan().any() for gradient in found)

@@ -99,8 +99,8 @@ inline vec tanh(vec x) {
 
 inline vec relu(vec x) { return x <= vec{} ? vec{} : x; }
 
-// Derivative of relu where its value is x.
-inline vec positive(vec x) { return x > vec{} ? broadcast(1.0f) : vec{}; }
+// Derivative of relu where its value is x; at NaN it lets the gradient through, as torch's does.
+inline vec positive(vec x) { return x <= vec{} ? vec{} : broadcast(1.0f); }
 
 }  // namespace
 }  // namespace unrolled
