@@ -300,7 +300,7 @@ class _Planner:
                 level = 1 + max((k for k in known if k is not None), default=0)
                 levels[symbol.name] = level
                 result = builder.product(level, operand.space, symbol.name)
-                builder.alias(level, operand.space, symbol, sympy.Symbol(result))
+                builder.equation(level, operand.space, symbol, sympy.Symbol(result))
                 self._transpose(builder, level, used, delta_slots, result, state=-1)
                 del pending[operand]
 

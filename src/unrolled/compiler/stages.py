@@ -32,8 +32,6 @@ class StageBuilder:
         """``symbol = value``, after what was added to the same stage before."""
         self._stage(level, space).equations.append((symbol, value))
 
-    alias = equation
-
     def product(self, level: int, space: Space, name: str) -> str:
         """Reserve a result of the stage's products; returns the name it is read by."""
         results = self._results.setdefault((level, space.value), [])

@@ -15,10 +15,10 @@ from torch.nn.utils.rnn import PackedSequence
 from ..cells import Cell
 from ..compiler.program import Program
 from ..engine.choice import Choice, choose
-from ..engine.weights import Weights, split
+from ..engine.weights import Weights, program_of, split
 from .checks import Expected, Lengths, check_input, check_lengths, check_states
 from .packing import Packing, mask_padding, run_packed
-from .stack import program_for, run_stack
+from .stack import run_stack
 
 
 class _Call(NamedTuple):
@@ -56,8 +56,6 @@ class DropIn(torch.nn.RNNBase):
         """The equations."""
         raise NotImplementedError
 
-    # torch.compile refuses to trace any subclass of torch.nn's recurrent modules and would break
-    # the graph in every function below; this way it breaks once, around the layer.
     def forward(
         self,
         input: Tensor | PackedSequence,  # noqa: A002
@@ -144,7 +142,7 @@ class DropIn(torch.nn.RNNBase):
             x = x.unsqueeze(1)
             if initial is not None:
                 initial = [state.unsqueeze(1) for state in initial]
-        program = program_for(self.cell, self.proj_size > 0)
+        program = program_of(self.cell, self.proj_size > 0)
         steps = None if packed or lengths is not None else x.shape[self.batch_first and batched]
         choice = choose(program, [x, *(initial or []), *tensors], steps)
         if choice.engine == "torch" and x.numel() == 0:

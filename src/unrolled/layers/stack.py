@@ -7,24 +7,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..cells import Cell
 from ..compiler.program import Program
 from ..engine import operator, reference
 from ..engine.choice import Choice
-from ..engine.weights import Weights, program_of
+from ..engine.weights import Weights
 
 Dropout = Callable[[Tensor], Tensor]
-
-
-_programs: dict[tuple[Cell, bool], Program] = {}
-
-
-def program_for(cell: Cell, projected: bool) -> Program:
-    """The program of a cell, traced once."""
-    found = _programs.get((cell, projected))
-    if found is None:
-        found = _programs[cell, projected] = program_of(cell, projected=projected)
-    return found
 
 
 def run_stack(

@@ -43,7 +43,6 @@ void run(const Kernel& kernel, const Call& call) {
   const Run shared(kernel, call);
   const int wanted = call.threads < most_threads ? call.threads : most_threads;
   const Grid grid = share(kernel, call, wanted);
-  static_assert(most_threads <= 256, "barriers are on the stack");
   Barrier barrier;  // only a grid of one group has slices
 #ifdef _OPENMP
   if (grid.groups * grid.slices > 1) {
