@@ -17,30 +17,16 @@ constexpr int panel_vectors = 4;  // 6 x 4 accumulators of 32 registers
 constexpr int panel_vectors = 2;  // 6 x 2 of 16
 #endif
 constexpr int tile_rows = 6;
+constexpr index cache_line = 16;  // floats
 
 // Floats that a packed matrix of this size takes.
 inline index packed_size(index depth, index columns) { return depth * round_up(columns, lanes); }
 
-// Packs the matrix whose entry (k, c) is column(c)[k * stride]; unused lanes become zero.
-template <class Column>
-void pack(float* to, index depth, index columns, index stride, Column column) {
-  for (index c = 0; c < columns; c += panel_vectors * lanes) {
-    const index left = round_up(columns - c, lanes);
-    const index width = left < panel_vectors * lanes ? left : panel_vectors * lanes;
-    const index used = columns - c < width ? columns - c : width;
-    const float* from[panel_vectors * lanes];
-    for (index j = 0; j < used; ++j) from[j] = column(c + j);
-    for (index k = 0; k < depth; ++k, to += width) {
-      for (index j = 0; j < used; ++j) to[j] = from[j][k * stride];
-      for (index j = used; j < width; ++j) to[j] = 0.0f;
-    }
-  }
-}
-
-// One tile: result[r][0...] (+)= sum over k of operand[r][k] * panel[k][...]
+// One tile: result[r][0...] (+)= sum over k of operand[r][k] * panel[k][...]. Meanwhile a
+// tall tile fetches `depth` cache lines from `ahead` on.
 template <int Rows, int Vectors>
-void tile(const float* const* operand, index depth, const float* panel, float* const* result,
-          index columns, bool accumulate) {
+void tile(const float* const* operand, index depth, const float* panel, const float* ahead,
+          float* const* result, index columns, bool accumulate) {
   vec sum[Rows][Vectors];
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r)
@@ -49,7 +35,8 @@ void tile(const float* const* operand, index depth, const float* panel, float* c
   const float* row[Rows];
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) row[r] = operand[r];
-  for (index k = 0; k < depth; ++k, panel += Vectors * lanes) {
+  for (index k = 0; k < depth; ++k, panel += Vectors * lanes, ahead += cache_line) {
+    if constexpr (Rows > 3) __builtin_prefetch(ahead, 0, 2);
     vec weight[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) weight[v] = Whole{}.load(panel + v * lanes);
@@ -76,7 +63,8 @@ void tile(const float* const* operand, index depth, const float* panel, float* c
   }
 }
 
-using Tile = void (*)(const float* const*, index, const float*, float* const*, index, bool);
+using Tile = void (*)(const float* const*, index, const float*, const float*, float* const*, index,
+                      bool);
 
 template <int Vectors>
 constexpr Tile tiles[tile_rows] = {tile<1, Vectors>, tile<2, Vectors>, tile<3, Vectors>,
@@ -92,21 +80,27 @@ inline Tile tile_of(index rows, index vectors) {
 
 // result[r][0...columns) (+)= packed matrix times operand[r], for 0 <= r < rows. Every entry is one
 // sum in order of k, so a row's bits do not depend on the rows beside it.
+//
+// A panel is read once for every tile. It comes from the second-level cache fast enough; one that
+// must come from farther away is fetched while the panel before it is being used.
 inline void product(const float* const* operand, index rows, index depth, const float* packed,
                     float* const* result, index columns, bool accumulate) {
   const index tile_count = (rows + tile_rows - 1) / tile_rows;
   for (index c = 0; c < columns; c += panel_vectors * lanes) {
     const index left = round_up(columns - c, lanes) / lanes;
     const index vectors = left < panel_vectors ? left : panel_vectors;
+    const float* const after = packed + depth * vectors * lanes;
+    const index fetches = vectors * lanes / cache_line;  // so many tiles fetch a whole panel
     index r = 0;
     for (index i = 0; i < tile_count; ++i) {  // tiles of like height, none of them thin
       const index height = rows / tile_count + (i < rows % tile_count);
       float* to[tile_rows];
       for (index q = 0; q < height; ++q) to[q] = result[r + q] + c;
-      tile_of(height, vectors)(operand + r, depth, packed, to, columns - c, accumulate);
+      const float* ahead = i < fetches && fetches < tile_count ? after + i * depth * cache_line : packed;
+      tile_of(height, vectors)(operand + r, depth, packed, ahead, to, columns - c, accumulate);
       r += height;
     }
-    packed += depth * vectors * lanes;
+    packed = after;
   }
 }
 

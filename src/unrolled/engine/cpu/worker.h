@@ -1,7 +1,7 @@
 // One thread's part of a call: its rows, its slice of the units, and the loop over time.
 #pragma once
 
-#include "product.h"
+#include "pack.h"
 #include "run.h"
 
 namespace unrolled {
@@ -145,7 +145,7 @@ class Worker {
   void pack_all() {
     const Call& call = run_.call_;
     if (gate_width_ > 0)
-      pack(packed_input_, call.input_size, gate_width_, 1,
+      pack(packed_input_, call.input_size, gate_width_,
            row_of(call.input_weights, call.input_size, Space::hidden));
     float* to = packed_;
     const Pass& pass = run_.pass_;
@@ -157,10 +157,9 @@ class Worker {
         const index stride = run_.call_.size[Run::at(shape.columns)];
         const float* from = run_.call_.matrices[m.matrix] + m.row * size * stride;
         if (m.transposed) {
-          from += begin(shape.columns);
-          pack(to, depth(m), columns(m), stride, [=](index c) { return from + c; });
+          pack_rows(to, depth(m), columns(m), from + begin(shape.columns), stride);
         } else {
-          pack(to, depth(m), columns(m), 1, row_of(from, stride, shape.rows));
+          pack(to, depth(m), columns(m), row_of(from, stride, shape.rows));
         }
         to += size_of(m);
       }
