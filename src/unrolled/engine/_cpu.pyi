@@ -1,5 +1,6 @@
 def instruction_sets() -> list[str]: ...
 def plans() -> list[str]: ...
+def advise(begin: int, bytes: int) -> None: ...  # noqa: A002
 def call(
     isa: str,
     name: str,

@@ -19,6 +19,7 @@ from .layout import (
     Geometry,
     Layout,
     flat,
+    fresh,
     layouts,
     matrices_of,
     plain,
@@ -142,7 +143,7 @@ class _Direction:
         self._lengths, self._descending = lengths, descending
         blocks = max(1, ceil(size.steps * size.rows * size.delta_width / _BLOCK))
         self._length = max(1, ceil(size.steps / blocks))
-        self._delta = x.new_empty(self._length + 1, size.rows, size.delta_width)
+        self._delta = fresh(x, self._length + 1, size.rows, size.delta_width)
         self.gradients = Weights(
             _zeros(own.input),
             _zeros(own.recurrent),

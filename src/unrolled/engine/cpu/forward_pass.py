@@ -9,7 +9,17 @@ from torch import Tensor
 
 from .. import _cpu
 from ..weights import Weights
-from .layout import NOTHING, Geometry, Layout, layouts, matrices_of, plain, strided, time_major
+from .layout import (
+    NOTHING,
+    Geometry,
+    Layout,
+    fresh,
+    layouts,
+    matrices_of,
+    plain,
+    strided,
+    time_major,
+)
 from .parallel import alone_after_fork, threads
 
 
@@ -46,13 +56,13 @@ def forward(
     if sequence.stride(-1) != 1:
         sequence = sequence.contiguous()
     shape = (size.rows, size.steps) if batch_first else (size.steps, size.rows)
-    output = x.new_empty(*shape, len(weights) * size.output)
+    output = fresh(x, *shape, len(weights) * size.output)
     lengths = plain(lengths)
     initial = [state.contiguous() for state in initial]
     last = [torch.empty_like(state) for state in initial]
     tapes = []
     for d, own in enumerate(weights):
-        tape = x.new_empty(size.steps, size.rows, size.tape_width if save else 0)
+        tape = fresh(x, size.steps, size.rows, size.tape_width if save else 0)
         biases = _biases(layout, own)
         matrices = matrices_of(layout, own)
         input_weights = own.input.contiguous()

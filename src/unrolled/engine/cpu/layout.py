@@ -83,6 +83,18 @@ class Geometry:
         return self.delta(len(self._layout.delta))
 
 
+_LARGE = 2**22
+"""Bytes from which on an array is worth large pages."""
+
+
+def fresh(like: Tensor, *shape: int) -> Tensor:
+    """An array that is to be written for the first time; a large one in large pages."""
+    found = like.new_empty(shape)
+    if found.nbytes >= _LARGE:
+        _cpu.advise(found.data_ptr(), found.nbytes)
+    return found
+
+
 def strided(sequence: Tensor) -> tuple[int, int, int]:
     """A time-major sequence as the kernels take it."""
     return sequence.data_ptr(), sequence.stride(0), sequence.stride(1)

@@ -3,6 +3,10 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -108,6 +112,18 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
   engine.run(kernel, c);
 }
 
+// Asks for large pages under memory that is about to be written for the first time: the kernel of
+// the system then clears megabytes at once instead of stopping the loop every 4 KiB. It is a hint.
+void advise(Pointer begin, std::size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  constexpr Pointer page = 1 << 21;
+  const Pointer first = (begin + page - 1) / page * page, end = (begin + bytes) / page * page;
+  if (first < end) madvise(pointer<void>(first), end - first, MADV_HUGEPAGE);
+#else
+  (void)begin, (void)bytes;
+#endif
+}
+
 }  // namespace unrolled
 
 NB_MODULE(_cpu, m) {
@@ -124,6 +140,8 @@ NB_MODULE(_cpu, m) {
     for (unrolled::index k = 0; k < engine.kernel_count; ++k) plans.push_back(engine.kernels[k].plan);
     return plans;
   }, "For each kernel how its arrays are laid out, as JSON.");
+  m.def("advise", &advise, nb::arg("begin"), nb::arg("bytes"),
+        "Asks for large pages under memory that is about to be written for the first time.");
   m.def("call", &call, nb::arg("isa"), nb::arg("name"), nb::arg("mode"), nb::arg("descending"),
         nb::arg("steps"), nb::arg("rows"), nb::arg("hidden"), nb::arg("projected"),
         nb::arg("lengths"), nb::arg("threads"), nb::arg("tape"), nb::arg("output"),
