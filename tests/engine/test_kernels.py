@@ -66,7 +66,7 @@ def test_kernels_agree_with_the_reference(program: Program, isa: str, shape: Sha
 
 
 @pytest.mark.usefixtures("poisoned")
-@pytest.mark.parametrize("block", [1, 1500])
+@pytest.mark.parametrize("block", [1, 2, 5])
 @pytest.mark.parametrize("shape", [s for s in SHAPES if s.T > 1], ids=str)
 @each_program
 def test_backward_in_blocks(

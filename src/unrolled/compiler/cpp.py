@@ -71,8 +71,28 @@ class _Unit:
                 _array("Space", f"{p}_tape", map(_space, plan.tape)),
                 _array("Space", f"{p}_delta", map(_space, plan.delta)),
                 _array("Matrix", f"{p}_matrices", matrices),
+                _array("Bias", f"{p}_biases", self._biases()),
+                _array("Gradient", f"{p}_gradients", self._gradients()),
             ]
         )
+
+    def _biases(self) -> list[str]:
+        plan = self.plan
+        recurrent = {gate: row for row, gate in plan.folded}
+        gates = range(len(plan.program.gates))
+        shared = [f"{{{gate}, {recurrent.get(gate, -1)}}}" for gate in gates]
+        return shared + [f"{{-1, {row}}}" for row in plan.biases]
+
+    def _gradients(self) -> list[str]:
+        nowhere = "{}"
+        found = [(-1, run, nowhere) for run in self.plan.gate_runs]
+        for number, operands in enumerate(self.plan.matrix_runs.values()):
+            for operand, runs in operands:
+                found += [(number, run, _location(operand)) for run in runs]
+        return [
+            f"{{{matrix}, {run.slot}, {run.row}, {run.count}, {operand}}}"
+            for matrix, run, operand in found
+        ]
 
     def kernel(self) -> str:
         """The initialiser of the plan's Kernel."""
@@ -91,7 +111,9 @@ class _Unit:
             counted("tape", plan.tape),
             counted("delta", plan.delta),
             counted("matrices", plan.matrix_runs),
-            f"{len(plan.program.gates)}, {len(plan.program.gates) + len(plan.biases)}",
+            str(len(plan.program.gates)),
+            counted("biases", self._biases()),
+            counted("gradients", self._gradients()),
         ]
         return "  {" + ",\n   ".join(fields) + "}"
 

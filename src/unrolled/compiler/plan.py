@@ -122,22 +122,6 @@ class Plan:
         return {
             "name": self.program.name,
             "tape": [space.value for space in self.tape],
-            "delta": [space.value for space in self.delta],
-            "kept": list(self.kept),
-            "gate_runs": [[r.slot, r.row, r.count] for r in self.gate_runs],
-            "matrix_runs": {
-                matrix: [
-                    {
-                        "place": place.place.name.lower(),
-                        "index": place.index,
-                        "runs": [[r.slot, r.row, r.count] for r in runs],
-                    }
-                    for place, runs in operands
-                ]
-                for matrix, operands in self.matrix_runs.items()
-            },
-            "folded": [list(pair) for pair in self.folded],
-            "biases": list(self.biases),
         }
 
 

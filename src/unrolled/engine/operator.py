@@ -58,13 +58,11 @@ def _fake(
     batch_first: bool,
     save: bool,
 ) -> list[Tensor]:
-    layout = cpu.layouts()[program]
     own = split(program_named(program), weights, directions)[0]
-    sizes = {"hidden": own.hidden_size, "projected": own.output_size}
     steps, rows = (x.shape[1], x.shape[0]) if batch_first else (x.shape[0], x.shape[1])
     output = x.new_empty(x.shape[0], x.shape[1], directions * own.output_size)
     last = [torch.empty_like(state, memory_format=torch.contiguous_format) for state in initial]
-    width = sum(sizes[slot] for slot in layout.tape)
+    width = cpu.tape_width(program, own)
     tapes = [x.new_empty(steps, rows, width) for _ in range(directions)] if save else []
     return [output, *last, *tapes]
 

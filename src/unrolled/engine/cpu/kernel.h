@@ -64,6 +64,20 @@ struct Matrix {
   std::uint8_t blocks;
 };
 
+// A bias of the step: the sum of a row block of the input's biases and one of the recurrent biases,
+// -1 where it has no part.
+struct Bias {
+  std::int8_t input, recurrent;
+};
+
+// Part of a weight's gradient: row blocks `row`, ... gain the sum over all steps of the adjoints
+// `slot`, ... times the operand. Matrix -1 is the input weights, whose operand is x.
+struct Gradient {
+  std::int8_t matrix;
+  std::uint8_t slot, row, count;
+  Location operand;
+};
+
 struct Kernel {
   const char* name;
   const char* plan;  // as JSON, for callers
@@ -78,7 +92,10 @@ struct Kernel {
   const Matrix* matrices;
   index matrix_count;
   index gate_count;  // row blocks of the input weights, each of hidden size
-  index bias_count;  // of the gates, then of recurrent products
+  const Bias* biases;  // of the gates, then of recurrent products
+  index bias_count;
+  const Gradient* gradients;
+  index gradient_count;
 };
 
 enum class Mode : std::uint8_t { inference, forward, backward };
@@ -106,20 +123,22 @@ struct Call {
   // Backward: gradient of the initial state.
   float* const* last;
   const float* const* matrices; // per matrix, contiguous
-  const float* biases;          // [bias_count, hidden], or null
-
-  // Inference and forward.
   Sequence input;               // read
   index input_size;
   const float* input_weights;   // [gate_count * hidden, input_size], contiguous
+  const float* input_bias;      // [gate_count * hidden], or null together with the next
+  const float* recurrent_bias;  // [row blocks of the first matrix * hidden]
 
-  // Backward only. It may be taken in parts, one call each: steps number `from` <= i < `until` in
-  // the order of going, `last` carried from one part to the next. The call that takes the final
-  // step finishes. Each part's delta must hold the one step gone before it, too.
-  index from, until;
+  // Backward only.
+  index block;                       // steps whose adjoints are held at a time; 0: as is best
   Sequence gradient;                 // of the output; read
   const float* const* gradient_last; // per state [N, size], or null where it is zero
-  Sequence delta;                    // adjoints of all products; written
+  Sequence gradient_input;           // written, or null
+  // Shaped as the weights; what is found there is added to.
+  float* const* gradient_matrices;
+  float* gradient_input_weights;
+  float* gradient_input_bias;
+  float* gradient_recurrent_bias;
 };
 
 using Run = void (*)(const Kernel&, const Call&);

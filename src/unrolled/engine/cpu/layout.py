@@ -1,10 +1,8 @@
-"""Where the kernels find and leave things, and how tensors are handed to them."""
+"""How tensors are handed to the kernels: pointers, sizes and strides."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,78 +11,22 @@ from torch import Tensor
 from .. import _cpu
 from ..weights import Weights
 
-
-@dataclass(frozen=True)
-class Layout:
-    """Where a program's kernels find and leave things; see `unrolled.compiler.plan`."""
-
-    tape: tuple[str, ...]
-    delta: tuple[str, ...]
-    kept: tuple[int, ...]
-    gates: int
-    gate_runs: tuple[tuple[int, int, int], ...]
-    matrix_runs: dict[str, list[dict[str, Any]]]
-    folded: tuple[tuple[int, int], ...]
-    biases: tuple[int, ...]
-
-
-def _read_layouts() -> dict[str, Layout]:
-    found = {}
-    for text in _cpu.plans():
-        plan = json.loads(text)
-        found[plan["name"]] = Layout(
-            tape=tuple(plan["tape"]),
-            delta=tuple(plan["delta"]),
-            kept=tuple(plan["kept"]),
-            gates=sum(count for _, _, count in plan["gate_runs"]),
-            gate_runs=tuple(tuple(run) for run in plan["gate_runs"]),
-            matrix_runs=plan["matrix_runs"],
-            folded=tuple(tuple(pair) for pair in plan["folded"]),
-            biases=tuple(plan["biases"]),
-        )
-    return found
-
-
-_LAYOUTS = _read_layouts()
-
-
-def layouts() -> dict[str, Layout]:
-    """The layout of every program that has kernels, by name."""
-    return _LAYOUTS
-
-
-class Geometry:
-    """Sizes of one call, and the offsets that follow from them."""
-
-    def __init__(self, layout: Layout, weights: Weights, x: Tensor) -> None:
-        self.steps, self.rows = int(x.shape[0]), int(x.shape[1])
-        self.hidden, self.output = weights.hidden_size, weights.output_size
-        self._layout = layout
-
-    def _offset(self, slots: Sequence[str], slot: int) -> int:
-        return sum(self.output if s == "projected" else self.hidden for s in slots[:slot])
-
-    def tape(self, slot: int) -> int:
-        """Where a slot of the tape begins."""
-        return self._offset(self._layout.tape, slot)
-
-    def delta(self, slot: int) -> int:
-        """Where a slot of the delta begins."""
-        return self._offset(self._layout.delta, slot)
-
-    @property
-    def tape_width(self) -> int:
-        """Floats of one step of one row on the tape."""
-        return self.tape(len(self._layout.tape))
-
-    @property
-    def delta_width(self) -> int:
-        """The same, in the delta."""
-        return self.delta(len(self._layout.delta))
-
+TAPES: dict[str, tuple[str, ...]] = {
+    plan["name"]: tuple(plan["tape"]) for plan in map(json.loads, _cpu.plans())
+}
+"""For every program that has kernels the vectors of its tape, each named by its size."""
 
 _LARGE = 2**22
 """Bytes from which on an array is worth large pages."""
+
+_FLOAT = 4
+"""Bytes."""
+
+
+def tape_width(program: str, weights: Weights) -> int:
+    """Floats that forward leaves for backward, for each step of a row."""
+    sizes = {"hidden": weights.hidden_size, "projected": weights.output_size}
+    return sum(sizes[vector] for vector in TAPES[program])
 
 
 def fresh(like: Tensor, *shape: int) -> Tensor:
@@ -95,17 +37,29 @@ def fresh(like: Tensor, *shape: int) -> Tensor:
     return found
 
 
-def strided(sequence: Tensor) -> tuple[int, int, int]:
-    """A time-major sequence as the kernels take it."""
-    return sequence.data_ptr(), sequence.stride(0), sequence.stride(1)
-
-
-NOTHING = (0, 0, 0)
-
-
 def time_major(sequence: Tensor, batch_first: bool) -> Tensor:
     """The sequence with its steps in the first dimension."""
     return sequence.transpose(0, 1) if batch_first else sequence
+
+
+def strided(sequence: Tensor, first: int = 0) -> tuple[int, int, int]:
+    """A time-major sequence as the kernels take it, from feature number ``first`` on."""
+    return sequence.data_ptr() + first * _FLOAT, sequence.stride(0), sequence.stride(1)
+
+
+def part(tensor: Tensor | None, number: int) -> int:
+    """Where ``tensor[number]`` begins; 0 if there is no tensor."""
+    return 0 if tensor is None else tensor.data_ptr() + number * tensor.stride(0) * _FLOAT
+
+
+def pointer(tensor: Tensor | None) -> int:
+    """Where a tensor begins; 0 if there is none."""
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+def side_by_side(sequence: Tensor) -> Tensor:
+    """The sequence with the features of a step side by side, as the kernels read them."""
+    return sequence if sequence.stride(-1) == 1 else sequence.contiguous()
 
 
 def plain(lengths: Tensor | None) -> Tensor | None:
@@ -113,13 +67,43 @@ def plain(lengths: Tensor | None) -> Tensor | None:
     return None if lengths is None else lengths.to(torch.int64).contiguous()
 
 
-def matrices_of(layout: Layout, own: Weights) -> list[Tensor]:
-    """The matrices inside the step, in the kernel's order."""
-    tensors = {"U": own.recurrent, "P": own.projection}
-    found = [tensors[name] for name in layout.matrix_runs]
-    return [tensor.contiguous() for tensor in found if tensor is not None]
+def contiguous(weights: Weights) -> Weights:
+    """Weights as the kernels read them."""
+    return Weights(*(None if tensor is None else tensor.contiguous() for tensor in weights))  # type: ignore[arg-type]
 
 
-def flat(sequence: Tensor) -> Tensor:
-    """``[T, N, ·]`` as ``[T * N, ·]``, copied only where its strides leave no other way."""
-    return sequence.flatten(0, 1)
+def arguments(
+    program: str,
+    isa: str,
+    threads: int,
+    descending: bool,
+    x: Tensor,
+    lengths: Tensor | None,
+    weights: Weights,
+) -> dict[str, Any]:
+    """What forward and backward have in common; whoever calls keeps the tensors alive."""
+    return {
+        "isa": isa,
+        "name": program,
+        "descending": descending,
+        "steps": x.shape[0],
+        "rows": x.shape[1],
+        "hidden": weights.hidden_size,
+        "projected": weights.output_size,
+        "threads": threads,
+        "lengths": pointer(lengths),
+        "input": strided(x),
+        "input_size": x.shape[2],
+        "input_weights": weights.input.data_ptr(),
+        "input_bias": pointer(weights.input_bias),
+        "recurrent_bias": pointer(weights.recurrent_bias),
+        "matrices": matrices(weights),
+    }
+
+
+def matrices(weights: Weights) -> list[int]:
+    """The matrices inside the step, in the kernels' order."""
+    found = [weights.recurrent.data_ptr()]
+    if weights.projection is not None:
+        found.append(weights.projection.data_ptr())
+    return found

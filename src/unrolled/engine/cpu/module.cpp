@@ -75,15 +75,18 @@ Sequence sequence(nb::handle strided) {
 }
 
 void call(const std::string& isa, const std::string& name, const std::string& mode,
-          bool descending, index steps, index rows, index hidden, index projected, Pointer lengths,
-          int threads, nb::handle tape, nb::handle output, const std::vector<Pointer>& initial,
-          const std::vector<Pointer>& last, const std::vector<Pointer>& matrices, Pointer biases,
-          nb::handle input, index input_size, Pointer input_weights, index from, index until,
-          nb::handle gradient, const std::vector<Pointer>& gradient_last, nb::handle delta) {
+          bool descending, index steps, index rows, index hidden, index projected, int threads,
+          Pointer lengths, nb::handle input, index input_size, Pointer input_weights,
+          Pointer input_bias, Pointer recurrent_bias, const std::vector<Pointer>& matrices,
+          const std::vector<Pointer>& initial, const std::vector<Pointer>& last, nb::handle output,
+          nb::handle tape, index block, nb::handle gradient, const std::vector<Pointer>& gradient_last,
+          nb::handle gradient_input, Pointer gradient_input_weights, Pointer gradient_input_bias,
+          Pointer gradient_recurrent_bias, const std::vector<Pointer>& gradient_matrices) {
   const Engine& engine = engine_of(isa);
   const Kernel& kernel = find(engine, name);
   const auto initial_of = pointers(initial), last_of = pointers(last),
-             matrices_of = pointers(matrices), gradient_last_of = pointers(gradient_last);
+             matrices_of = pointers(matrices), gradient_last_of = pointers(gradient_last),
+             gradient_matrices_of = pointers(gradient_matrices);
   Call c{};
   c.mode = mode == "inference" ? Mode::inference : mode == "forward" ? Mode::forward
                                                                      : Mode::backward;
@@ -99,15 +102,19 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
   c.initial = initial_of.data();
   c.last = last_of.data();
   c.matrices = matrices_of.data();
-  c.biases = pointer<float>(biases);
   c.input = sequence(input);
   c.input_size = input_size;
   c.input_weights = pointer<float>(input_weights);
-  c.from = from;
-  c.until = until;
+  c.input_bias = pointer<float>(input_bias);
+  c.recurrent_bias = pointer<float>(recurrent_bias);
+  c.block = block;
   c.gradient = sequence(gradient);
   c.gradient_last = gradient_last_of.data();
-  c.delta = sequence(delta);
+  c.gradient_input = sequence(gradient_input);
+  c.gradient_matrices = gradient_matrices_of.data();
+  c.gradient_input_weights = pointer<float>(gradient_input_weights);
+  c.gradient_input_bias = pointer<float>(gradient_input_bias);
+  c.gradient_recurrent_bias = pointer<float>(gradient_recurrent_bias);
   nb::gil_scoped_release release;
   engine.run(kernel, c);
 }
@@ -142,11 +149,16 @@ NB_MODULE(_cpu, m) {
   }, "For each kernel how its arrays are laid out, as JSON.");
   m.def("advise", &advise, nb::arg("begin"), nb::arg("bytes"),
         "Asks for large pages under memory that is about to be written for the first time.");
+  const nb::tuple nothing = nb::make_tuple(0, 0, 0);
+  const std::vector<Pointer> none;
   m.def("call", &call, nb::arg("isa"), nb::arg("name"), nb::arg("mode"), nb::arg("descending"),
         nb::arg("steps"), nb::arg("rows"), nb::arg("hidden"), nb::arg("projected"),
-        nb::arg("lengths"), nb::arg("threads"), nb::arg("tape"), nb::arg("output"),
-        nb::arg("initial"), nb::arg("last"), nb::arg("matrices"), nb::arg("biases"),
-        nb::arg("input"), nb::arg("input_size"), nb::arg("input_weights"),
-        nb::arg("from_step"), nb::arg("until_step"), nb::arg("gradient"), nb::arg("gradient_last"), nb::arg("delta"),
+        nb::arg("threads"), nb::arg("lengths"), nb::arg("input"), nb::arg("input_size"),
+        nb::arg("input_weights"), nb::arg("input_bias"), nb::arg("recurrent_bias"),
+        nb::arg("matrices"), nb::arg("initial"), nb::arg("last"), nb::arg("output"),
+        nb::arg("tape"), nb::arg("block") = 0, nb::arg("gradient") = nothing, nb::arg("gradient_last") = none,
+        nb::arg("gradient_input") = nothing, nb::arg("gradient_input_weights") = 0,
+        nb::arg("gradient_input_bias") = 0, nb::arg("gradient_recurrent_bias") = 0,
+        nb::arg("gradient_matrices") = none,
         "Runs one direction of one layer over a whole sequence; see kernel.h.");
 }

@@ -36,7 +36,7 @@ def threads() -> int:
 
 
 def alone_after_fork(function: Callable[P, R]) -> Callable[P, R]:
-    """In a forked child torch's matrix products wait for threads that are gone: use one."""
+    """In a forked child torch's own parallel loops wait for threads that are gone: use one."""
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -3,10 +3,22 @@
 
 #include <cstring>
 
+#include "product.h"
 #include "team.h"
 
 namespace unrolled {
 namespace {
+
+constexpr index most_adjoints = 1 << 21;  // floats of a block of steps
+constexpr index sum_depth = 256;  // rows of adjoints that are summed up at a time
+
+// A step on its way: its time, and where the adjoints of it and of the step after it are kept.
+enum class Clock : std::uint8_t { time, ring, ring_after };
+
+struct Moment {
+  index at[3];
+  index time() const { return at[0]; }
+};
 
 // A vector sequence as a stage meets it: at one end of time it is replaced by `edge`.
 struct Array {
@@ -15,10 +27,11 @@ struct Array {
   float* edge = nullptr;
   index edge_row = 0;
   bool edge_at_start = true;
+  Clock clock = Clock::time;
 
-  float* at(index t, index r, bool start, bool end) const {
+  float* at(const Moment& moment, index r, bool start, bool end) const {
     if (edge != nullptr && (edge_at_start ? start : end)) return edge + r * edge_row;
-    return data + t * step + r * row;
+    return data + moment.at[static_cast<index>(clock)] * step + r * row;
   }
 };
 
@@ -33,21 +46,44 @@ class Run {
                                            : kernel.backward),
         // Backward steps through time against the direction of the layer.
         downward_((call.mode == Mode::backward) != call.descending) {
-    index width = 0;
-    for (index s = 0; s < pass_.scratch_count; ++s) width += call.size[at(pass_.scratch[s])];
-    scratch_width_ = width;
-    index longest = 0;
-    for (index s = 0; s < kernel.tape_count; ++s) longest += call.size[at(kernel.tape[s])];
-    for (index s = 0; s < kernel.delta_count; ++s) longest += call.size[at(kernel.delta[s])];
-    longest += call.size[at(Space::hidden)];
+    const index hidden = call.size[at(Space::hidden)];
+    scratch_width_ = width(pass_.scratch, pass_.scratch_count);
+    // Rows of adjoints are read column by column: an odd number of cache lines apart, they do not
+    // compete for the same few places in the cache.
+    adjoints_ = width(kernel.delta, kernel.delta_count);
+    delta_width_ = (round_up(adjoints_, cache_line) / cache_line | 1) * cache_line;
+    const index longest =
+        width(kernel.tape, kernel.tape_count) + delta_width_ + (kernel.bias_count + 1) * hidden;
+    // The adjoints of a block of steps stay in a last-level cache until they have been summed up
+    // to gradients; a block fills the panels of that sum.
+    const bool backward = call.mode == Mode::backward;
+    const index step = call.rows * delta_width_;
+    block_ = call.block > 0 ? call.block : most_adjoints / (step + 1);
+    if (call.block == 0 && block_ * call.rows < sum_depth) block_ = sum_depth / call.rows;
+    if (block_ < 2) block_ = 2;  // a step reads the adjoints of the one after it
+    if (block_ > call.steps) block_ = call.steps > 0 ? call.steps : 1;
     // the order of rows first: it wants more alignment than the floats after it
     const index ordered = call.rows + (call.lengths ? call.steps + 1 : 0);
-    const index order = round_up(ordered * (sizeof(index) / sizeof(float)), lanes);
-    float* memory = team_workspace.reserve(order + longest + call.rows * width);
+    const index order = round_up(ordered * (sizeof(index) / sizeof(float)), cache_line);
+    const index biases = round_up(kernel.bias_count * hidden, cache_line);
+    const index sums = round_up(adjoints_, cache_line);
+    const index scratch = round_up(call.rows * scratch_width_, cache_line);
+    const index deltas = backward ? round_up(block_ * step, cache_line) : 0;
+    const index packed = backward && call.gradient_input.data != nullptr
+                             ? packed_size(kernel.gate_count * hidden, call.input_size)
+                             : 0;
+    float* memory = team_workspace.reserve(order + round_up(longest, cache_line) + biases + sums +
+                                           scratch + deltas + packed);
     order_ = reinterpret_cast<index*>(memory);
     zeros_ = memory + order;
-    scratch_ = zeros_ + longest;
+    biases_ = zeros_ + round_up(longest, cache_line);
+    sums_ = biases_ + biases;
+    scratch_ = sums_ + sums;
+    delta_ = scratch_ + scratch;
+    packed_input_ = delta_ + deltas;
     std::memset(zeros_, 0, longest * sizeof(float));
+    std::memset(sums_, 0, sums * sizeof(float));
+    if (!backward) add_biases();
     sort_rows();
   }
 
@@ -56,12 +92,24 @@ class Run {
   const Pass& pass_;
   const bool downward_;
   index scratch_width_;
+  index adjoints_, delta_width_;  // of a row, and the room that they take
+  index block_;  // steps whose adjoints are held
   float* zeros_;
+  float* biases_;  // [bias_count, hidden]
+  float* sums_;  // over all steps and rows of the adjoints
   float* scratch_;
+  float* delta_;  // [block_, rows, delta_width_]: step number i at i % block_
+  float* packed_input_;  // the input weights, for the gradient of x
   index* order_;  // rows, the longest first
 
   static index at(Space space) { return static_cast<index>(space); }
   index length(index row) const { return call_.lengths ? call_.lengths[row] : call_.steps; }
+  bool is_start(index t, index row) const {
+    return call_.descending ? t == length(row) - 1 : t == 0;
+  }
+  bool is_end(index t, index row) const {
+    return call_.descending ? t == 0 : t == length(row) - 1;
+  }
   index state_size(index k) const { return call_.size[at(kernel_.states[k])]; }
 
   // Where a location's vectors are; `write` tells a target from a source.
@@ -80,16 +128,12 @@ class Run {
         a.edge_row = state_size(k);
         return a;
       }
-      case Place::bias: {
-        float* biases = const_cast<float*>(call_.biases);
-        return {biases ? biases + k * call_.size[at(Space::hidden)] : zeros_};
-      }
-      case Place::scratch: {
-        index offset = 0;
-        for (index s = 0; s < k; ++s) offset += call_.size[at(pass_.scratch[s])];
-        return {scratch_ + offset, 0, scratch_width_};
-      }
+      case Place::bias:
+        return {biases_ + k * call_.size[at(Space::hidden)]};
+      case Place::scratch:
+        return {scratch_ + offset(pass_.scratch, k), 0, scratch_width_};
       case Place::gradient:
+        if (call_.gradient.data == nullptr) return {zeros_};
         return {call_.gradient.data, call_.gradient.step, call_.gradient.row};
       case Place::carry: {
         Array a{call_.last[k], 0, state_size(k)};
@@ -102,12 +146,13 @@ class Run {
         return a;
       }
       case Place::delta:
-        return slot(call_.delta, kernel_.delta, k);
       case Place::delta_after: {
-        Array a = slot(call_.delta, kernel_.delta, k);
-        a.data -= back * a.step;
-        a.edge = zeros_;
-        a.edge_at_start = false;
+        Array a{delta_ + offset(kernel_.delta, k), call_.rows * delta_width_, delta_width_};
+        a.clock = location.place == Place::delta ? Clock::ring : Clock::ring_after;
+        if (location.place == Place::delta_after) {
+          a.edge = zeros_;
+          a.edge_at_start = false;
+        }
         return a;
       }
       case Place::product:
@@ -123,11 +168,40 @@ class Run {
            state(operand.index).step == 0;
   }
 
+  // Step number i of this pass, and the other way round: what number a time has.
+  index time(index i) const { return downward_ ? call_.steps - 1 - i : i; }
+  Moment moment(index i) const {
+    return {{time(i), i % block_, (i + block_ - 1) % block_}};
+  }
+
+  // Where slot k begins in a stack of vectors of the given sizes.
+  index offset(const Space* sizes, index k) const { return width(sizes, k); }
+
  private:
+  index width(const Space* sizes, index count) const {
+    index sum = 0;
+    for (index s = 0; s < count; ++s) sum += call_.size[at(sizes[s])];
+    return sum;
+  }
+
   Array slot(const Sequence& sequence, const Space* sizes, index k) const {
-    index offset = 0;
-    for (index s = 0; s < k; ++s) offset += call_.size[at(sizes[s])];
-    return {sequence.data + offset, sequence.step, sequence.row};
+    return {sequence.data + offset(sizes, k), sequence.step, sequence.row};
+  }
+
+  // Where the step sees only the sum of two products, their biases are one.
+  void add_biases() {
+    const index hidden = call_.size[at(Space::hidden)];
+    for (index b = 0; b < kernel_.bias_count; ++b) {
+      const Bias& bias = kernel_.biases[b];
+      for (index j = 0; j < hidden; ++j) {
+        float sum = 0.0f;
+        if (call_.input_bias != nullptr) {
+          if (bias.input >= 0) sum = call_.input_bias[bias.input * hidden + j];
+          if (bias.recurrent >= 0) sum += call_.recurrent_bias[bias.recurrent * hidden + j];
+        }
+        biases_[b * hidden + j] = sum;
+      }
+    }
   }
 
   Array state(index k) const {

@@ -8,6 +8,9 @@
 #include <immintrin.h>
 #endif
 #include <sched.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 #include <unistd.h>
 
 #include "vector.h"
@@ -24,8 +27,14 @@ struct Workspace {
     if (floats > size) {
       std::free(data);
       size = round_up(floats + floats / 4, 64);
-      data = static_cast<float*>(std::aligned_alloc(256, size * sizeof(float)));
+      constexpr std::size_t page = 1 << 21;
+      const bool large = size * sizeof(float) >= 2 * page;
+      if (large) size = round_up(size, page / sizeof(float));
+      data = static_cast<float*>(std::aligned_alloc(large ? page : 256, size * sizeof(float)));
       if (data == nullptr) std::abort();  // as operator new would in a noexcept function
+#ifdef MADV_HUGEPAGE
+      if (large) madvise(data, size * sizeof(float), MADV_HUGEPAGE);
+#endif
     }
     return data;
   }

@@ -1,19 +1,27 @@
 // One thread's part of a call: its rows, its slice of the units, and the loop over time.
 #pragma once
 
-#include "pack.h"
-#include "run.h"
+#include "gradients.h"
 
 namespace unrolled {
 namespace {
 
 constexpr int most_vectors = 64;  // vectors that one stage reads or writes
 
+// A stage with its vectors found: inputs, then outputs; and the operands of its products.
+struct Prepared {
+  const Stage* stage;
+  const Array* arrays;
+  const Array* operands;
+  bool rolls;
+};
+
 // One thread's part: its rows, and its slice of the units.
 class Worker {
  public:
   Worker(const Run& run, int groups, int group, int slices, int slice, Barrier& barrier)
-      : run_(run), slices_(slices), barrier_(barrier) {
+      : run_(run), slices_(slices), members_(groups * slices), barrier_(barrier),
+        gradients_(run, members_, group * slices + slice) {
     const Call& call = run.call_;
     for (int s = 0; s < 2; ++s) {
       // whole vectors, so that no two threads write to one
@@ -44,10 +52,11 @@ class Worker {
     if (chunk_ < count_) chunk_ = count_ / ((count_ + chunk_ - 1) / chunk_) + 1;
     if (chunk_ > count_) chunk_ = count_;
     // The input products of so many steps at a time as stay in that cache, and fill whole tiles.
+    const bool backward = call.mode == Mode::backward;
     index input = 0;
-    block_ = call.steps;
+    block_ = run.block_;
     gate_width_ = 0;
-    if (call.mode != Mode::backward) {
+    if (!backward) {
       gate_width_ = run.kernel_.gate_count * units(Space::hidden);
       input = packed_size(call.input_size, gate_width_);
       const index step = count_ * gate_width_ + 1;
@@ -55,39 +64,61 @@ class Worker {
       if (block_ * count_ < 2 * tile_rows) block_ = 2 * tile_rows / (count_ + 1) + 1;
       if (block_ > call.steps) block_ = call.steps;
     }
-    const index tallest = chunk_ > block_ * count_ || gate_width_ == 0 ? chunk_ : block_ * count_;
-    const std::size_t pointers = (count_ * sizeof(index) + 2 * tallest * sizeof(float*)) / sizeof(float);
+    // rows of one product, at most
+    const index tallest = backward || chunk_ > block_ * count_ ? count_ : block_ * count_;
+    index arrays = 0;
+    for (index s = 0; s < pass.stage_count; ++s)
+      arrays += pass.stages[s].input_count + pass.stages[s].output_count +
+                pass.stages[s].multiply_count;
+    const std::size_t objects = pass.stage_count * sizeof(Prepared) + arrays * sizeof(Array) +
+                                count_ * sizeof(index) + 2 * tallest * sizeof(float*);
     const index gates = round_up(block_ * count_ * gate_width_, lanes);
     const index products = round_up(chunk_ * widest, lanes);
-    packed_ = own_workspace.reserve(packed + input + gates + products + pointers + lanes);
+    const index sums = backward ? round_up(gradients_.memory(), lanes) : 0;
+    float* const memory = own_workspace.reserve(sums + packed + input + gates + products +
+                                                objects / sizeof(float) + lanes);
+    if (backward) gradients_.use(memory);
+    packed_ = memory + sums;
     packed_input_ = packed_ + packed;
     gates_ = packed_input_ + input;
     products_ = gates_ + gates;
-    rows_ = reinterpret_cast<index*>(products_ + products);
+    stages_ = reinterpret_cast<Prepared*>(products_ + products);
+    Array* const found = reinterpret_cast<Array*>(stages_ + pass.stage_count);
+    rows_ = reinterpret_cast<index*>(found + arrays);
     operands_ = reinterpret_cast<const float**>(rows_ + count_);
     results_ = const_cast<float**>(operands_ + tallest);
     for (index i = 0; i < count_; ++i) rows_[i] = run.order_[first + i * dealt];
+    prepare(found);
     pack_all();
   }
 
   void go() {
-    const Call& call = run_.call_;
-    const bool all = call.mode != Mode::backward;
-    const index until = all ? call.steps : call.until;
-    for (index i = all ? 0 : call.from; i < until; ++i) {
-      if (gate_width_ > 0 && i % block_ == 0) multiply_input(i);
-      const index t = time(i), active = running(t);
-      step(t, active, gates_ + i % block_ * count_ * gate_width_);
-      for (index r = active; r < count_; ++r) clear(t, rows_[r]);
+    const index steps = run_.call_.steps;
+    if (run_.call_.mode != Mode::backward) {
+      for (index i = 0; i < steps; ++i) {
+        if (i % block_ == 0) multiply_input(i);
+        step(i);
+      }
+    } else {
+      gradients_.pack_input();
+      for (index from = 0; from < steps; from += block_) {
+        const index until = from + block_ < steps ? from + block_ : steps;
+        for (index i = from; i < until; ++i) step(i);
+        barrier_.wait(members_);
+        add_products_of_states(from, until);
+        gradients_.add(from, until);
+        barrier_.wait(members_);
+      }
+      if (gradients_.first()) gradients_.add_biases();
     }
-    if (call.mode == Mode::backward) add_products_of_states();
-    if (until == call.steps) finish();
+    finish();
   }
 
  private:
   const Run& run_;
-  const int slices_;
+  const int slices_, members_;
   Barrier& barrier_;
+  Gradients gradients_;
   index begin_[2], end_[2];
   index count_, chunk_;
   index block_, gate_width_;
@@ -95,6 +126,7 @@ class Worker {
   float* packed_input_;
   float* gates_;  // [block_, count_, gate_width_]
   float* products_;
+  Prepared* stages_;
   index* rows_;
   const float** operands_;
   float** results_;
@@ -113,8 +145,7 @@ class Worker {
   }
   index size_of(const Multiply& m) const { return packed_size(depth(m), columns(m)); }
 
-  // The step that is taken as number i (and the other way round), and how many rows have it.
-  index time(index i) const { return run_.downward_ ? run_.call_.steps - 1 - i : i; }
+  // How many rows have a step at this time.
   index running(index t) const {
     if (run_.call_.lengths == nullptr) return count_;
     index active = 0;
@@ -133,7 +164,7 @@ class Worker {
     const Call& call = run_.call_;
     index count = 0;
     for (index i = from; i < from + block_ && i < call.steps; ++i) {
-      const index t = time(i), active = running(t);
+      const index t = run_.time(i), active = running(t);
       for (index r = 0; r < active; ++r, ++count) {
         operands_[count] = call.input.data + t * call.input.step + rows_[r] * call.input.row;
         results_[count] = gates_ + ((i - from) * count_ + r) * gate_width_;
@@ -166,93 +197,124 @@ class Worker {
     }
   }
 
-  bool is_start(index t, index row) const {
-    return run_.call_.descending ? t == run_.length(row) - 1 : t == 0;
-  }
-  bool is_end(index t, index row) const {
-    return run_.call_.descending ? t == 0 : t == run_.length(row) - 1;
-  }
-
-  void multiply(const Multiply& m, const float* packed, index t, const index* rows, index count,
-                index width, index unit_count, bool accumulate) {
-    const Array operand = run_.resolve(m.operand, false);
-    for (index r = 0; r < count; ++r) {
-      operands_[r] = operand.at(t, rows[r], is_start(t, rows[r]), is_end(t, rows[r]));
-      results_[r] = products_ + r * width + m.result * unit_count;
-    }
-    product(operands_, count, depth(m), packed, results_, columns(m), accumulate);
-  }
-
-  void step(index t, index active, const float* gates) {
+  // Finds where the vectors of all stages are: it is the same for all steps, but for the strides.
+  void prepare(Array* to) {
     const Pass& pass = run_.pass_;
-    const float* packed = packed_;
     for (index s = 0; s < pass.stage_count; ++s) {
       const Stage& stage = pass.stages[s];
-      const index unit_count = units(stage.space);
-      const index width = stage.results * unit_count;
-      bool rolls = false;
-      for (index m = 0; m < stage.multiply_count; ++m)
-        rolls = rolls || run_.rolls(stage.multiplies[m].operand);
-      Array inputs[most_vectors], outputs[most_vectors];
-      for (index i = 0; i < stage.input_count; ++i)
-        inputs[i] = run_.resolve(stage.inputs[i], false);
-      for (index i = 0; i < stage.output_count; ++i)
-        outputs[i] = run_.resolve(stage.outputs[i], true);
-      for (index at = 0; at < active; at += chunk_) {
-        const index count = active - at < chunk_ ? active - at : chunk_;
-        const float* next = packed;
-        for (index i = 0; i < stage.multiply_count; ++i) {
-          const Multiply& m = stage.multiplies[i];
-          bool again = false;
-          for (index before = 0; before < i; ++before)
-            again = again || stage.multiplies[before].result == m.result;
-          multiply(m, next, t, rows_ + at, count, width, unit_count, again);
-          next += size_of(m);
-        }
-        if (rolls) barrier_.wait(slices_);
-        for (index r = 0; r < count; ++r)
-          apply(stage, inputs, outputs, t, rows_[at + r], products_ + r * width,
-                gates + (at + r) * gate_width_);
+      Prepared& prepared = stages_[s];
+      prepared = {&stage, to, nullptr, false};
+      const index unit_count = units(stage.space), width = stage.results * unit_count;
+      for (index i = 0; i < stage.input_count; ++i) {
+        const Location from = stage.inputs[i];
+        const index skipped = from.index * unit_count - begin(stage.space);
+        // what lives with the thread counts its own rows, and the rows of a chunk
+        *to++ = from.place == Place::product ? Array{products_ + skipped, 0, width}
+                : from.place == Place::gate  ? Array{gates_ + skipped, 0, gate_width_}
+                                             : run_.resolve(from, false);
       }
-      for (index i = 0; i < stage.multiply_count; ++i) packed += size_of(stage.multiplies[i]);
-      barrier_.wait(slices_);
+      for (index i = 0; i < stage.output_count; ++i) *to++ = run_.resolve(stage.outputs[i], true);
+      prepared.operands = to;
+      for (index m = 0; m < stage.multiply_count; ++m) {
+        const Location operand = stage.multiplies[m].operand;
+        *to++ = run_.resolve(operand, false);
+        prepared.rolls = prepared.rolls || run_.rolls(operand);
+      }
     }
   }
 
-  void apply(const Stage& stage, const Array* inputs, const Array* outputs, index t, index row,
-             const float* products, const float* gates) {
-    const bool start = is_start(t, row), end = is_end(t, row);
-    const index first = begin(stage.space), unit_count = units(stage.space);
-    const float* in[most_vectors];
-    float* out[most_vectors];
-    for (index i = 0; i < stage.input_count; ++i) {
-      const Location from = stage.inputs[i];
-      in[i] = from.place == Place::product ? products + from.index * unit_count - first
-              : from.place == Place::gate  ? gates + from.index * unit_count - first
-                                           : inputs[i].at(t, row, start, end);
+  // The products of a stage, for a chunk of rows.
+  void multiply(const Prepared& prepared, const float* packed, const Moment& moment,
+                const index* rows, index count) {
+    const Stage& stage = *prepared.stage;
+    const index t = moment.time(), unit_count = units(stage.space);
+    const index width = stage.results * unit_count;
+    for (index i = 0; i < stage.multiply_count; ++i) {
+      const Multiply& m = stage.multiplies[i];
+      bool again = false;
+      for (index before = 0; before < i; ++before)
+        again = again || stage.multiplies[before].result == m.result;
+      for (index r = 0; r < count; ++r) {
+        const index row = rows[r];
+        operands_[r] = prepared.operands[i].at(moment, row, run_.is_start(t, row), run_.is_end(t, row));
+        results_[r] = products_ + r * width + m.result * unit_count;
+      }
+      product(operands_, count, depth(m), packed, results_, columns(m), again);
+      packed += size_of(m);
     }
-    for (index i = 0; i < stage.output_count; ++i) out[i] = outputs[i].at(t, row, start, end);
-    stage.function(in, out, first, first + unit_count);
+  }
+
+  void step(index i) {
+    const Moment moment = run_.moment(i);
+    const index active = running(moment.time());
+    const float* packed = packed_;
+    for (index s = 0; s < run_.pass_.stage_count; ++s) {
+      const Prepared& prepared = stages_[s];
+      const Stage& stage = *prepared.stage;
+      for (index first = 0; first < active; first += chunk_) {
+        const index count = active - first < chunk_ ? active - first : chunk_;
+        multiply(prepared, packed, moment, rows_ + first, count);
+        if (prepared.rolls) barrier_.wait(slices_);
+        apply(prepared, moment, i, first, count);
+      }
+      for (index m = 0; m < stage.multiply_count; ++m) packed += size_of(stage.multiplies[m]);
+      barrier_.wait(slices_);
+    }
+    for (index r = active; r < count_; ++r) clear(moment, rows_[r]);
+  }
+
+  // The elementwise function of a stage, for a chunk of rows of step number i.
+  void apply(const Prepared& prepared, const Moment& moment, index i, index first, index count) {
+    const Stage& stage = *prepared.stage;
+    const index t = moment.time(), inputs = stage.input_count;
+    const index all = inputs + stage.output_count;
+    const index begin_unit = begin(stage.space), end_unit = begin_unit + units(stage.space);
+    // Row by row the vectors differ by a stride; `which` tells the count that it goes with.
+    enum { anywhere, chunk, own };
+    float* base[2 * most_vectors];
+    std::uint8_t which[2 * most_vectors];
+    for (index v = 0; v < all; ++v) {
+      const Array& array = prepared.arrays[v];
+      const Place place = v < inputs ? stage.inputs[v].place : Place::state;
+      which[v] = place == Place::product ? chunk : place == Place::gate ? own : anywhere;
+      base[v] = array.at(moment, 0, false, false);
+      if (place == Place::gate) base[v] += i % block_ * count_ * gate_width_;
+    }
+    for (index r = 0; r < count; ++r) {
+      const index row = rows_[first + r];
+      const index number[] = {row, r, first + r};
+      const bool start = run_.is_start(t, row), end = run_.is_end(t, row);
+      float* at[2 * most_vectors];
+      for (index v = 0; v < all; ++v)
+        at[v] = base[v] + number[which[v]] * prepared.arrays[v].row;
+      if (start || end)
+        for (index v = 0; v < all; ++v)
+          if (prepared.arrays[v].edge != nullptr) at[v] = prepared.arrays[v].at(moment, row, start, end);
+      stage.function(at, at + inputs, begin_unit, end_unit);
+    }
   }
 
   // A step that a row does not have leaves zeros: in the output, and in all that the weights'
   // gradients are made of.
-  void clear(index t, index row) {
+  void clear(const Moment& moment, index row) {
     const Kernel& kernel = run_.kernel_;
     const Call& call = run_.call_;
-    const auto zero = [&](const Sequence& sequence, const Space* sizes, index slots) {
-      float* to = sequence.data + t * sequence.step + row * sequence.row;
+    const auto zero = [&](float* to, const Space* sizes, index slots) {
       for (index s = 0; s < slots; ++s) {
         const index which = Run::at(sizes[s]);
         std::memset(to + begin_[which], 0, (end_[which] - begin_[which]) * sizeof(float));
         to += call.size[which];
       }
     };
+    const auto place = [&](const Sequence& sequence) {
+      return sequence.data + moment.time() * sequence.step + row * sequence.row;
+    };
     if (call.mode == Mode::backward) {
-      zero(call.delta, kernel.delta, kernel.delta_count);
+      const Array deltas = run_.resolve({Place::delta, 0}, true);
+      zero(deltas.at(moment, row, false, false), kernel.delta, kernel.delta_count);
     } else {
-      zero(call.output, kernel.states, 1);
-      if (call.mode == Mode::forward) zero(call.tape, kernel.tape, kernel.tape_count);
+      zero(place(call.output), kernel.states, 1);
+      if (call.mode == Mode::forward) zero(place(call.tape), kernel.tape, kernel.tape_count);
     }
   }
 
@@ -286,7 +348,7 @@ class Worker {
 
   // Gradient of the initial states, the part through the products of a row's first step, once the
   // adjoints of that step are there.
-  void add_products_of_states() {
+  void add_products_of_states(index from, index until) {
     const Call& call = run_.call_;
     const Pass& pass = run_.pass_;
     const float* packed = packed_;
@@ -297,14 +359,15 @@ class Worker {
           const Array operand =
               run_.resolve({Place::delta, m.operand.index}, false);
           const index size = run_.state_size(m.state), first = begin(kernel_space(m.state));
+          index count = 0;
           for (index r = 0; r < count_; ++r) {
             const index row = rows_[r], length = run_.length(row);
-            const index t = call.descending ? length - 1 : 0, i = time(t);
-            if (length == 0 || i < call.from || i >= call.until) continue;
-            const float* delta = operand.at(t, row, false, false);
-            float* to = call.last[m.state] + row * size + first;
-            product(&delta, 1, depth(m), packed, &to, columns(m), true);
+            const index first_step = run_.time(call.descending ? length - 1 : 0);  // its number
+            if (length == 0 || first_step < from || first_step >= until) continue;
+            operands_[count] = operand.at(run_.moment(first_step), row, false, false);
+            results_[count++] = call.last[m.state] + row * size + first;
           }
+          product(operands_, count, depth(m), packed, results_, columns(m), true);
         }
         packed += size_of(m);
       }

@@ -1,0 +1,297 @@
+// Gradients of the weights and of the input: sums over a block of steps of adjoints times operands.
+//
+//   gradient[r][c] += sum over rows k of adjoint[k][r] * operand[k][c]
+//
+// Operands are packed into panels of columns, as many rows as stay in the second-level cache, and
+// read once for every tile of a few adjoints. The gradient's rows are shared among the threads.
+#pragma once
+
+#include "pack.h"
+#include "run.h"
+
+namespace unrolled {
+namespace {
+
+// One tile: to[r][0...] += sum over k of adjoint[k * stride + r] * panel[k][...]
+template <int Rows, int Vectors>
+void sum_tile(const float* adjoint, index stride, index depth, const float* panel, float* to,
+              index to_stride, index columns) {
+  vec sum[Rows][Vectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) sum[r][v] = vec{};
+  for (index k = 0; k < depth; ++k, panel += Vectors * lanes, adjoint += stride) {
+    vec operand[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) operand[v] = Whole{}.load(panel + v * lanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) {
+      const vec value = broadcast(adjoint[r]);
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) sum[r][v] += value * operand[v];
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r, to += to_stride)
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+      float* const at = to + v * lanes;
+      const index count = columns - v * lanes;
+      if (count >= lanes) {
+        Whole{}.store(at, Whole{}.load(at) + sum[r][v]);
+      } else if (count > 0) {
+        const Part part{count};
+        part.store(at, part.load(at) + sum[r][v]);
+      }
+    }
+}
+
+using SumTile = void (*)(const float*, index, index, const float*, float*, index, index);
+
+template <int Vectors>
+constexpr SumTile sum_tiles[tile_rows] = {sum_tile<1, Vectors>, sum_tile<2, Vectors>,
+                                          sum_tile<3, Vectors>, sum_tile<4, Vectors>,
+                                          sum_tile<5, Vectors>, sum_tile<6, Vectors>};
+
+inline SumTile sum_tile_of(index rows, index vectors) {
+#if UNROLLED_VECTOR_BYTES >= 64
+  if (vectors == 4) return sum_tiles<4>[rows - 1];
+  if (vectors == 3) return sum_tiles<3>[rows - 1];
+#endif
+  return vectors == 2 ? sum_tiles<2>[rows - 1] : sum_tiles<1>[rows - 1];
+}
+
+// to[j * stride] += sum over k of adjoint[k][j] * factor(k), for `count` adjoints: what a tile would
+// waste most of its columns on.
+template <class Factor>
+void sum_column(const float* adjoint, index width, index depth, Factor factor, float* to,
+                index stride, index count) {
+  constexpr int abreast = 8;  // sums that do not wait for each other
+  for (index first = 0; first < count; first += abreast * lanes) {
+    const index left = count - first;
+    vec sum[abreast]{};
+    if (left >= abreast * lanes) {
+      const float* from = adjoint + first;
+      for (index k = 0; k < depth; ++k, from += width) {
+        const vec value = broadcast(factor(k));
+#pragma GCC unroll 8
+        for (int v = 0; v < abreast; ++v) sum[v] += Whole{}.load(from + v * lanes) * value;
+      }
+    } else {
+      const float* from = adjoint + first;
+      for (index k = 0; k < depth; ++k, from += width) {
+        const vec value = broadcast(factor(k));
+        sweep(0, left, [&](index j, auto part) { sum[j / lanes] += part.load(from + j) * value; });
+      }
+    }
+    const index used = left < abreast * lanes ? left : abreast * lanes;
+    for (index j = 0; j < used; ++j) to[(first + j) * stride] += sum[j / lanes][j % lanes];
+  }
+}
+
+constexpr index narrow = lanes / 2;  // operands of fewer columns are not packed
+
+// One thread's share of the gradients.
+class Gradients {
+ public:
+  Gradients(const Run& run, int members, int member) : run_(run), members_(members), member_(member) {
+    index widest = run.call_.input_size;
+    for (index m = 0; m < run.kernel_.matrix_count; ++m) {
+      const index columns = run.call_.size[Run::at(run.kernel_.matrices[m].columns)];
+      if (columns > widest) widest = columns;
+    }
+    widest_ = round_up(widest, lanes);
+    depth_ = cache_size() / sizeof(float) / 3 / (widest_ + 1);
+    if (depth_ < 64) depth_ = 64;
+    if (depth_ > sum_depth) depth_ = sum_depth;
+  }
+
+  // Floats of memory that it needs, and where they are.
+  index memory() const {
+    return depth_ * widest_ + 2 * sum_depth * (sizeof(float*) / sizeof(float));
+  }
+  void use(float* memory) {
+    panels_ = memory;
+    operands_ = reinterpret_cast<const float**>(memory + depth_ * widest_);
+    results_ = const_cast<float**>(operands_ + sum_depth);
+  }
+
+  bool first() const { return member_ == 0; }
+
+  // Adds the steps number from <= i < until, whose adjoints are there.
+  void add(index from, index until) {
+    const Kernel& kernel = run_.kernel_;
+    const index rows = run_.call_.rows, count = (until - from) * rows;
+    for (index first = 0; first < count; first += depth_) {
+      const index depth = count - first < depth_ ? count - first : depth_;
+      const index at = from * rows + first;  // counts rows of all steps
+      const float* const adjoints = adjoint(from, first);
+      for (index g = 0; g < kernel.gradient_count; ++g) {
+        const Gradient& gradient = kernel.gradients[g];
+        if (g == 0 || !same_operand(gradient, kernel.gradients[g - 1])) {
+          find_operands(gradient, at, depth);
+          pack_operands(columns(gradient), depth);
+        }
+        add(gradient, depth, adjoints);
+      }
+      const Share share = own(run_.adjoints_);
+      sum_column(adjoints + share.begin, run_.delta_width_, depth, [](index) { return 1.0f; },
+                 run_.sums_ + share.begin, 1, share.end - share.begin);
+    }
+    if (run_.call_.gradient_input.data != nullptr) multiply(from, count);
+  }
+
+  // Packs this thread's part of the input weights for the gradient of x.
+  void pack_input() {
+    const Call& call = run_.call_;
+    if (call.gradient_input.data == nullptr) return;
+    const index depth = run_.kernel_.gate_count * hidden();
+    const index width = panel_vectors * lanes, panels = (call.input_size + width - 1) / width;
+    for (index p = member_; p < panels; p += members_) {
+      const index left = call.input_size - p * width;
+      pack_rows(run_.packed_input_ + p * width * depth, depth, left < width ? left : width,
+                call.input_weights + p * width, call.input_size);
+    }
+  }
+
+  // The gradients of the biases, from the sums of all adjoints; one thread's work.
+  void add_biases() {
+    const Call& call = run_.call_;
+    if (call.gradient_input_bias == nullptr) return;
+    for (index g = 0; g < run_.kernel_.gradient_count; ++g) {
+      const Gradient& gradient = run_.kernel_.gradients[g];
+      if (gradient.matrix > 0) continue;  // a projection has none
+      float* const to =
+          gradient.matrix < 0 ? call.gradient_input_bias : call.gradient_recurrent_bias;
+      const float* const from = run_.sums_ + run_.offset(run_.kernel_.delta, gradient.slot);
+      for (index j = 0; j < gradient.count * hidden(); ++j) to[gradient.row * hidden() + j] += from[j];
+    }
+  }
+
+ private:
+  struct Share {
+    index begin, end;
+  };
+
+  const Run& run_;
+  const int members_, member_;
+  index widest_, depth_;  // columns and rows of the operands that are packed at a time
+  float* panels_ = nullptr;
+  const float** operands_ = nullptr;
+  float** results_ = nullptr;
+
+  index hidden() const { return run_.call_.size[0]; }
+  Share own(index count) const { return {count * member_ / members_, count * (member_ + 1) / members_}; }
+
+  // The adjoints of a row, counted from the beginning of the block that begins with step `from`.
+  const float* adjoint(index from, index row) const {
+    return run_.delta_ + (from % run_.block_ * run_.call_.rows + row) * run_.delta_width_;
+  }
+  index columns(const Gradient& gradient) const {
+    if (gradient.matrix < 0) return run_.call_.input_size;
+    return run_.call_.size[Run::at(run_.kernel_.matrices[gradient.matrix].columns)];
+  }
+  static bool same_operand(const Gradient& a, const Gradient& b) {
+    if (a.matrix < 0 || b.matrix < 0) return a.matrix < 0 && b.matrix < 0;
+    return a.operand.place == b.operand.place && a.operand.index == b.operand.index;
+  }
+
+  // The operand of every row from number `at` on.
+  void find_operands(const Gradient& gradient, index at, index depth) {
+    const Call& call = run_.call_;
+    const Array array = gradient.matrix < 0
+                            ? Array{const_cast<float*>(call.input.data), call.input.step, call.input.row}
+                            : run_.resolve(gradient.operand, false);
+    for (index k = 0; k < depth;) {
+      const Moment moment = run_.moment((at + k) / call.rows);
+      const index t = moment.time();
+      for (index r = (at + k) % call.rows; r < call.rows && k < depth; ++r, ++k) {
+        // what a row holds after its end is anything; x is what the caller made of it
+        const bool absent = gradient.matrix >= 0 && t >= run_.length(r);
+        operands_[k] = absent ? run_.zeros_ : array.at(moment, r, run_.is_start(t, r), false);
+      }
+    }
+  }
+
+  void pack_operands(index columns, index depth) {
+    if (columns < narrow) return;
+    float* to = panels_;
+    for (index c = 0; c < columns; c += panel_vectors * lanes) {
+      const index left = columns - c, whole = panel_vectors * lanes;
+      const index used = left < whole ? left : whole, width = round_up(used, lanes);
+      for (index k = 0; k < depth; ++k, to += width)
+        sweep(0, used, [&](index j, auto part) { Whole{}.store(to + j, part.load(operands_[k] + c + j)); });
+    }
+  }
+
+  void add(const Gradient& gradient, index depth, const float* adjoints) {
+    const Call& call = run_.call_;
+    const bool input = gradient.matrix < 0;
+    const index height =
+        input ? hidden() : call.size[Run::at(run_.kernel_.matrices[gradient.matrix].rows)];
+    const Share share = own(gradient.count * height);
+    const float* const from = adjoints + run_.offset(run_.kernel_.delta, gradient.slot) + share.begin;
+    const index wide = columns(gradient), rows = share.end - share.begin;
+    float* const to = (input ? call.gradient_input_weights : call.gradient_matrices[gradient.matrix]) +
+                      (gradient.row * height + share.begin) * wide;
+    if (wide < narrow) {
+      for (index c = 0; c < wide; ++c)
+        sum_column(from, run_.delta_width_, depth, [&](index k) { return operands_[k][c]; }, to + c,
+                   wide, rows);
+      return;
+    }
+    const index tiles = (rows + tile_rows - 1) / tile_rows;
+    for (index i = 0, r = 0; i < tiles; ++i) {
+      const index count = rows / tiles + (i < rows % tiles);
+      const float* panel = panels_;
+      for (index c = 0; c < wide; c += panel_vectors * lanes) {
+        const index left = round_up(wide - c, lanes) / lanes;
+        const index vectors = left < panel_vectors ? left : panel_vectors;
+        sum_tile_of(count, vectors)(from + r, run_.delta_width_, depth, panel, to + r * wide + c, wide,
+                                    wide - c);
+        panel += depth * vectors * lanes;
+      }
+      r += count;
+    }
+  }
+
+  // The gradient of x over a block: this thread's share of its rows.
+  void multiply(index from, index count) {
+    const Call& call = run_.call_;
+    const Share share = own(count);
+    for (index first = share.begin; first < share.end; first += sum_depth) {
+      const index depth = share.end - first < sum_depth ? share.end - first : sum_depth;
+      bool accumulate = false;
+      for (index g = 0; g < run_.kernel_.gradient_count; ++g) {
+        const Gradient& gradient = run_.kernel_.gradients[g];
+        if (gradient.matrix >= 0) continue;
+        const index slot = run_.offset(run_.kernel_.delta, gradient.slot);
+        for (index k = 0; k < depth; ++k) {
+          const index row = from * call.rows + first + k;
+          operands_[k] = adjoint(from, first + k) + slot;
+          results_[k] = call.gradient_input.data + run_.time(row / call.rows) * call.gradient_input.step +
+                        row % call.rows * call.gradient_input.row;
+        }
+        multiply(gradient, depth, accumulate);
+        accumulate = true;
+      }
+    }
+  }
+
+  // Row blocks of the packed input weights are parts of the depth of its panels.
+  void multiply(const Gradient& gradient, index rows, bool accumulate) {
+    const index height = run_.kernel_.gate_count * hidden(), columns = run_.call_.input_size;
+    const index whole = panel_vectors * lanes;
+    for (index c = 0; c < columns; c += whole) {
+      const index left = columns - c, width = left < whole ? round_up(left, lanes) : whole;
+      const float* const panel = run_.packed_input_ + c * height + gradient.row * hidden() * width;
+      product(operands_, rows, gradient.count * hidden(), panel, results_, left < whole ? left : whole,
+              accumulate);
+      for (index r = 0; r < rows; ++r) results_[r] += whole;
+    }
+  }
+};
+
+}  // namespace
+}  // namespace unrolled
