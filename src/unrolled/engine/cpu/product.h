@@ -23,7 +23,7 @@ constexpr index cache_line = 16;  // floats
 inline index packed_size(index depth, index columns) { return depth * round_up(columns, lanes); }
 
 // One tile: result[r][0...] (+)= sum over k of operand[r][k] * panel[k][...]. Meanwhile a
-// tall tile fetches `depth` cache lines from `ahead` on.
+// tall tile fetches 2 * `depth` cache lines from `ahead` on.
 template <int Rows, int Vectors>
 void tile(const float* const* operand, index depth, const float* panel, const float* ahead,
           float* const* result, index columns, bool accumulate) {
@@ -35,11 +35,17 @@ void tile(const float* const* operand, index depth, const float* panel, const fl
   const float* row[Rows];
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) row[r] = operand[r];
-  for (index k = 0; k < depth; ++k, panel += Vectors * lanes, ahead += cache_line) {
-    if constexpr (Rows > 3) __builtin_prefetch(ahead, 0, 2);
+  for (index k = 0; k < depth; ++k, panel += Vectors * lanes, ahead += 2 * cache_line) {
+    if constexpr (Rows > 3) {
+      __builtin_prefetch(ahead, 0, 2);
+      __builtin_prefetch(ahead + cache_line, 0, 2);
+    }
     vec weight[Vectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) weight[v] = Whole{}.load(panel + v * lanes);
+    for (int v = 0; v < Vectors; ++v) {
+      weight[v] = Whole{}.load(panel + v * lanes);
+      if constexpr (Rows == 2 || Rows == 3) keep(weight[v]);
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
       const vec value = broadcast(row[r][k]);
@@ -90,13 +96,14 @@ inline void product(const float* const* operand, index rows, index depth, const 
     const index left = round_up(columns - c, lanes) / lanes;
     const index vectors = left < panel_vectors ? left : panel_vectors;
     const float* const after = packed + depth * vectors * lanes;
-    const index fetches = vectors * lanes / cache_line;  // so many tiles fetch a whole panel
+    const index fetches = (vectors * lanes / cache_line + 1) / 2;  // so many tiles fetch a panel
     index r = 0;
     for (index i = 0; i < tile_count; ++i) {  // tiles of like height, none of them thin
       const index height = rows / tile_count + (i < rows % tile_count);
       float* to[tile_rows];
       for (index q = 0; q < height; ++q) to[q] = result[r + q] + c;
-      const float* ahead = i < fetches && fetches < tile_count ? after + i * depth * cache_line : packed;
+      const bool fetch = i < fetches && fetches <= tile_count;
+      const float* const ahead = fetch ? after + 2 * i * depth * cache_line : packed;
       tile_of(height, vectors)(operand + r, depth, packed, ahead, to, columns - c, accumulate);
       r += height;
     }

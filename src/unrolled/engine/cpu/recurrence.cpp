@@ -1,9 +1,10 @@
 // The loop over time: for every step, stages of packed products and elementwise functions.
 //
 // Work is shared by a grid of threads. Rows (sequences of the batch) are independent of each other,
-// so *groups* of rows need no word between them. Where there are few rows, or where the weights
-// outgrow one processor's cache, the units of a group are cut into *slices*, one thread each, which
-// keep their part of the weights at hand and meet at a barrier after every stage.
+// so *groups* of rows need no word between them within a block of steps. Where there are few rows,
+// or where the weights outgrow one processor's cache, the units of a group are cut into *slices*,
+// one thread each, which keep their part of the weights at hand and meet at a barrier after every
+// stage.
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -19,46 +20,72 @@ struct Grid {
   int groups, slices;
 };
 
-// How to share a call among `threads`.
-Grid share(const Kernel& kernel, const Call& call, int threads) {
-  index weights = 0;
+// What one step costs a thread, in seconds, on a processor of about two gigahertz: its products, at
+// the speed of arithmetic or of reading the weights, and what slices wait and read from each other.
+double cost(const Run& run, Grid grid) {
+  const Kernel& kernel = run.kernel_;
+  const Call& call = run.call_;
+  double weights = 0;
   for (index m = 0; m < kernel.matrix_count; ++m) {
     const Matrix& matrix = kernel.matrices[m];
-    weights += matrix.blocks * call.size[Run::at(matrix.rows)] *
+    weights += double(matrix.blocks) * call.size[Run::at(matrix.rows)] *
                call.size[Run::at(matrix.columns)];
   }
-  const double step = 2.0 * weights * call.rows;  // operations
-  if (threads < 2 || step * call.steps < 1e6) return {1, 1};
-  const index units = call.size[0] < call.size[1] || call.size[1] == 0 ? call.size[0] : call.size[1];
-  // A slice must be worth a barrier (about a microsecond) and several vectors wide.
-  const bool can_slice = step / threads > 3e5 && units / threads >= 2 * lanes;
-  const bool few_rows = call.rows < 2 * threads;
-  const bool large = weights * 4 > cache_size() * 3 / 4;
-  if (can_slice && (few_rows || large)) return {1, threads};
-  return {static_cast<int>(call.rows < threads ? call.rows : threads), 1};
+  constexpr double arithmetic = 7.5e9 * lanes;  // operations a second
+  constexpr double near = 1e11, far = 1.2e10, other = 4e9;  // bytes a second
+  const double rows = double((call.rows + grid.groups - 1) / grid.groups);
+  const double bytes = weights * sizeof(float) / grid.slices;
+  const double compute = 2 * weights * rows / grid.slices / arithmetic;
+  const double read = bytes / (bytes < cache_size() * 0.75 ? near : far);
+  double together = 0;
+  if (grid.slices > 1) {
+    const double exchanged = call.mode == Mode::backward ? run.adjoints_ : call.size[0];
+    together = 1e-6 * run.pass_.stage_count +
+               rows * exchanged * sizeof(float) * (grid.slices - 1) / grid.slices / other;
+  }
+  return (compute > read ? compute : read) + together;
+}
+
+// How to share a call among `threads`.
+Grid share(const Run& run, int threads) {
+  const Call& call = run.call_;
+  const index narrow = call.size[0] < call.size[1] || call.size[1] == 0 ? call.size[0] : call.size[1];
+  Grid best{1, 1};
+  double least = cost(run, best);
+  if (threads < 2 || least * call.steps < 1e-5) return best;
+  for (int slices = 1; slices <= threads; ++slices) {
+    // a slice should be several vectors wide
+    if (threads % slices != 0 || (slices > 1 && narrow / slices < 2 * lanes)) continue;
+    const int most = threads / slices;
+    const Grid grid{call.rows < most ? static_cast<int>(call.rows) : most, slices};
+    const double found = cost(run, grid);
+    if (found < least) best = grid, least = found;
+  }
+  return best;
 }
 
 void run(const Kernel& kernel, const Call& call) {
   if (call.rows == 0) return;
   const Run shared(kernel, call);
-  const int wanted = call.threads < most_threads ? call.threads : most_threads;
-  const Grid grid = share(kernel, call, wanted);
-  Barrier barrier;  // only a grid of one group has slices
+  const Grid grid = share(shared, call.threads < most_threads ? call.threads : most_threads);
+  Barrier team, groups[most_threads];
 #ifdef _OPENMP
   if (grid.groups * grid.slices > 1) {
-    // Fewer threads may come than were asked for; all of the grid's parts must be done all the same.
 #pragma omp parallel num_threads(grid.groups * grid.slices)
     {
+      // Fewer threads may come than were asked for; all of the grid's parts must be done all the
+      // same.
       const int members = omp_get_num_threads(), member = omp_get_thread_num();
-      const bool sliced = grid.slices > 1;
-      Worker(shared, sliced ? 1 : members, sliced ? 0 : member, sliced ? members : 1,
-             sliced ? member : 0, barrier)
-          .go();
+      Grid real = grid;
+      if (members != grid.groups * grid.slices)
+        real = grid.slices > 1 ? Grid{1, members} : Grid{members, 1};
+      const int group = member / real.slices;
+      Worker(shared, real.groups, group, real.slices, member % real.slices, groups[group], team).go();
     }
     return;
   }
 #endif
-  Worker(shared, 1, 0, 1, 0, barrier).go();
+  Worker(shared, 1, 0, 1, 0, groups[0], team).go();
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ struct Workspace {
       std::free(data);
       size = round_up(floats + floats / 4, 64);
       constexpr std::size_t page = 1 << 21;
-      const bool large = size * sizeof(float) >= 2 * page;
+      const bool large = size * sizeof(float) >= page / 4;
       if (large) size = round_up(size, page / sizeof(float));
       data = static_cast<float*>(std::aligned_alloc(large ? page : 256, size * sizeof(float)));
       if (data == nullptr) std::abort();  // as operator new would in a noexcept function

@@ -51,6 +51,15 @@ struct Part {
   }
 };
 
+// Makes the compiler hold a vector in a register where it would rather read it from memory again.
+inline void keep([[maybe_unused]] vec& value) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(value));
+#elif defined(__SSE__)
+  asm("" : "+x"(value));
+#endif
+}
+
 // Calls body(j, lanes) for every vector of units begin <= j < end.
 template <class Body>
 inline void sweep(index begin, index end, Body body) {

@@ -19,8 +19,9 @@ struct Prepared {
 // One thread's part: its rows, and its slice of the units.
 class Worker {
  public:
-  Worker(const Run& run, int groups, int group, int slices, int slice, Barrier& barrier)
-      : run_(run), slices_(slices), members_(groups * slices), barrier_(barrier),
+  Worker(const Run& run, int groups, int group, int slices, int slice, Barrier& barrier,
+         Barrier& team)
+      : run_(run), slices_(slices), members_(groups * slices), barrier_(barrier), team_(team),
         gradients_(run, members_, group * slices + slice) {
     const Call& call = run.call_;
     for (int s = 0; s < 2; ++s) {
@@ -104,10 +105,10 @@ class Worker {
       for (index from = 0; from < steps; from += block_) {
         const index until = from + block_ < steps ? from + block_ : steps;
         for (index i = from; i < until; ++i) step(i);
-        barrier_.wait(members_);
+        team_.wait(members_);
         add_products_of_states(from, until);
         gradients_.add(from, until);
-        barrier_.wait(members_);
+        team_.wait(members_);
       }
       if (gradients_.first()) gradients_.add_biases();
     }
@@ -117,7 +118,8 @@ class Worker {
  private:
   const Run& run_;
   const int slices_, members_;
-  Barrier& barrier_;
+  Barrier& barrier_;  // of the group
+  Barrier& team_;
   Gradients gradients_;
   index begin_[2], end_[2];
   index count_, chunk_;
