@@ -1,0 +1,52 @@
+"""Timing of several libraries side by side, so that a disturbance hits all of them alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+_SAMPLE = 0.003
+"""Seconds that a sample takes at least: shorter calls are repeated within it."""
+
+_SETTLE = 0.02
+"""Calls shorter than this are preceded by one untimed: the library before may still have the caches
+and processors, since thread pools go on spinning for a while."""
+
+_MOST = 200
+"""Rounds beyond which no median moves."""
+
+Call = Callable[[], object]
+
+
+def measure(calls: Mapping[str, Call], *, rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Time calls in interleaved rounds; who begins changes from round to round.
+
+    Args:
+        calls: What to time, by name; each has been called before.
+        rounds: Least number of rounds.
+        seconds: Go on until so much time is spent.
+
+    Returns:
+        Seconds per call of each round, by name.
+    """
+    names = list(calls)
+    once = {name: min(_time(calls[name], 1) for _ in range(2)) for name in names}
+    repeats = {name: max(1, round(_SAMPLE / max(once[name], 1e-7))) for name in names}
+    times: dict[str, list[float]] = {name: [] for name in names}
+    start = time.perf_counter()
+    for number in range(max(rounds, _MOST)):
+        if number >= rounds and time.perf_counter() - start >= seconds:
+            break
+        for k in range(len(names)):
+            name = names[(k + number) % len(names)]
+            if once[name] < _SETTLE:
+                calls[name]()
+            times[name].append(_time(calls[name], repeats[name]))
+    return times
+
+
+def _time(call: Call, repeats: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
