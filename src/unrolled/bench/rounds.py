@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 _SAMPLE = 0.003
 """Seconds that a sample takes at least: shorter calls are repeated within it."""
 
-_SETTLE = 0.02
-"""Calls shorter than this are preceded by one untimed: the library before may still have the caches
-and processors, since thread pools go on spinning for a while."""
+_WARM = 0.02
+"""Calls shorter than this are preceded by one untimed, for the caches and to wake the threads."""
+
+_PATIENCE = 0.2
+"""Seconds to wait at most for the threads of the library before to come to rest."""
 
 _MOST = 200
 """Rounds beyond which no median moves."""
@@ -39,10 +41,25 @@ def measure(calls: Mapping[str, Call], *, rounds: int, seconds: float) -> dict[s
             break
         for k in range(len(names)):
             name = names[(k + number) % len(names)]
-            if once[name] < _SETTLE:
+            _rest()
+            if once[name] < _WARM:
                 calls[name]()
             times[name].append(_time(calls[name], repeats[name]))
     return times
+
+
+def _rest() -> None:
+    """Wait until no thread of this process runs.
+
+    Thread pools go on spinning after a call, ONNX Runtime's for 50 ms, on the processors that
+    the next library needs.
+    """
+    end = time.perf_counter() + _PATIENCE
+    while time.perf_counter() < end:
+        start, spent = time.perf_counter(), time.process_time()
+        time.sleep(0.005)  # other threads' time is booked by the tick, every 4 ms or oftener
+        if time.process_time() - spent < 0.2 * (time.perf_counter() - start):
+            return
 
 
 def _time(call: Call, repeats: int) -> float:
