@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import torch
 from unrolled import bench, cli
 from unrolled.bench import cases, worker
 from unrolled.bench.cases import Case, Shape
+from unrolled.bench.disturbance import Disturbance
 from unrolled.bench.peers import ours
 from unrolled.bench.peers import torch as torch_peer
 from unrolled.bench.problem import Engine, UnsupportedError, pose
@@ -87,6 +91,27 @@ def test_who_computes_something_else_is_not_timed(
     found = worker.run_case(problem.case, ["torch"], 1, 0.0)
     assert set(found["times"]) == {"ours"}
     assert found["absent"]["torch"].startswith(f"its {which} differs from ours by 1.0e-0")
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux books processors' time")
+def test_others_on_our_processor_are_noticed() -> None:
+    """Another process that never rests, on one processor together with us."""
+    before = os.sched_getaffinity(0)
+    program = "while True: pass"
+    try:
+        os.sched_setaffinity(0, [max(before)])
+        with subprocess.Popen([sys.executable, "-c", program]) as other:
+            time.sleep(0.2)
+            disturbance = Disturbance()
+            end = time.monotonic() + 0.5
+            while time.monotonic() < end:
+                pass
+            other.kill()
+            share = disturbance.share()
+    finally:
+        os.sched_setaffinity(0, before)
+    assert share is not None
+    assert share > 0.2
 
 
 def test_nan_is_no_agreement() -> None:

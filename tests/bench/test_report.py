@@ -110,6 +110,15 @@ def test_a_line_for_each_result() -> None:
     assert line(Result(CASE, failure="gone")).endswith(": gone")
 
 
+def test_a_disturbed_case_is_marked() -> None:
+    times = {"ours": [0.001, 0.001], "torch": [0.002, 0.002]}
+    loud, calm = (Result(CASE, times, rate=1e9, disturbance=share) for share in (0.3, 0.01))
+    assert "others took 30% of the processors" in line(loud)
+    assert "! 0.0%" in printed(report(loud))
+    assert "1 cases were disturbed" in printed(report(loud))
+    assert "!" not in printed(report(calm))
+
+
 def test_the_picture_has_a_dot_for_each_ratio() -> None:
     large = Case("lstm", "large", "training", "bfloat16", 4)
     found = report(result([1.0], torch=[2.0]), result([1.0], large, torch=[0.5]), result([1.0]))

@@ -62,7 +62,8 @@ def _measure_group(cases: list[Case], options: Options, report: Report) -> Itera
         words = _Worker(cases, options, report)
         for message in words:
             if "rate" in message:
-                rates[message["dtype"]] = message["rate"]
+                dtype = message["dtype"]
+                rates[dtype] = max(message["rate"], rates.get(dtype, 0.0))
             elif "begin" in message:
                 running = Case(**message["begin"])
             elif "machine" in message:
@@ -71,7 +72,9 @@ def _measure_group(cases: list[Case], options: Options, report: Report) -> Itera
                 found = message["result"]
                 case = cases.pop(0)
                 absent = {**missing, **found["absent"]}
-                yield Result(case, found["times"], absent, rates[case.dtype])
+                yield Result(
+                    case, found["times"], absent, rates[case.dtype], found.get("disturbance")
+                )
                 running = None
         if cases:
             if running is None:

@@ -20,6 +20,7 @@ class Result:
         times: Seconds per call, one for each round, by library; ours is ``"ours"``.
         absent: Why a library has no times.
         rate: Operations per second of torch's own matrix product with the case's dtype and threads.
+        disturbance: Share of the processors' time that others took meanwhile; None if unknown.
         failure: Why the case has no times at all.
     """
 
@@ -27,6 +28,7 @@ class Result:
     times: Mapping[str, list[float]] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
     rate: float = math.nan
+    disturbance: float | None = None
     failure: str = ""
 
     def median(self, library: str) -> float:
@@ -83,6 +85,7 @@ class Result:
             "median_seconds": {name: self.median(name) for name in self.times},
             "seconds": dict(self.times),
             "absent": dict(self.absent),
+            "disturbance": self.disturbance,
             "failure": self.failure or None,
         }
 

@@ -12,6 +12,9 @@ from rich.text import Text
 
 from unrolled.bench.report import Report, Result
 
+DISTURBED = 0.05
+"""Share of the processors' time that others may take before it is remarked upon."""
+
 _NAMES = {"onnxruntime": "ORT", "openvino": "OpenVINO", "jax": "JAX"}
 
 
@@ -33,6 +36,13 @@ def footnotes(report: Report) -> str:
         "half the distance of the rounds' quartiles; torch: the like for torch.nn; share: of the "
         "rate of torch's own 2048³ matrix product.",
     ]
+    disturbed = [result for result in report.results if (result.disturbance or 0) > DISTURBED]
+    if disturbed:
+        worst = max(result.disturbance or 0 for result in disturbed)
+        lines.append(
+            f"! {len(disturbed)} cases were disturbed: other processes took more than "
+            f"{_percent(DISTURBED)} of the processors' time, up to {_percent(worst)}"
+        )
     reasons: dict[str, list[str]] = {}
     for result in report.results:
         for peer, reason in result.absent.items():
@@ -59,6 +69,8 @@ def line(result: Result) -> str:
     text = f"{result.case}: {_milliseconds(result.median('ours'))} ms"
     if result.best is None:
         return f"{text}, no peer"
+    if (result.disturbance or 0) > DISTURBED:
+        text += f" (others took {_percent(result.disturbance or 0)} of the processors)"
     return (
         f"{text}, {_ratio(result.ratio_to_best)} × as fast as {result.best} "
         f"(± {_percent(result.spread)})"
@@ -73,7 +85,8 @@ def _group(result: Result) -> tuple[int, bool, bool]:
 def _table(key: tuple[int, bool, bool], results: list[Result], report: Report) -> Table:
     case = results[0].case
     threads = f"{case.threads} thread{'s' * (case.threads != 1)}"
-    rate = f"{results[0].rate / 1e9:.0f} GFLOP/s" if math.isfinite(results[0].rate) else "?"
+    known = [result.rate for result in results if math.isfinite(result.rate)]
+    rate = f"{max(known) / 1e9:.0f} GFLOP/s" if known else "?"
     table = Table(title=f"{case.mode}, {case.dtype}, {threads} ({rate})", title_justify="left")
     table.add_column("shape")
     table.add_column("cell")
@@ -99,10 +112,11 @@ def _row(
     ratio = result.ratio_to_best
     style = "" if math.isnan(ratio) else "green" if ratio >= 1 else "red"
     row: list[RenderableType] = [shape, result.case.cell, _milliseconds(result.median("ours"))]
+    spread = "! " * ((result.disturbance or 0) > DISTURBED) + _percent(result.spread)
     for peer in peers:
         text = _milliseconds(result.median(peer))
         row.append(Text(text, style="bold" if peer == result.best else ""))
-    row += [Text(_ratio(ratio), style=style), _percent(result.spread)]
+    row += [Text(_ratio(ratio), style=style), spread]
     if with_torch:
         row.append(_ratio(result.ratio("torch")))
     return [*row, _percent(result.share)]

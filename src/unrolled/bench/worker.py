@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from unrolled.bench.cases import Case
+from unrolled.bench.disturbance import Disturbance
 from unrolled.bench.problem import Engine, Problem, UnsupportedError, pose
 from unrolled.bench.rounds import measure
 from unrolled.engine import cpu
@@ -39,12 +40,12 @@ def main() -> None:
         os.dup2(2, 1)
         torch.set_num_threads(told["threads"])
         _write(results, machine={"instruction_set": cpu.INSTRUCTION_SETS[0]})
-        rates: set[str] = set()
+        last = None
         for names in told["cases"]:
             case = Case(**names)
-            if case.dtype not in rates:
-                rates.add(case.dtype)
+            if last is None or (last.dtype, last.shape) != (case.dtype, case.shape):
                 _write(results, dtype=case.dtype, rate=product_rate(case.dtype))
+            last = case
             _write(results, begin=names)
             _write(results, result=run_case(case, told["peers"], told["rounds"], told["seconds"]))
 
@@ -54,7 +55,7 @@ def run_case(case: Case, peers: list[str], rounds: int, seconds: float) -> dict[
 
     Returns:
         ``case``; ``times``: seconds per call of each round, by library; ``absent``: why a library
-        has none.
+        has none; ``disturbance``: share of the processors' time that others took meanwhile.
     """
     problem = pose(case)
     ours = _prepare("ours", problem)
@@ -71,8 +72,14 @@ def run_case(case: Case, peers: list[str], rounds: int, seconds: float) -> dict[
         except Exception as error:  # a peer's failure is a result, whatever it is
             absent[peer] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     calls = {name: engine.call for name, engine in engines.items()}
+    disturbance = Disturbance()
     times = measure(calls, rounds=rounds, seconds=seconds)
-    return {"case": case.asdict(), "times": times, "absent": absent}
+    return {
+        "case": case.asdict(),
+        "times": times,
+        "absent": absent,
+        "disturbance": disturbance.share(),
+    }
 
 
 def compare(
