@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready-$(shell find src -name '*.py' | LC_ALL=C sort | cksum | cut -d' ' -f1)
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()))")
 
-.PHONY: help setup test lint format demo sanitize clean
+.PHONY: help setup test lint format demo sanitize bench clean
 
 help:
 	@echo "make demo      train a character model for a minute, see it write, and open its report"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint      formatting, lint and types"
 	@echo "make format    put the formatting right"
 	@echo "make sanitize  the kernels under address, undefined-behaviour and thread sanitizers"
+	@echo "make bench     speed beside torch.nn, ONNX Runtime, OpenVINO and JAX; ARGS=\"--shapes medium\""
 	@echo "make clean     remove what was built"
 
 setup: $(READY)
@@ -41,6 +42,15 @@ demo: $(READY)
 
 sanitize: $(READY)
 	$(BIN)/python tools/sanitize.py
+
+# A peer that cannot be installed leaves a column empty, and is tried again the next time.
+BENCH := $(READY)-bench
+
+$(BENCH): $(READY)
+	@$(PYTHON) tools/setup.py bench && touch $@ || true
+
+bench: $(BENCH)
+	@$(BIN)/unrolled bench $(ARGS)
 
 clean:
 	rm -rf .venv build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis

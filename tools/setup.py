@@ -1,7 +1,8 @@
 """Set up .venv: everything that the project needs to run, build and test.
 
 Run by `make`, with any Python ≥ 3.11; needs a C++ compiler and a package index. Where no NVIDIA GPU
-is present it takes the CPU build of PyTorch, which is a tenth of the size of the default one.
+is present it takes the CPU build of PyTorch, which is a tenth of the size of the default one. With
+the name of an extra it adds that extra's packages to what is there.
 """
 
 from __future__ import annotations
@@ -53,6 +54,17 @@ def install_torch() -> None:
     pip("torch")
 
 
+def install_extra(extra: str) -> None:
+    """The packages of an extra, each by itself: who asks for many may do with some."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    print(f"Installing what {extra} needs (once) …", flush=True)
+    command = ("pip", "install", "--disable-pip-version-check", "--constraint", str(CONSTRAINTS))
+    packages = project["project"]["optional-dependencies"][extra]
+    missing = [package for package in packages if not attempt(*command, package)]
+    if missing:
+        sys.exit(f"setup: pip could not install {', '.join(missing)}; going on without")
+
+
 def main() -> None:
     """Create the environment, or complete it."""
     if sys.version_info < (3, 11):
@@ -70,4 +82,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:]:
+        install_extra(sys.argv[1])
+    else:
+        main()

@@ -23,7 +23,7 @@ _HOMES = {
     "explain": ".layers",
     "using": ".engine.choice",
 }
-_ROOMS = ("cells", "compiler", "engine", "layers", "tasks", "training")
+_ROOMS = ("bench", "cells", "compiler", "engine", "layers", "tasks", "training")
 
 __all__ = ["GRU", "LSTM", "RNN", "Cell", "__version__", "explain", "using"]
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
 from cyclopts.config import Dict
 
+from unrolled.bench.options import Options as BenchOptions
+from unrolled.bench.options import OptionsError
 from unrolled.tasks.text.options import DataOptions, ModelOptions, TextOptions
 from unrolled.training.duration import format_duration
 from unrolled.training.errors import RUNTIME, USAGE, UserError, reason
@@ -30,6 +32,7 @@ RUN = Group("Run", sort_key=0)
 DATA = Group("Data", sort_key=1)
 MODEL = Group("Model", sort_key=2)
 TRAINING = Group("Training", sort_key=3)
+CASES = Group("What to measure", sort_key=4)
 
 app = App(
     name="unrolled",
@@ -280,6 +283,57 @@ def evaluate(
     return 0
 
 
+@app.command
+def bench(
+    *,
+    options: Annotated[BenchOptions, Parameter(name="*", group=CASES)] = BenchOptions(),  # noqa: B008
+    check: Annotated[float | None, Parameter(group=RUN)] = None,
+    out: Annotated[Path, Parameter(group=RUN)] = Path("runs/bench"),
+    json: Annotated[bool, Parameter(group=RUN, negative=())] = False,
+) -> int:
+    """Measure the layers' speed beside other libraries.
+
+    Writes bench.json and bench.svg to a folder, and prints tables.
+
+    Args:
+        options: What to measure.
+        check: Exit with 1 if a ratio to the best peer is below this, or cannot be told.
+        out: Folder for the results; those of an earlier run are replaced.
+        json: Print the results as JSON.
+    """
+    from rich.console import Console
+
+    from unrolled.bench import Report, Result, run
+    from unrolled.bench.picture import picture
+    from unrolled.bench.table import line, tables
+
+    out.mkdir(parents=True, exist_ok=True)
+
+    def save(report: Report) -> None:
+        text = jsonlib.dumps(report.as_json(), allow_nan=False)
+        (out / "bench.json").write_text(text, encoding="utf-8")
+        (out / "bench.svg").write_text(picture(report), encoding="utf-8")
+
+    def progress(report: Report, result: Result, total: int) -> None:
+        sys.stderr.write(f"[{len(report.results)}/{total}] {line(result)}\n")
+        save(report)  # whatever ends the run leaves what was measured
+
+    report = run(options, progress)
+    save(report)
+    if json:
+        _print(jsonlib.dumps(report.as_json(), allow_nan=False))
+    else:
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        console.print(tables(report))
+    if check is not None and (low := report.below(check)):
+        raise UserError(
+            f"--check {check:g}: {len(low)} of {len(report.results)} cases are below: "
+            + "; ".join(line(result) for result in low),
+            code=RUNTIME,
+        )
+    return 0
+
+
 def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
 
@@ -311,7 +365,7 @@ def run(arguments: Sequence[str]) -> int:
         return code if isinstance(code, int) else 0
     except UserError as error:
         return _fail(str(error), error.code)
-    except CycloptsError as error:
+    except (CycloptsError, OptionsError) as error:
         return _fail(str(UserError(str(error))), USAGE)
     except KeyboardInterrupt:
         return _fail("interrupted", 128 + signal.SIGINT)

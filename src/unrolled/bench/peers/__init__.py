@@ -1,0 +1,1 @@
+"""The libraries, one module each, which has ``prepare(problem)`` and is imported when needed."""
