@@ -13,6 +13,7 @@
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "kernel.h"
@@ -67,14 +68,14 @@ struct Buffer {
 
 struct Shape {
   index steps, rows, hidden;
-  int threads;
+  int threads, slices;
   bool ragged, descending, bias, gradient_last;
 };
 
 std::string text(const Kernel& kernel, const Shape& s) {
   char line[256];
-  std::snprintf(line, sizeof line, "%s T%td N%td H%td threads%d%s%s%s", kernel.name, s.steps,
-                s.rows, s.hidden, s.threads, s.ragged ? " ragged" : "",
+  std::snprintf(line, sizeof line, "%s T%td N%td H%td threads%d slices%d%s%s%s", kernel.name, s.steps,
+                s.rows, s.hidden, s.threads, s.slices, s.ragged ? " ragged" : "",
                 s.descending ? " descending" : "", s.bias ? "" : " nobias");
   return line;
 }
@@ -110,11 +111,10 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
   const index T = shape.steps, N = shape.rows;
   const index output_size = size[static_cast<int>(kernel.states[0])];
   const index tape_width = width(kernel.tape, kernel.tape_count);
-  const index delta_width = width(kernel.delta, kernel.delta_count);
   const index input_size = 3;
   const Buffer input(T * N * input_size, true), gradient(T * N * output_size, true);
   const Buffer input_weights(kernel.gate_count * shape.hidden * input_size, true);
-  const Buffer biases(kernel.bias_count * shape.hidden, true);
+  const Buffer input_bias(kernel.gate_count * shape.hidden, true);
   std::vector<Buffer> initial, matrices, gradient_last;
   for (index k = 0; k < kernel.state_count; ++k) {
     initial.emplace_back(N * size[static_cast<int>(kernel.states[k])], true);
@@ -126,6 +126,8 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
                               size[static_cast<int>(matrix.columns)],
                           true);
   }
+  const index recurrent = kernel.matrix_count > 0 ? kernel.matrices[0].blocks * shape.hidden : 0;
+  const Buffer recurrent_bias(recurrent, true);
   std::unique_ptr<std::int64_t[]> lengths(new std::int64_t[N]);
   for (index n = 0; n < N; ++n) lengths[n] = n == N / 2 ? T : (n * 7 + 3) % (T + 1);
 
@@ -136,7 +138,7 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
   for (int round = 0; round < 2; ++round) {
     std::vector<Buffer> found;
     const auto run = [&](Mode mode, Buffer* tape, Buffer& output, std::vector<Buffer>& last,
-                         Buffer* delta) {
+                         std::vector<Buffer>* gradients) {
       const auto last_of = pointers(last);
       Call call{};
       call.mode = mode;
@@ -147,28 +149,35 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
       call.size[1] = size[1];
       call.lengths = shape.ragged ? lengths.get() : nullptr;
       call.threads = shape.threads;
+      call.slices = shape.slices;
       if (tape) call.tape = {tape->data.get(), N * tape_width, tape_width};
       call.output = {output.data.get(), N * output_size, output_size};
       call.initial = initial_of.data();
       call.last = last_of.data();
       call.matrices = matrices_of.data();
-      call.biases = shape.bias ? biases.data.get() : nullptr;
-      if (!delta) {
-        call.input = {input.data.get(), N * input_size, input_size};
-        call.input_size = input_size;
-        call.input_weights = input_weights.data.get();
-      } else {
+      call.input = {input.data.get(), N * input_size, input_size};
+      call.input_size = input_size;
+      call.input_weights = input_weights.data.get();
+      if (shape.bias) {
+        call.input_bias = input_bias.data.get();
+        call.recurrent_bias = recurrent_bias.data.get();
+      }
+      std::vector<float*> matrices_to;
+      if (gradients) {
+        const auto to = pointers(*gradients);
+        matrices_to.assign(to.begin() + 4, to.end());
         call.gradient = {gradient.data.get(), N * output_size, output_size};
         call.gradient_last = gradient_last_of.data();
-        call.delta = {delta->data.get(), N * delta_width, delta_width};
+        call.gradient_input = {to[0], N * input_size, input_size};
+        call.gradient_input_weights = to[1];
+        if (shape.bias) {
+          call.gradient_input_bias = to[2];
+          call.gradient_recurrent_bias = to[3];
+        }
+        call.gradient_matrices = matrices_to.data();
+        call.block = 3;
       }
-      // Backward may be taken in parts; an empty sequence is one part, too.
-      const index part = mode == Mode::backward && T > 0 ? (T + 2) / 3 : T + 1;
-      for (index from = 0; from < T || from == 0; from += part) {
-        call.from = from;
-        call.until = from + part < T ? from + part : T;
-        engine.run(kernel, call);
-      }
+      engine.run(kernel, call);
     };
     const auto states = [&] {
       std::vector<Buffer> list;
@@ -177,17 +186,22 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
     };
     Buffer tape(T * N * tape_width, false);
     Buffer inferred(T * N * output_size, false), output(T * N * output_size, false);
-    Buffer delta(T * N * delta_width, false);
+    // Of x, written; of the weights, added to.
+    std::vector<Buffer> sums;
+    sums.emplace_back(T * N * input_size, false);
+    for (const Buffer* weights : {&input_weights, &input_bias, &recurrent_bias})
+      sums.push_back(weights->copy());
+    for (const Buffer& matrix : matrices) sums.push_back(matrix.copy());
     std::vector<Buffer> inferred_last = states(), last = states(), gradients = states();
     run(Mode::inference, nullptr, inferred, inferred_last, nullptr);
     run(Mode::forward, &tape, output, last, nullptr);
     if (!same(inferred, output)) fail(kernel, shape, "inference differs from training");
     const Buffer kept = tape.copy();
-    run(Mode::backward, &tape, output, gradients, &delta);
+    run(Mode::backward, &tape, output, gradients, &sums);
     if (!same(kept, tape)) fail(kernel, shape, "backward changed the tape");
     found.push_back(std::move(tape));
     found.push_back(std::move(output));
-    found.push_back(std::move(delta));
+    for (Buffer& sum : sums) found.push_back(std::move(sum));
     for (index k = 0; k < kernel.state_count; ++k) {
       if (!same(last[k], inferred_last[k])) fail(kernel, shape, "last states differ");
       found.push_back(std::move(last[k]));
@@ -214,9 +228,9 @@ int check_all() {
                             {5, 2, 65}, {4, 7, 130}, {12, 25, 31}, {3, 3, 320}, {3, 7, 300}};
   for (index k = 0; k < engine.kernel_count; ++k)
     for (const auto& [T, N, H] : sizes)
-      for (const int threads : {1, 2, 4})
+      for (const auto& [threads, slices] : {std::pair{1, 1}, {2, 1}, {2, 2}, {4, 2}, {4, 4}})
         for (int options = 0; options < 4; ++options) {
-          const Shape shape{T, N, H, threads, options % 2 == 1, options >= 2, options != 3,
+          const Shape shape{T, N, H, threads, slices, options % 2 == 1, options >= 2, options != 3,
                             options != 0};
           check(engine, engine.kernels[k], shape);
           ++count;

@@ -11,7 +11,7 @@ from torch import Tensor
 from unrolled.cells import GRU, LSTM, RNN
 from unrolled.compiler.program import Program
 from unrolled.engine import cpu
-from unrolled.engine.cpu import INSTRUCTION_SETS, backward_pass, parallel
+from unrolled.engine.cpu import INSTRUCTION_SETS, backward_pass, layout, parallel
 from unrolled.engine.weights import Weights, program_of, split
 
 from .cases import (
@@ -60,6 +60,27 @@ each_isa = pytest.mark.parametrize("isa", INSTRUCTION_SETS)
 def test_kernels_agree_with_the_reference(program: Program, isa: str, shape: Shape) -> None:
     """Outputs, final states and all gradients; memory that nobody wrote would show as NaN."""
     outputs, gradients = numbers(case(program, shape), by_kernels(isa), torch.float32)
+    exact_outputs, exact_gradients = exact(program, shape)
+    assert largest(outputs, exact_outputs) < OUTPUT_BAR
+    assert largest(gradients, exact_gradients) < GRADIENT_BAR
+
+
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize("slices", [1, 2, 3, 4])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@each_program
+def test_every_way_to_share_the_work(
+    program: Program, shape: Shape, slices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows in groups, units in slices, and both at once."""
+    monkeypatch.setattr(layout, "SLICES", slices)
+    torch.set_num_threads(4)
+    try:
+        outputs, gradients = numbers(
+            case(program, shape), by_kernels(INSTRUCTION_SETS[0]), torch.float32
+        )
+    finally:
+        torch.set_num_threads(1)
     exact_outputs, exact_gradients = exact(program, shape)
     assert largest(outputs, exact_outputs) < OUTPUT_BAR
     assert largest(gradients, exact_gradients) < GRADIENT_BAR

@@ -11,6 +11,7 @@ def call(
     hidden: int,
     projected: int,
     threads: int,
+    slices: int,
     lengths: int,
     input: tuple[int, int, int],  # noqa: A002
     input_size: int,

@@ -154,20 +154,25 @@ def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
         )
     else:
         need_x = bool(ctx.needs_input_grad[0])
-        found = torch.ops.unrolled.recurrence_backward(
-            gradient,
-            gradient_last,
-            x,
-            initial,
-            weights,
-            lengths,
-            output,
-            tapes,
-            program,
-            isa,
-            batch_first,
-            need_x,
+        differentiate = (
+            _recurrence_backward if _plain(x) else torch.ops.unrolled.recurrence_backward
         )
+        found = [
+            *differentiate(
+                gradient,
+                gradient_last,
+                x,
+                initial,
+                weights,
+                lengths,
+                output,
+                tapes,
+                program,
+                isa,
+                batch_first,
+                need_x,
+            )
+        ]
     gradient_initial = found[:states]
     gradient_weights = found[states : states + weight_count]
     gradient_x = found[states + weight_count] if len(found) > states + weight_count else None
@@ -222,6 +227,38 @@ torch.library.register_autograd(
 )
 
 
+class _Recurrence(torch.autograd.Function):
+    """The operator without torch's dispatcher, which costs more than a short sequence."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
+        """As the operator's, of its arguments one after the other: see `run_layer`."""
+        x, program, isa, directions, batch_first, lengths, states, *tensors = inputs
+        initial, weights = tensors[:states], tensors[states:]
+        output = _recurrence(
+            x, initial, weights, lengths, program, isa, directions, batch_first, True
+        )
+        given = (x, initial, weights, lengths, program, isa, directions, batch_first, True)
+        _setup_context(ctx, given, output)
+        return tuple(output[: 1 + states])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
+        """Gradients, in the order of the arguments."""
+        x, initial, weights, *_ = _backward(ctx, gradients)
+        return x, *[None] * 6, *initial, *weights
+
+
+def _plain(x: Tensor) -> bool:
+    """Whether nothing but torch itself is to see the call: no tracing, no transform, no mode."""
+    return (
+        type(x) is Tensor
+        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+        and torch._C._len_torch_dispatch_stack() == 0
+    )
+
+
 def run_layer(
     program: str,
     isa: str,
@@ -234,7 +271,11 @@ def run_layer(
     """One layer by the CPU kernels: output and last states."""
     flat = join(weights)
     save = torch.is_grad_enabled() and any(t.requires_grad for t in [x, *initial, *flat])
-    found = torch.ops.unrolled.recurrence(
-        x, list(initial), flat, lengths, program, isa, len(weights), batch_first, save
-    )
-    return found[0], found[1 : 1 + len(initial)]
+    options = (program, isa, len(weights), batch_first)
+    if not _plain(x):
+        found = torch.ops.unrolled.recurrence(x, list(initial), flat, lengths, *options, save)
+    elif save:
+        found = _Recurrence.apply(x, *options, lengths, len(initial), *initial, *flat)  # type: ignore[no-untyped-call]
+    else:
+        found = _recurrence(x, initial, flat, lengths, *options, save)
+    return found[0], list(found[1 : 1 + len(initial)])

@@ -20,6 +20,7 @@ from .layout import (
     side_by_side,
     strided,
     time_major,
+    zeros_like,
 )
 from .parallel import alone_after_fork, threads
 
@@ -56,12 +57,10 @@ def backward(
     incoming = [None if g is None else g.contiguous() for g in gradient_last]
     gradient_initial = [torch.empty_like(state) for state in initial]
     gradient_weights = []
-    gradient_x = None
+    gradient_x: Tensor | None = None
     for d, (own, tape) in enumerate(zip(weights, tapes, strict=True)):
         readable = contiguous(own)
-        found = Weights(
-            *(None if tensor is None else torch.zeros_like(tensor) for tensor in readable)
-        )  # type: ignore[arg-type]
+        found = zeros_like(readable)
         found_x = fresh(x, *sequence.shape) if need_x else None
         _cpu.call(
             mode="backward",
@@ -80,7 +79,8 @@ def backward(
             **arguments(program, isa, threads(), d == 1, sequence, lengths, readable),
         )
         gradient_weights.append(found)
-        gradient_x = found_x if gradient_x is None else gradient_x.add_(found_x)
+        if found_x is not None:
+            gradient_x = found_x if gradient_x is None else gradient_x.add_(found_x)
     if gradient_x is not None:
         gradient_x = time_major(gradient_x, batch_first)
     return gradient_x, gradient_initial, gradient_weights

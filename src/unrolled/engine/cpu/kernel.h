@@ -114,7 +114,8 @@ struct Call {
   index steps, rows;
   index size[2];               // hidden, projected
   const std::int64_t* lengths; // [N], each 0...T, or null where every row has T steps
-  int threads;
+  int threads;                 // at most
+  int slices;                  // threads that share a row's units; 0: as is best
 
   Sequence tape;                // written by forward, read by backward
   Sequence output;              // written by inference and forward, read by backward

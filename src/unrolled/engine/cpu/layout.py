@@ -16,6 +16,9 @@ TAPES: dict[str, tuple[str, ...]] = {
 }
 """For every program that has kernels the vectors of its tape, each named by its size."""
 
+SLICES = 0
+"""Threads that share the units of a row; 0 leaves it to the kernels."""
+
 _LARGE = 2**22
 """Bytes from which on an array is worth large pages."""
 
@@ -69,7 +72,20 @@ def plain(lengths: Tensor | None) -> Tensor | None:
 
 def contiguous(weights: Weights) -> Weights:
     """Weights as the kernels read them."""
-    return Weights(*(None if tensor is None else tensor.contiguous() for tensor in weights))  # type: ignore[arg-type]
+    return Weights(
+        weights.input.contiguous(),
+        weights.recurrent.contiguous(),
+        *(None if tensor is None else tensor.contiguous() for tensor in weights[2:]),
+    )
+
+
+def zeros_like(weights: Weights) -> Weights:
+    """Where gradients are to be added."""
+    return Weights(
+        torch.zeros_like(weights.input),
+        torch.zeros_like(weights.recurrent),
+        *(None if tensor is None else torch.zeros_like(tensor) for tensor in weights[2:]),
+    )
 
 
 def arguments(
@@ -91,6 +107,7 @@ def arguments(
         "hidden": weights.hidden_size,
         "projected": weights.output_size,
         "threads": threads,
+        "slices": SLICES,
         "lengths": pointer(lengths),
         "input": strided(x),
         "input_size": x.shape[2],

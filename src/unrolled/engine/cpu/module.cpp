@@ -76,7 +76,7 @@ Sequence sequence(nb::handle strided) {
 
 void call(const std::string& isa, const std::string& name, const std::string& mode,
           bool descending, index steps, index rows, index hidden, index projected, int threads,
-          Pointer lengths, nb::handle input, index input_size, Pointer input_weights,
+          int slices, Pointer lengths, nb::handle input, index input_size, Pointer input_weights,
           Pointer input_bias, Pointer recurrent_bias, const std::vector<Pointer>& matrices,
           const std::vector<Pointer>& initial, const std::vector<Pointer>& last, nb::handle output,
           nb::handle tape, index block, nb::handle gradient, const std::vector<Pointer>& gradient_last,
@@ -97,6 +97,7 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
   c.size[1] = projected;
   c.lengths = pointer<std::int64_t>(lengths);
   c.threads = threads;
+  c.slices = slices;
   c.tape = sequence(tape);
   c.output = sequence(output);
   c.initial = initial_of.data();
@@ -153,7 +154,7 @@ NB_MODULE(_cpu, m) {
   const std::vector<Pointer> none;
   m.def("call", &call, nb::arg("isa"), nb::arg("name"), nb::arg("mode"), nb::arg("descending"),
         nb::arg("steps"), nb::arg("rows"), nb::arg("hidden"), nb::arg("projected"),
-        nb::arg("threads"), nb::arg("lengths"), nb::arg("input"), nb::arg("input_size"),
+        nb::arg("threads"), nb::arg("slices"), nb::arg("lengths"), nb::arg("input"), nb::arg("input_size"),
         nb::arg("input_weights"), nb::arg("input_bias"), nb::arg("recurrent_bias"),
         nb::arg("matrices"), nb::arg("initial"), nb::arg("last"), nb::arg("output"),
         nb::arg("tape"), nb::arg("block") = 0, nb::arg("gradient") = nothing, nb::arg("gradient_last") = none,

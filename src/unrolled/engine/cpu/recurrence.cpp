@@ -50,6 +50,10 @@ double cost(const Run& run, Grid grid) {
 Grid share(const Run& run, int threads) {
   const Call& call = run.call_;
   const index narrow = call.size[0] < call.size[1] || call.size[1] == 0 ? call.size[0] : call.size[1];
+  if (call.slices > 0) {
+    const int slices = call.slices < threads ? call.slices : threads, most = threads / slices;
+    return {call.rows < most ? static_cast<int>(call.rows) : most, slices};
+  }
   Grid best{1, 1};
   double least = cost(run, best);
   if (threads < 2 || least * call.steps < 1e-5) return best;
