@@ -4,6 +4,7 @@
 //
 // The threads are our own: sanitizers do not see through an OpenMP runtime's barriers, but they know
 // a thread's start and end. It also lets fewer threads come than the engine asks for.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -68,14 +69,14 @@ struct Buffer {
 struct Shape {
   index steps, rows, hidden;
   int threads;
-  bool ragged, descending, bias, gradient_last;
+  bool ragged, descending, bias, gradient_last, reset;
 };
 
 std::string text(const Kernel& kernel, const Shape& s) {
   char line[256];
-  std::snprintf(line, sizeof line, "%s T%td N%td H%td threads%d%s%s%s", kernel.name, s.steps,
+  std::snprintf(line, sizeof line, "%s T%td N%td H%td threads%d%s%s%s%s", kernel.name, s.steps,
                 s.rows, s.hidden, s.threads, s.ragged ? " ragged" : "",
-                s.descending ? " descending" : "", s.bias ? "" : " nobias");
+                s.descending ? " descending" : "", s.bias ? "" : " nobias", s.reset ? " reset" : "");
   return line;
 }
 
@@ -110,11 +111,12 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
   const index T = shape.steps, N = shape.rows;
   const index output_size = size[static_cast<int>(kernel.states[0])];
   const index tape_width = width(kernel.tape, kernel.tape_count);
-  const index delta_width = width(kernel.delta, kernel.delta_count);
   const index input_size = 3;
   const Buffer input(T * N * input_size, true), gradient(T * N * output_size, true);
   const Buffer input_weights(kernel.gate_count * shape.hidden * input_size, true);
-  const Buffer biases(kernel.bias_count * shape.hidden, true);
+  const Buffer input_bias(kernel.gate_count * shape.hidden, true);
+  const Matrix& recurrent = kernel.matrices[0];
+  const Buffer recurrent_bias(recurrent.blocks * size[static_cast<int>(recurrent.rows)], true);
   std::vector<Buffer> initial, matrices, gradient_last;
   for (index k = 0; k < kernel.state_count; ++k) {
     initial.emplace_back(N * size[static_cast<int>(kernel.states[k])], true);
@@ -129,6 +131,9 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
   std::unique_ptr<std::int64_t[]> lengths(new std::int64_t[N]);
   for (index n = 0; n < N; ++n) lengths[n] = n == N / 2 ? T : (n * 7 + 3) % (T + 1);
 
+  std::unique_ptr<bool[]> reset(new bool[T * N]);
+  for (index i = 0; i < T * N; ++i) reset[i] = i % 3 == 0;
+
   const auto initial_of = pointers(initial), matrices_of = pointers(matrices);
   auto gradient_last_of = pointers(gradient_last);
   if (!shape.gradient_last) gradient_last_of.assign(gradient_last_of.size(), nullptr);
@@ -136,8 +141,9 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
   for (int round = 0; round < 2; ++round) {
     std::vector<Buffer> found;
     const auto run = [&](Mode mode, Buffer* tape, Buffer& output, std::vector<Buffer>& last,
-                         Buffer* delta) {
+                         std::vector<Buffer>* gradients) {
       const auto last_of = pointers(last);
+      std::vector<float*> gradients_of;
       Call call{};
       call.mode = mode;
       call.descending = shape.descending;
@@ -146,29 +152,41 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
       call.size[0] = size[0];
       call.size[1] = size[1];
       call.lengths = shape.ragged ? lengths.get() : nullptr;
+      if (shape.reset) call.reset = {reset.get(), N, 1};
       call.threads = shape.threads;
+      call.anew = initial_of.data();
       if (tape) call.tape = {tape->data.get(), N * tape_width, tape_width};
       call.output = {output.data.get(), N * output_size, output_size};
       call.initial = initial_of.data();
       call.last = last_of.data();
       call.matrices = matrices_of.data();
-      call.biases = shape.bias ? biases.data.get() : nullptr;
-      if (!delta) {
-        call.input = {input.data.get(), N * input_size, input_size};
-        call.input_size = input_size;
-        call.input_weights = input_weights.data.get();
-      } else {
+      call.input_bias = shape.bias ? input_bias.data.get() : nullptr;
+      call.recurrent_bias = shape.bias ? recurrent_bias.data.get() : nullptr;
+      call.input = {input.data.get(), N * input_size, input_size};
+      call.input_size = input_size;
+      call.input_weights = input_weights.data.get();
+      if (gradients) {
+        // of x, of its weights, of the biases, of the states after resets, of the matrices
+        gradients->emplace_back(T * N * input_size, false);
+        const auto add = [&](const Buffer& like) {
+          gradients->emplace_back(static_cast<index>(like.size), false);
+          std::fill_n(gradients->back().data.get(), like.size, 0.0f);
+        };
+        for (const Buffer* like : {&input_weights, &input_bias, &recurrent_bias}) add(*like);
+        for (const Buffer& state : initial) add(state);
+        for (const Buffer& matrix : matrices) add(matrix);
+        gradients_of = pointers(*gradients);
+        call.block = (T + 2) / 3;  // several blocks
         call.gradient = {gradient.data.get(), N * output_size, output_size};
         call.gradient_last = gradient_last_of.data();
-        call.delta = {delta->data.get(), N * delta_width, delta_width};
+        call.gradient_input = {gradients_of[0], N * input_size, input_size};
+        call.gradient_input_weights = gradients_of[1];
+        call.gradient_input_bias = shape.bias ? gradients_of[2] : nullptr;
+        call.gradient_recurrent_bias = shape.bias ? gradients_of[3] : nullptr;
+        call.gradient_anew = gradients_of.data() + 4;
+        call.gradient_matrices = gradients_of.data() + 4 + initial.size();
       }
-      // Backward may be taken in parts; an empty sequence is one part, too.
-      const index part = mode == Mode::backward && T > 0 ? (T + 2) / 3 : T + 1;
-      for (index from = 0; from < T || from == 0; from += part) {
-        call.from = from;
-        call.until = from + part < T ? from + part : T;
-        engine.run(kernel, call);
-      }
+      engine.run(kernel, call);
     };
     const auto states = [&] {
       std::vector<Buffer> list;
@@ -177,17 +195,17 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
     };
     Buffer tape(T * N * tape_width, false);
     Buffer inferred(T * N * output_size, false), output(T * N * output_size, false);
-    Buffer delta(T * N * delta_width, false);
+    std::vector<Buffer> sums;
     std::vector<Buffer> inferred_last = states(), last = states(), gradients = states();
     run(Mode::inference, nullptr, inferred, inferred_last, nullptr);
     run(Mode::forward, &tape, output, last, nullptr);
     if (!same(inferred, output)) fail(kernel, shape, "inference differs from training");
     const Buffer kept = tape.copy();
-    run(Mode::backward, &tape, output, gradients, &delta);
+    run(Mode::backward, &tape, output, gradients, &sums);
     if (!same(kept, tape)) fail(kernel, shape, "backward changed the tape");
     found.push_back(std::move(tape));
     found.push_back(std::move(output));
-    found.push_back(std::move(delta));
+    for (Buffer& sum : sums) found.push_back(std::move(sum));
     for (index k = 0; k < kernel.state_count; ++k) {
       if (!same(last[k], inferred_last[k])) fail(kernel, shape, "last states differ");
       found.push_back(std::move(last[k]));
@@ -215,9 +233,9 @@ int check_all() {
   for (index k = 0; k < engine.kernel_count; ++k)
     for (const auto& [T, N, H] : sizes)
       for (const int threads : {1, 2, 4})
-        for (int options = 0; options < 4; ++options) {
-          const Shape shape{T, N, H, threads, options % 2 == 1, options >= 2, options != 3,
-                            options != 0};
+        for (int options = 0; options < 6; ++options) {
+          const Shape shape{T, N, H, threads, options % 2 == 1, options % 4 >= 2, options != 3,
+                            options != 0, options >= 3};
           check(engine, engine.kernels[k], shape);
           ++count;
           if (threads < 4) continue;
