@@ -4,6 +4,7 @@
 //
 // The threads are our own: sanitizers do not see through an OpenMP runtime's barriers, but they know
 // a thread's start and end. It also lets fewer threads come than the engine asks for.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -69,14 +70,14 @@ struct Buffer {
 struct Shape {
   index steps, rows, hidden;
   int threads, slices;
-  bool ragged, descending, bias, gradient_last;
+  bool ragged, descending, bias, gradient_last, reset;
 };
 
 std::string text(const Kernel& kernel, const Shape& s) {
   char line[256];
-  std::snprintf(line, sizeof line, "%s T%td N%td H%td threads%d slices%d%s%s%s", kernel.name, s.steps,
+  std::snprintf(line, sizeof line, "%s T%td N%td H%td threads%d slices%d%s%s%s%s", kernel.name, s.steps,
                 s.rows, s.hidden, s.threads, s.slices, s.ragged ? " ragged" : "",
-                s.descending ? " descending" : "", s.bias ? "" : " nobias");
+                s.descending ? " descending" : "", s.bias ? "" : " nobias", s.reset ? " reset" : "");
   return line;
 }
 
@@ -115,6 +116,8 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
   const Buffer input(T * N * input_size, true), gradient(T * N * output_size, true);
   const Buffer input_weights(kernel.gate_count * shape.hidden * input_size, true);
   const Buffer input_bias(kernel.gate_count * shape.hidden, true);
+  const Matrix& recurrent = kernel.matrices[0];
+  const Buffer recurrent_bias(recurrent.blocks * size[static_cast<int>(recurrent.rows)], true);
   std::vector<Buffer> initial, matrices, gradient_last;
   for (index k = 0; k < kernel.state_count; ++k) {
     initial.emplace_back(N * size[static_cast<int>(kernel.states[k])], true);
@@ -126,10 +129,11 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
                               size[static_cast<int>(matrix.columns)],
                           true);
   }
-  const index recurrent = kernel.matrix_count > 0 ? kernel.matrices[0].blocks * shape.hidden : 0;
-  const Buffer recurrent_bias(recurrent, true);
   std::unique_ptr<std::int64_t[]> lengths(new std::int64_t[N]);
   for (index n = 0; n < N; ++n) lengths[n] = n == N / 2 ? T : (n * 7 + 3) % (T + 1);
+
+  std::unique_ptr<bool[]> reset(new bool[T * N]);
+  for (index i = 0; i < T * N; ++i) reset[i] = i % 3 == 0;
 
   const auto initial_of = pointers(initial), matrices_of = pointers(matrices);
   auto gradient_last_of = pointers(gradient_last);
@@ -140,6 +144,7 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
     const auto run = [&](Mode mode, Buffer* tape, Buffer& output, std::vector<Buffer>& last,
                          std::vector<Buffer>* gradients) {
       const auto last_of = pointers(last);
+      std::vector<float*> gradients_of;
       Call call{};
       call.mode = mode;
       call.descending = shape.descending;
@@ -148,34 +153,40 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
       call.size[0] = size[0];
       call.size[1] = size[1];
       call.lengths = shape.ragged ? lengths.get() : nullptr;
+      if (shape.reset) call.reset = {reset.get(), N, 1};
       call.threads = shape.threads;
       call.slices = shape.slices;
+      call.anew = initial_of.data();
       if (tape) call.tape = {tape->data.get(), N * tape_width, tape_width};
       call.output = {output.data.get(), N * output_size, output_size};
       call.initial = initial_of.data();
       call.last = last_of.data();
       call.matrices = matrices_of.data();
+      call.input_bias = shape.bias ? input_bias.data.get() : nullptr;
+      call.recurrent_bias = shape.bias ? recurrent_bias.data.get() : nullptr;
       call.input = {input.data.get(), N * input_size, input_size};
       call.input_size = input_size;
       call.input_weights = input_weights.data.get();
-      if (shape.bias) {
-        call.input_bias = input_bias.data.get();
-        call.recurrent_bias = recurrent_bias.data.get();
-      }
-      std::vector<float*> matrices_to;
       if (gradients) {
-        const auto to = pointers(*gradients);
-        matrices_to.assign(to.begin() + 4, to.end());
+        // of x, of its weights, of the biases, of the states after resets, of the matrices
+        gradients->emplace_back(T * N * input_size, false);
+        const auto add = [&](const Buffer& like) {
+          gradients->emplace_back(static_cast<index>(like.size), false);
+          std::fill_n(gradients->back().data.get(), like.size, 0.0f);
+        };
+        for (const Buffer* like : {&input_weights, &input_bias, &recurrent_bias}) add(*like);
+        for (const Buffer& state : initial) add(state);
+        for (const Buffer& matrix : matrices) add(matrix);
+        gradients_of = pointers(*gradients);
+        call.block = (T + 2) / 3;  // several blocks
         call.gradient = {gradient.data.get(), N * output_size, output_size};
         call.gradient_last = gradient_last_of.data();
-        call.gradient_input = {to[0], N * input_size, input_size};
-        call.gradient_input_weights = to[1];
-        if (shape.bias) {
-          call.gradient_input_bias = to[2];
-          call.gradient_recurrent_bias = to[3];
-        }
-        call.gradient_matrices = matrices_to.data();
-        call.block = 3;
+        call.gradient_input = {gradients_of[0], N * input_size, input_size};
+        call.gradient_input_weights = gradients_of[1];
+        call.gradient_input_bias = shape.bias ? gradients_of[2] : nullptr;
+        call.gradient_recurrent_bias = shape.bias ? gradients_of[3] : nullptr;
+        call.gradient_anew = gradients_of.data() + 4;
+        call.gradient_matrices = gradients_of.data() + 4 + initial.size();
       }
       engine.run(kernel, call);
     };
@@ -186,12 +197,7 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
     };
     Buffer tape(T * N * tape_width, false);
     Buffer inferred(T * N * output_size, false), output(T * N * output_size, false);
-    // Of x, written; of the weights, added to.
     std::vector<Buffer> sums;
-    sums.emplace_back(T * N * input_size, false);
-    for (const Buffer* weights : {&input_weights, &input_bias, &recurrent_bias})
-      sums.push_back(weights->copy());
-    for (const Buffer& matrix : matrices) sums.push_back(matrix.copy());
     std::vector<Buffer> inferred_last = states(), last = states(), gradients = states();
     run(Mode::inference, nullptr, inferred, inferred_last, nullptr);
     run(Mode::forward, &tape, output, last, nullptr);
@@ -229,9 +235,9 @@ int check_all() {
   for (index k = 0; k < engine.kernel_count; ++k)
     for (const auto& [T, N, H] : sizes)
       for (const auto& [threads, slices] : {std::pair{1, 1}, {2, 1}, {2, 2}, {4, 2}, {4, 4}})
-        for (int options = 0; options < 4; ++options) {
-          const Shape shape{T, N, H, threads, slices, options % 2 == 1, options >= 2, options != 3,
-                            options != 0};
+        for (int options = 0; options < 6; ++options) {
+          const Shape shape{T, N, H, threads, slices, options % 2 == 1, options % 4 >= 2, options != 3,
+                            options != 0, options >= 3};
           check(engine, engine.kernels[k], shape);
           ++count;
           if (threads < 4) continue;

@@ -20,7 +20,8 @@ from .cases import PROGRAMS, Shape, by_kernels, by_reference, case, largest
 ISA = INSTRUCTION_SETS[0]
 SHAPES = [
     Shape(4, 3, 5, "ragged", directions=2),
-    Shape(4, 3, 5, batch_first=True, bias=False),
+    Shape(4, 3, 5, batch_first=True, bias=False, reset="some"),
+    Shape(5, 3, 5, "ragged", directions=2, checkpoint=2),
     Shape(0, 3, 5, directions=2),
     Shape(4, 0, 5),
 ]
@@ -39,11 +40,13 @@ def arguments(program: Program, shape: Shape, grad: bool, save: bool = True) -> 
         [of(t) for t in drawn.initial],
         [of(t) for t in drawn.weights],
         drawn.lengths,
+        drawn.reset,
         program.name,
         ISA,
         shape.directions,
         shape.batch_first,
         save,
+        shape.checkpoint,
     )
 
 
@@ -77,11 +80,11 @@ def test_fake_results_look_like_real_ones(program: Program, shape: Shape, save: 
     same_metadata(real, fake)
     if not save:
         return
-    x, initial, weights, lengths = given[:4]
+    x, initial, weights, *masks = given[:5]
     states = 1 + len(initial)
     nothing = [None] * len(initial)
-    back = (torch.ones_like(real[0]), nothing, x, initial, weights, lengths, real[0], real[states:])
-    options = (program.name, ISA, shape.batch_first, True)
+    back = (torch.ones_like(real[0]), nothing, x, initial, weights, *masks, real[0], real[states:])
+    options = (program.name, ISA, shape.batch_first, True, shape.checkpoint)
     with FakeTensorMode(allow_non_fake_inputs=True):
         fake = torch.ops.unrolled.recurrence_backward(*back, *options)
     same_metadata(torch.ops.unrolled.recurrence_backward(*back, *options), fake)
@@ -89,7 +92,9 @@ def test_fake_results_look_like_real_ones(program: Program, shape: Shape, save: 
 
 @each_program
 @pytest.mark.parametrize(
-    "shape", [Shape(4, 3, 5, "ragged", directions=2), Shape(3, 2, 4, batch_first=True)], ids=str
+    "shape",
+    [Shape(4, 3, 5, "ragged", directions=2, reset="some"), Shape(3, 2, 4, batch_first=True)],
+    ids=str,
 )
 def test_double_backward_is_the_references(program: Program, shape: Shape) -> None:
     """The gradient of a gradient's norm: what a gradient penalty asks for."""

@@ -31,4 +31,7 @@ def call(
     gradient_input_bias: int = ...,
     gradient_recurrent_bias: int = ...,
     gradient_matrices: list[int] = ...,
+    reset: tuple[int, int, int] = ...,
+    anew: list[int] = ...,
+    gradient_anew: list[int] = ...,
 ) -> None: ...

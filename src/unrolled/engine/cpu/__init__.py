@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from .. import _cpu
 from .backward_pass import backward
+from .checkpointing import automatic, segment_count
 from .forward_pass import forward
 from .layout import TAPES, tape_width
 from .parallel import forked, threads
@@ -16,4 +17,14 @@ from .parallel import forked, threads
 INSTRUCTION_SETS: tuple[str, ...] = tuple(_cpu.instruction_sets())
 """What this processor runs, the fastest first."""
 
-__all__ = ["INSTRUCTION_SETS", "TAPES", "backward", "forked", "forward", "tape_width", "threads"]
+__all__ = [
+    "INSTRUCTION_SETS",
+    "TAPES",
+    "automatic",
+    "backward",
+    "forked",
+    "forward",
+    "segment_count",
+    "tape_width",
+    "threads",
+]

@@ -7,20 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .. import _cpu
 from ..weights import Weights
-from .layout import (
-    arguments,
-    contiguous,
-    fresh,
-    part,
-    plain,
-    side_by_side,
-    strided,
-    tape_width,
-    time_major,
-)
-from .parallel import alone_after_fork, threads
+from . import checkpointing
+from .direction import run_forward
+from .layout import contiguous, fresh, plain, side_by_side, tape_width, time_major
+from .parallel import alone_after_fork
 
 
 @alone_after_fork
@@ -33,6 +24,8 @@ def forward(
     lengths: Tensor | None,
     batch_first: bool,
     save: bool,
+    reset: Tensor | None = None,
+    checkpoint: int = 0,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """One layer, all directions.
 
@@ -45,13 +38,15 @@ def forward(
         lengths: ``[N]``, integers of 0...T, on the CPU, or None.
         batch_first: the order of x's dimensions, and of the output's.
         save: whether to return what `backward` needs.
+        reset: ``[T, N]``, of bools, on the CPU: where a row's step and the one before it are cut
+            apart; or None.
+        checkpoint: keep for backward, instead of a tape, the states every so many steps; 0 for not.
 
     Returns:
-        The output; the last value of each state ``[directions, N, ·]``; for each direction the tape
-        (none unless ``save``).
+        The output; the last value of each state ``[directions, N, ·]``; with ``save`` for each
+        direction the tape, or with checkpoints for each direction and state its values.
     """
     sequence = side_by_side(time_major(x, batch_first))
-    steps, rows = sequence.shape[0], sequence.shape[1]
     size = weights[0].output_size
     output = fresh(x, x.shape[0], x.shape[1], len(weights) * size)
     outputs = time_major(output, batch_first)
@@ -60,16 +55,15 @@ def forward(
     last = [torch.empty_like(state) for state in initial]
     tapes = []
     for d, own in enumerate(weights):
-        tape = fresh(x, steps, rows, tape_width(program, own)) if save else None
-        readable = contiguous(own)
-        _cpu.call(
-            mode="forward" if save else "inference",
-            initial=[part(state, d) for state in initial],
-            last=[part(state, d) for state in last],
-            output=strided(outputs, d * size),
-            tape=(0, 0, 0) if tape is None else strided(tape),
-            **arguments(program, isa, threads(), d == 1, sequence, lengths, readable),
-        )
+        part = outputs[..., d * size : (d + 1) * size]
+        states = [state[d] for state in initial]
+        after = [state[d] for state in last]
+        given = (program, isa, sequence, states, contiguous(own), lengths, reset)
+        if save and checkpoint:
+            tapes += checkpointing.forward(checkpoint, *given, d == 1, part, after)
+            continue
+        tape = fresh(x, *sequence.shape[:2], tape_width(program, own)) if save else None
+        run_forward(*given, states, d == 1, part, after, tape)
         if tape is not None:
             tapes.append(tape)
     return output, last, tapes
