@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "kernel.h"
+#include "stream_module.h"
 
 namespace nb = nanobind;
 
@@ -161,4 +161,5 @@ NB_MODULE(_cpu, m) {
         nb::arg("gradient_input_bias") = 0, nb::arg("gradient_recurrent_bias") = 0,
         nb::arg("gradient_matrices") = none,
         "Runs one direction of one layer over a whole sequence; see kernel.h.");
+  bind_stream(m);
 }
