@@ -215,13 +215,16 @@ void check_stream(const Engine& engine, const Kernel& kernel, const Shape& shape
   };
   std::vector<StreamLayer> layers;
   for (const index features : {input_size, output_size}) {
-    StreamLayer layer{draw(kernel.gate_count * shape.hidden * features), {}, nullptr};
+    StreamLayer layer{draw(kernel.gate_count * shape.hidden * features), {}, nullptr, nullptr};
     for (index m = 0; m < kernel.matrix_count; ++m) {
       const Matrix& matrix = kernel.matrices[m];
       layer.matrices.push_back(draw(matrix.blocks * size[static_cast<int>(matrix.rows)] *
                                     size[static_cast<int>(matrix.columns)]));
     }
-    if (shape.bias) layer.biases = draw(kernel.bias_count * shape.hidden);
+    if (shape.bias) {
+      layer.input_bias = draw(kernel.gate_count * shape.hidden);
+      layer.recurrent_bias = draw(kernel.matrices[0].blocks * shape.hidden);
+    }
     layers.push_back(layer);
   }
   Stream stream(engine, kernel, N, input_size, size, layers);

@@ -43,7 +43,7 @@ class Stream:
         input_size: int,
         hidden: int,
         projected: int,
-        layers: list[tuple[int, list[int], int]],
+        layers: list[tuple[int, int, int, list[int]]],
         tensor: type,
         float32: object,
         outputs: tuple[object, object, object, object],

@@ -59,7 +59,9 @@ def backward(
     gradient_x = None
     for d, (own, tape) in enumerate(zip(weights, tapes, strict=True)):
         readable = contiguous(own)
-        found = Weights(*(None if tensor is None else torch.zeros_like(tensor) for tensor in readable))  # type: ignore[arg-type]
+        found = Weights(
+            *(None if tensor is None else torch.zeros_like(tensor) for tensor in readable)
+        )  # type: ignore[arg-type]
         found_x = fresh(x, *sequence.shape) if need_x else None
         _cpu.call(
             mode="backward",

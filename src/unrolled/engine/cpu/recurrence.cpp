@@ -63,7 +63,7 @@ void run(const Kernel& kernel, const Call& call) {
 }
 
 void pack_columns(float* to, index depth, index columns, const float* const* column) {
-  pack_rows(to, depth, columns, [=](index c) { return column[c]; });
+  pack_for_rows(to, depth, columns, [=](index c) { return column[c]; });
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 
 #include <utility>
 
-#include "vector.h"
+#include "pack.h"
 
 namespace unrolled {
 namespace {
@@ -32,34 +32,9 @@ inline index row_packed_size(index depth, index columns) {
   return depth * round_up(columns, lanes);
 }
 
-template <int Step, int... Lane>
-inline vec lower(vec a, vec b, std::integer_sequence<int, Lane...>) {
-  return __builtin_shufflevector(a, b, (Lane & Step ? int{lanes} + Lane - Step : Lane)...);
-}
-template <int Step, int... Lane>
-inline vec upper(vec a, vec b, std::integer_sequence<int, Lane...>) {
-  return __builtin_shufflevector(a, b, (Lane & Step ? int{lanes} + Lane : Lane + Step)...);
-}
-
-// Transposes a square of vectors: lane j of vector i becomes lane i of vector j.
-template <int Step = 1>
-inline void transpose(vec* rows) {
-  if constexpr (Step < lanes) {
-    constexpr auto all = std::make_integer_sequence<int, int{lanes}>{};
-#pragma GCC unroll 16
-    for (int i = 0; i < lanes; ++i) {
-      if (i & Step) continue;
-      const vec a = rows[i], b = rows[i + Step];
-      rows[i] = lower<Step>(a, b, all);
-      rows[i + Step] = upper<Step>(a, b, all);
-    }
-    transpose<2 * Step>(rows);
-  }
-}
-
 // Packs the matrix whose entry (k, c) is column(c)[k], or zero where column(c) is null.
 template <class Column>
-void pack_rows(float* to, index depth, index columns, Column column) {
+void pack_for_rows(float* to, index depth, index columns, Column column) {
   for (index c = 0; c < columns; c += row_panel_vectors * lanes) {
     const index left = round_up(columns - c, lanes);
     const index width = left < row_panel_vectors * lanes ? left : row_panel_vectors * lanes;
@@ -72,7 +47,7 @@ void pack_rows(float* to, index depth, index columns, Column column) {
 #pragma GCC unroll 16
         for (int j = 0; j < lanes; ++j)
           square[j] = from[j] ? Whole{}.load(from[j] + k) : vec{};
-        transpose(square);
+        transpose<lanes / 2>(square);
 #pragma GCC unroll 16
         for (int j = 0; j < lanes; ++j) Whole{}.store(to + (k + j) * width + v, square[j]);
       }

@@ -30,6 +30,17 @@ class Parts {
   index taken_ = 0;
 };
 
+// One bias of the step, the same for all rows.
+void add_bias(const Bias& bias, const StreamLayer& layer, index hidden, float* to, index rows,
+              index width) {
+  for (index n = 0; n < rows; ++n)
+    for (index j = 0; j < hidden; ++j) {
+      if (bias.input >= 0) to[n * width + j] += layer.input_bias[bias.input * hidden + j];
+      if (bias.recurrent >= 0)
+        to[n * width + j] += layer.recurrent_bias[bias.recurrent * hidden + j];
+    }
+}
+
 // Whether a stage after the one that writes the output still reads the output's old value.
 bool reads_output_late(const Pass& pass) {
   bool written = false;
@@ -106,11 +117,9 @@ std::shared_ptr<const Stream::Weights> Stream::pack(const Engine& engine, const 
       }
       const index width = weights->width[hidden];
       float* biases = parts.take(kernel.bias_count * rows * width);
-      if (biases != nullptr && layer.biases != nullptr)
+      if (biases != nullptr && layer.input_bias != nullptr)
         for (index b = 0; b < kernel.bias_count; ++b)
-          for (index n = 0; n < rows; ++n)
-            std::memcpy(biases + (b * rows + n) * width, layer.biases + b * size[hidden],
-                        size[hidden] * sizeof(float));
+          add_bias(kernel.biases[b], layer, size[hidden], biases + b * rows * width, rows, width);
       own.biases = biases;
       weights->layers.push_back(std::move(own));
     }

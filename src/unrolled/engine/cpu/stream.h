@@ -22,7 +22,8 @@ namespace unrolled {
 struct StreamLayer {
   const float* input_weights;  // [gate_count * hidden, input size]
   std::vector<const float*> matrices;
-  const float* biases;  // [bias_count, hidden], or null
+  const float* input_bias;      // [gate_count * hidden], or null together with the next
+  const float* recurrent_bias;  // [row blocks of the first matrix * hidden]
 };
 
 class Stream {

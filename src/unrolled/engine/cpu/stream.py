@@ -12,8 +12,7 @@ from torch import Tensor
 from ...compiler.program import Program, Space
 from .. import _cpu
 from ..weights import Weights
-from .forward_pass import biases_of
-from .layout import layouts, matrices_of
+from .layout import contiguous, matrices, pointer
 
 
 class KernelStream:
@@ -27,23 +26,23 @@ class KernelStream:
     """
 
     def __init__(self, program: Program, isa: str, weights: Sequence[Weights], rows: int) -> None:
-        layout = layouts()[program.name]
         first = weights[0]
         sizes = {Space.HIDDEN: first.hidden_size, Space.PROJECTED: first.output_size}
         self._state_shapes = [
             (len(weights), rows, sizes[state.new.space]) for state in program.states
         ]
         self._output_shape = (rows, first.output_size)
-        layers, held = [], []  # tensors made here must live until they are packed
-        for own in weights:
-            own = Weights(*(None if t is None else t.detach() for t in own))  # type: ignore[arg-type]
-            biases, matrices = biases_of(layout, own), matrices_of(layout, own)
-            input_weights = own.input.contiguous()
-            held += [input_weights, *matrices, biases]
-            pointers = [matrix.data_ptr() for matrix in matrices]
-            bias = 0 if biases is None else biases.data_ptr()
-            layers.append((input_weights.data_ptr(), pointers, bias))
-        outputs, pointer = self._outputs()
+        held = [contiguous(own) for own in weights]  # alive until they are packed
+        layers = [
+            (
+                pointer(own.input),
+                pointer(own.input_bias),
+                pointer(own.recurrent_bias),
+                matrices(own),
+            )
+            for own in held
+        ]
+        outputs, output = self._outputs()
         self._native = _cpu.Stream(
             isa=isa,
             name=program.name,
@@ -55,7 +54,7 @@ class KernelStream:
             tensor=Tensor,
             float32=torch.float32,
             outputs=outputs,
-            output=pointer,
+            output=output,
         )
         self.step = self._native.step
 
