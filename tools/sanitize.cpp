@@ -1,6 +1,6 @@
-// Every kernel of one instruction set over odd shapes, in buffers of exactly the right size, to be
-// run under a sanitizer. Also checks that inference gives what training gives, that a second run
-// gives the same bits, and that nothing is left unwritten.
+// Every kernel of one instruction set over odd shapes, and streams, in buffers of exactly the right
+// size, to be run under a sanitizer. Also checks that inference gives what training gives, that a
+// second run gives the same bits, and that nothing is left unwritten.
 //
 // The threads are our own: sanitizers do not see through an OpenMP runtime's barriers, but they know
 // a thread's start and end. It also lets fewer threads come than the engine asks for.
@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "kernel.h"
+#include "stream.h"
 
 namespace {
 thread_local int team = 1, member = 0;
@@ -221,6 +222,62 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
   }
 }
 
+// A stream of two layers: step by step what it gives in one run, and a clone what it gives itself.
+void check_stream(const Engine& engine, const Kernel& kernel, const Shape& shape) {
+  const index T = shape.steps, N = shape.rows, input_size = 3;
+  const index size[2] = {shape.hidden, (shape.hidden + 1) / 2};
+  const index output_size = size[static_cast<int>(kernel.states[0])];
+  const Buffer input(T * N * input_size, true);
+  std::vector<Buffer> parameters;
+  const auto draw = [&](index count) {
+    parameters.emplace_back(count, true);
+    return parameters.back().data.get();
+  };
+  std::vector<StreamLayer> layers;
+  for (const index features : {input_size, output_size}) {
+    StreamLayer layer{draw(kernel.gate_count * shape.hidden * features), {}, nullptr, nullptr};
+    for (index m = 0; m < kernel.matrix_count; ++m) {
+      const Matrix& matrix = kernel.matrices[m];
+      layer.matrices.push_back(draw(matrix.blocks * size[static_cast<int>(matrix.rows)] *
+                                    size[static_cast<int>(matrix.columns)]));
+    }
+    if (shape.bias) {
+      layer.input_bias = draw(kernel.gate_count * shape.hidden);
+      layer.recurrent_bias = draw(kernel.matrices[0].blocks * shape.hidden);
+    }
+    layers.push_back(layer);
+  }
+  Stream stream(engine, kernel, N, input_size, size, layers);
+  parameters.clear();  // they were copied
+  std::vector<Buffer> initial;
+  for (index k = 0; k < kernel.state_count; ++k) {
+    initial.emplace_back(2 * N * size[static_cast<int>(kernel.states[k])], true);
+    stream.write_state(k, initial.back().data.get());
+  }
+  Stream clone(stream);
+  Buffer output(T * N * output_size, false), again(T * N * output_size, false);
+  Buffer stepped(T * N * output_size, false);
+  stream.run(input.data.get(), N * input_size, input_size, T, output.data.get());
+  clone.run(input.data.get(), N * input_size, input_size, T, again.data.get());
+  for (index k = 0; k < kernel.state_count; ++k) {
+    Buffer state(2 * N * size[static_cast<int>(kernel.states[k])], false);
+    stream.read_state(k, state.data.get());
+    if (!finite(state)) fail(kernel, shape, "a stream's state was left unwritten");
+    clone.write_state(k, initial[k].data.get());
+  }
+  for (index t = 0; t < T; ++t)
+    clone.step(input.data.get() + t * N * input_size, input_size,
+               stepped.data.get() + t * N * output_size);
+  if (!finite(output)) fail(kernel, shape, "a stream left something unwritten");
+  if (!same(output, again)) fail(kernel, shape, "a clone gave other bits");
+  float largest = 1;  // relu has no bound
+  for (std::size_t i = 0; i < output.size; ++i)
+    largest = std::fmax(largest, std::fabs(output.data[i]));
+  for (std::size_t i = 0; i < output.size; ++i)
+    if (!(std::fabs(output.data[i] - stepped.data[i]) <= 1e-5f * largest))
+      fail(kernel, shape, "steps differ from a run");
+}
+
 int check_all() {
 #ifdef UNROLLED_X86
   if (!__builtin_cpu_supports(UNROLLED_NEEDS)) {
@@ -239,6 +296,7 @@ int check_all() {
           const Shape shape{T, N, H, threads, slices, options % 2 == 1, options % 4 >= 2, options != 3,
                             options != 0, options >= 3};
           check(engine, engine.kernels[k], shape);
+          if (threads == 1 && N > 0) check_stream(engine, engine.kernels[k], shape);
           ++count;
           if (threads < 4) continue;
           most_members = 2;  // half of the team stays away

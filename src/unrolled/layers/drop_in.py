@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ..cells import Cell
 from ..compiler.program import Program
 from ..engine.choice import Choice, choose
+from ..engine.stream import steps_of
 from ..engine.weights import Weights, program_of, split
 from .checks import (
     Expected,
@@ -28,6 +29,7 @@ from .checks import (
 )
 from .packing import Packing, mask_padding, run_packed
 from .stack import Checkpoint, run_stack
+from .stream import Stream
 
 
 class _Call(NamedTuple):
@@ -90,6 +92,40 @@ class DropIn(torch.nn.RNNBase):
             found: tuple[Any, Any] = uncompiled(self._run, input, hx, lengths, reset, checkpoint)
             return found
         return self._run(input, hx, lengths, reset, checkpoint)
+
+    def stream(self, batch_size: int = 1, state: Any = None) -> Stream:
+        """This layer as a machine that takes one step at a time; see `unrolled.Stream`.
+
+        Its numbers are the layer's in evaluation mode. The weights are copied: what happens to the
+        layer afterwards does not change the stream.
+
+        Args:
+            batch_size: rows N of every step.
+            state: the initial state, as the layer takes hx; zeros if None.
+
+        Raises:
+            TypeError: if an argument is of a wrong kind.
+            ValueError: if one has a wrong size, dtype or device, or the layer is bidirectional.
+        """
+        name = type(self).__name__
+        if self.bidirectional:
+            raise ValueError(
+                f"{name}: a stream knows no future, so bidirectional must be False, got True"
+            )
+        if not isinstance(batch_size, int) or isinstance(batch_size, bool):
+            raise TypeError(
+                f"{name}: batch_size must be an integer, got {type(batch_size).__name__}"
+            )
+        if batch_size < 1:
+            raise ValueError(f"{name}: batch_size must be at least 1, got {batch_size}")
+        program = program_of(self.cell, self.proj_size > 0)
+        tensors = [tensor for own in self.all_weights for tensor in own]
+        weights = [split(program, own, 1)[0] for own in self.all_weights]
+        steps = steps_of(choose(program, tensors), program, weights, batch_size)
+        stream = Stream(steps, self._expected(1), batch_size, tensors[0])
+        if state is not None:
+            stream._start(state)
+        return stream
 
     def _run(
         self,

@@ -156,10 +156,21 @@ struct Call {
 
 using Run = void (*)(const Kernel&, const Call&);
 
+// The product for a few rows, see row_product.h. A matrix is packed from its columns, each of
+// `depth` floats side by side, or null for a column of zeros, into depth * columns floats, columns
+// rounded up to whole vectors of `lanes`.
+struct RowProduct {
+  index lanes;
+  void (*pack)(float* to, index depth, index columns, const float* const* column);
+  void (*multiply)(const float* const* operand, index rows, index depth, const float* packed,
+                   float* const* result, index columns, bool accumulate);
+};
+
 // One instruction set: the loop compiled for it, and the cells.
 struct Engine {
   const char* name;
   Run run;
+  RowProduct row_product;
   const Kernel* kernels;
   index kernel_count;
 };

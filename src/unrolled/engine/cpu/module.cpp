@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "kernel.h"
+#include "stream_module.h"
 
 namespace nb = nanobind;
 
@@ -175,4 +175,5 @@ NB_MODULE(_cpu, m) {
         nb::arg("gradient_matrices") = none, nb::arg("reset") = nothing, nb::arg("anew") = none,
         nb::arg("gradient_anew") = none,
         "Runs one direction of one layer over a whole sequence; see kernel.h.");
+  bind_stream(m);
 }
