@@ -245,7 +245,8 @@ class Worker {
         operands_[r] = prepared.operands[i].at(moment, row, run_.edges(t, row));
         results_[r] = products_ + r * width + m.result * unit_count;
       }
-      product(operands_, count, depth(m), packed, results_, columns(m), again);
+      product(operands_, count, depth(m), packed, results_, columns(m), again,
+              moment.time() % 2 == 1);
       packed += size_of(m);
     }
   }
