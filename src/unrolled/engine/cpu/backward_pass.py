@@ -13,11 +13,14 @@ from .layout import (
     arguments,
     contiguous,
     fresh,
+    like,
     matrices,
     part,
     plain,
     pointer,
+    rounded_like,
     side_by_side,
+    states,
     strided,
     time_major,
     zeros_like,
@@ -45,26 +48,30 @@ def backward(
 ) -> tuple[Tensor | None, list[Tensor], list[Weights]]:
     """Gradients of `forward`, given those of its output and last states (None where zero).
 
+    ``output`` is forward's own; what belongs to a tensor that is not float32 is rounded at the end.
+
     Returns:
         The gradients of x (None unless ``need_x``), of the initial states, and of the weights.
     """
     sequence = side_by_side(time_major(x, batch_first))
     outputs = time_major(output, batch_first)
-    gradients = None if gradient is None else side_by_side(time_major(gradient, batch_first))
+    gradients = None
+    if gradient is not None:
+        gradients = side_by_side(time_major(gradient.to(torch.float32), batch_first))
     lengths = plain(lengths)
     size = weights[0].output_size
-    initial = [state.contiguous() for state in initial]
-    incoming = [None if g is None else g.contiguous() for g in gradient_last]
-    gradient_initial = [torch.empty_like(state) for state in initial]
+    first = states(initial)
+    incoming = [None if g is None else states([g])[0] for g in gradient_last]
+    gradient_initial = [torch.empty_like(state) for state in first]
     gradient_weights = []
     gradient_x: Tensor | None = None
     for d, (own, tape) in enumerate(zip(weights, tapes, strict=True)):
-        readable = contiguous(own)
-        found = zeros_like(readable)
+        readable = contiguous(own, x.dtype)
+        found = zeros_like(own)
         found_x = fresh(x, *sequence.shape) if need_x else None
         _cpu.call(
             mode="backward",
-            initial=[part(state, d) for state in initial],
+            initial=[part(state, d) for state in first],
             last=[part(state, d) for state in gradient_initial],
             output=strided(outputs, d * size),
             tape=strided(tape),
@@ -78,9 +85,9 @@ def backward(
             gradient_matrices=matrices(found),
             **arguments(program, isa, threads(), d == 1, sequence, lengths, readable),
         )
-        gradient_weights.append(found)
+        gradient_weights.append(rounded_like(found, own))
         if found_x is not None:
             gradient_x = found_x if gradient_x is None else gradient_x.add_(found_x)
     if gradient_x is not None:
-        gradient_x = time_major(gradient_x, batch_first)
-    return gradient_x, gradient_initial, gradient_weights
+        gradient_x = time_major(gradient_x.to(x.dtype), batch_first)
+    return gradient_x, like(gradient_initial, initial), gradient_weights

@@ -13,9 +13,11 @@ from .layout import (
     arguments,
     contiguous,
     fresh,
+    like,
     part,
     plain,
     side_by_side,
+    states,
     strided,
     tape_width,
     time_major,
@@ -39,16 +41,17 @@ def forward(
     Args:
         program: the program's name.
         isa: instruction set.
-        x: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``; float32.
-        initial: for each state ``[directions, N, ·]``.
-        weights: for each direction.
+        x: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``; float32, or
+            bfloat16 to have products of it.
+        initial: for each state ``[directions, N, ·]``, float32 or bfloat16.
+        weights: for each direction; of x's dtype, or rounded to it.
         lengths: ``[N]``, integers of 0...T, on the CPU, or None.
         batch_first: the order of x's dimensions, and of the output's.
         save: whether to return what `backward` needs.
 
     Returns:
-        The output; the last value of each state ``[directions, N, ·]``; for each direction the tape
-        (none unless ``save``).
+        The output, in float32; the last value of each state ``[directions, N, ·]``, in the dtype
+        of its first; for each direction the tape (none unless ``save``).
     """
     sequence = side_by_side(time_major(x, batch_first))
     steps, rows = sequence.shape[0], sequence.shape[1]
@@ -56,15 +59,15 @@ def forward(
     output = fresh(x, x.shape[0], x.shape[1], len(weights) * size)
     outputs = time_major(output, batch_first)
     lengths = plain(lengths)
-    initial = [state.contiguous() for state in initial]
-    last = [torch.empty_like(state) for state in initial]
+    first = states(initial)
+    last = [torch.empty_like(state) for state in first]
     tapes = []
     for d, own in enumerate(weights):
         tape = fresh(x, steps, rows, tape_width(program, own)) if save else None
-        readable = contiguous(own)
+        readable = contiguous(own, x.dtype)
         _cpu.call(
             mode="forward" if save else "inference",
-            initial=[part(state, d) for state in initial],
+            initial=[part(state, d) for state in first],
             last=[part(state, d) for state in last],
             output=strided(outputs, d * size),
             tape=(0, 0, 0) if tape is None else strided(tape),
@@ -72,4 +75,4 @@ def forward(
         )
         if tape is not None:
             tapes.append(tape)
-    return output, last, tapes
+    return output, like(last, initial), tapes
