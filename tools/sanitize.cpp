@@ -1,9 +1,10 @@
-// Every kernel of one instruction set over odd shapes, in buffers of exactly the right size, to be
-// run under a sanitizer. Also checks that inference gives what training gives, that a second run
-// gives the same bits, and that nothing is left unwritten.
+// Every kernel of one instruction set over odd shapes, and streams, in buffers of exactly the right
+// size, to be run under a sanitizer. Also checks that inference gives what training gives, that a
+// second run gives the same bits, and that nothing is left unwritten.
 //
 // The threads are our own: sanitizers do not see through an OpenMP runtime's barriers, but they know
 // a thread's start and end. It also lets fewer threads come than the engine asks for.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "kernel.h"
+#include "stream.h"
 
 namespace {
 thread_local int team = 1, member = 0;
@@ -69,14 +71,14 @@ struct Buffer {
 struct Shape {
   index steps, rows, hidden;
   int threads, slices;
-  bool ragged, descending, bias, gradient_last;
+  bool ragged, descending, bias, gradient_last, reset;
 };
 
 std::string text(const Kernel& kernel, const Shape& s) {
   char line[256];
-  std::snprintf(line, sizeof line, "%s T%td N%td H%td threads%d slices%d%s%s%s", kernel.name, s.steps,
+  std::snprintf(line, sizeof line, "%s T%td N%td H%td threads%d slices%d%s%s%s%s", kernel.name, s.steps,
                 s.rows, s.hidden, s.threads, s.slices, s.ragged ? " ragged" : "",
-                s.descending ? " descending" : "", s.bias ? "" : " nobias");
+                s.descending ? " descending" : "", s.bias ? "" : " nobias", s.reset ? " reset" : "");
   return line;
 }
 
@@ -115,6 +117,8 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
   const Buffer input(T * N * input_size, true), gradient(T * N * output_size, true);
   const Buffer input_weights(kernel.gate_count * shape.hidden * input_size, true);
   const Buffer input_bias(kernel.gate_count * shape.hidden, true);
+  const Matrix& recurrent = kernel.matrices[0];
+  const Buffer recurrent_bias(recurrent.blocks * size[static_cast<int>(recurrent.rows)], true);
   std::vector<Buffer> initial, matrices, gradient_last;
   for (index k = 0; k < kernel.state_count; ++k) {
     initial.emplace_back(N * size[static_cast<int>(kernel.states[k])], true);
@@ -126,10 +130,11 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
                               size[static_cast<int>(matrix.columns)],
                           true);
   }
-  const index recurrent = kernel.matrix_count > 0 ? kernel.matrices[0].blocks * shape.hidden : 0;
-  const Buffer recurrent_bias(recurrent, true);
   std::unique_ptr<std::int64_t[]> lengths(new std::int64_t[N]);
   for (index n = 0; n < N; ++n) lengths[n] = n == N / 2 ? T : (n * 7 + 3) % (T + 1);
+
+  std::unique_ptr<bool[]> reset(new bool[T * N]);
+  for (index i = 0; i < T * N; ++i) reset[i] = i % 3 == 0;
 
   const auto initial_of = pointers(initial), matrices_of = pointers(matrices);
   auto gradient_last_of = pointers(gradient_last);
@@ -140,6 +145,7 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
     const auto run = [&](Mode mode, Buffer* tape, Buffer& output, std::vector<Buffer>& last,
                          std::vector<Buffer>* gradients) {
       const auto last_of = pointers(last);
+      std::vector<float*> gradients_of;
       Call call{};
       call.mode = mode;
       call.descending = shape.descending;
@@ -148,34 +154,40 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
       call.size[0] = size[0];
       call.size[1] = size[1];
       call.lengths = shape.ragged ? lengths.get() : nullptr;
+      if (shape.reset) call.reset = {reset.get(), N, 1};
       call.threads = shape.threads;
       call.slices = shape.slices;
+      call.anew = initial_of.data();
       if (tape) call.tape = {tape->data.get(), N * tape_width, tape_width};
       call.output = {output.data.get(), N * output_size, output_size};
       call.initial = initial_of.data();
       call.last = last_of.data();
       call.matrices = matrices_of.data();
+      call.input_bias = shape.bias ? input_bias.data.get() : nullptr;
+      call.recurrent_bias = shape.bias ? recurrent_bias.data.get() : nullptr;
       call.input = {input.data.get(), N * input_size, input_size};
       call.input_size = input_size;
       call.input_weights = input_weights.data.get();
-      if (shape.bias) {
-        call.input_bias = input_bias.data.get();
-        call.recurrent_bias = recurrent_bias.data.get();
-      }
-      std::vector<float*> matrices_to;
       if (gradients) {
-        const auto to = pointers(*gradients);
-        matrices_to.assign(to.begin() + 4, to.end());
+        // of x, of its weights, of the biases, of the states after resets, of the matrices
+        gradients->emplace_back(T * N * input_size, false);
+        const auto add = [&](const Buffer& like) {
+          gradients->emplace_back(static_cast<index>(like.size), false);
+          std::fill_n(gradients->back().data.get(), like.size, 0.0f);
+        };
+        for (const Buffer* like : {&input_weights, &input_bias, &recurrent_bias}) add(*like);
+        for (const Buffer& state : initial) add(state);
+        for (const Buffer& matrix : matrices) add(matrix);
+        gradients_of = pointers(*gradients);
+        call.block = (T + 2) / 3;  // several blocks
         call.gradient = {gradient.data.get(), N * output_size, output_size};
         call.gradient_last = gradient_last_of.data();
-        call.gradient_input = {to[0], N * input_size, input_size};
-        call.gradient_input_weights = to[1];
-        if (shape.bias) {
-          call.gradient_input_bias = to[2];
-          call.gradient_recurrent_bias = to[3];
-        }
-        call.gradient_matrices = matrices_to.data();
-        call.block = 3;
+        call.gradient_input = {gradients_of[0], N * input_size, input_size};
+        call.gradient_input_weights = gradients_of[1];
+        call.gradient_input_bias = shape.bias ? gradients_of[2] : nullptr;
+        call.gradient_recurrent_bias = shape.bias ? gradients_of[3] : nullptr;
+        call.gradient_anew = gradients_of.data() + 4;
+        call.gradient_matrices = gradients_of.data() + 4 + initial.size();
       }
       engine.run(kernel, call);
     };
@@ -186,12 +198,7 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
     };
     Buffer tape(T * N * tape_width, false);
     Buffer inferred(T * N * output_size, false), output(T * N * output_size, false);
-    // Of x, written; of the weights, added to.
     std::vector<Buffer> sums;
-    sums.emplace_back(T * N * input_size, false);
-    for (const Buffer* weights : {&input_weights, &input_bias, &recurrent_bias})
-      sums.push_back(weights->copy());
-    for (const Buffer& matrix : matrices) sums.push_back(matrix.copy());
     std::vector<Buffer> inferred_last = states(), last = states(), gradients = states();
     run(Mode::inference, nullptr, inferred, inferred_last, nullptr);
     run(Mode::forward, &tape, output, last, nullptr);
@@ -215,6 +222,62 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
   }
 }
 
+// A stream of two layers: step by step what it gives in one run, and a clone what it gives itself.
+void check_stream(const Engine& engine, const Kernel& kernel, const Shape& shape) {
+  const index T = shape.steps, N = shape.rows, input_size = 3;
+  const index size[2] = {shape.hidden, (shape.hidden + 1) / 2};
+  const index output_size = size[static_cast<int>(kernel.states[0])];
+  const Buffer input(T * N * input_size, true);
+  std::vector<Buffer> parameters;
+  const auto draw = [&](index count) {
+    parameters.emplace_back(count, true);
+    return parameters.back().data.get();
+  };
+  std::vector<StreamLayer> layers;
+  for (const index features : {input_size, output_size}) {
+    StreamLayer layer{draw(kernel.gate_count * shape.hidden * features), {}, nullptr, nullptr};
+    for (index m = 0; m < kernel.matrix_count; ++m) {
+      const Matrix& matrix = kernel.matrices[m];
+      layer.matrices.push_back(draw(matrix.blocks * size[static_cast<int>(matrix.rows)] *
+                                    size[static_cast<int>(matrix.columns)]));
+    }
+    if (shape.bias) {
+      layer.input_bias = draw(kernel.gate_count * shape.hidden);
+      layer.recurrent_bias = draw(kernel.matrices[0].blocks * shape.hidden);
+    }
+    layers.push_back(layer);
+  }
+  Stream stream(engine, kernel, N, input_size, size, layers);
+  parameters.clear();  // they were copied
+  std::vector<Buffer> initial;
+  for (index k = 0; k < kernel.state_count; ++k) {
+    initial.emplace_back(2 * N * size[static_cast<int>(kernel.states[k])], true);
+    stream.write_state(k, initial.back().data.get());
+  }
+  Stream clone(stream);
+  Buffer output(T * N * output_size, false), again(T * N * output_size, false);
+  Buffer stepped(T * N * output_size, false);
+  stream.run(input.data.get(), N * input_size, input_size, T, output.data.get());
+  clone.run(input.data.get(), N * input_size, input_size, T, again.data.get());
+  for (index k = 0; k < kernel.state_count; ++k) {
+    Buffer state(2 * N * size[static_cast<int>(kernel.states[k])], false);
+    stream.read_state(k, state.data.get());
+    if (!finite(state)) fail(kernel, shape, "a stream's state was left unwritten");
+    clone.write_state(k, initial[k].data.get());
+  }
+  for (index t = 0; t < T; ++t)
+    clone.step(input.data.get() + t * N * input_size, input_size,
+               stepped.data.get() + t * N * output_size);
+  if (!finite(output)) fail(kernel, shape, "a stream left something unwritten");
+  if (!same(output, again)) fail(kernel, shape, "a clone gave other bits");
+  float largest = 1;  // relu has no bound
+  for (std::size_t i = 0; i < output.size; ++i)
+    largest = std::fmax(largest, std::fabs(output.data[i]));
+  for (std::size_t i = 0; i < output.size; ++i)
+    if (!(std::fabs(output.data[i] - stepped.data[i]) <= 1e-5f * largest))
+      fail(kernel, shape, "steps differ from a run");
+}
+
 int check_all() {
 #ifdef UNROLLED_X86
   if (!__builtin_cpu_supports(UNROLLED_NEEDS)) {
@@ -229,10 +292,11 @@ int check_all() {
   for (index k = 0; k < engine.kernel_count; ++k)
     for (const auto& [T, N, H] : sizes)
       for (const auto& [threads, slices] : {std::pair{1, 1}, {2, 1}, {2, 2}, {4, 2}, {4, 4}})
-        for (int options = 0; options < 4; ++options) {
-          const Shape shape{T, N, H, threads, slices, options % 2 == 1, options >= 2, options != 3,
-                            options != 0};
+        for (int options = 0; options < 6; ++options) {
+          const Shape shape{T, N, H, threads, slices, options % 2 == 1, options % 4 >= 2, options != 3,
+                            options != 0, options >= 3};
           check(engine, engine.kernels[k], shape);
+          if (threads == 1 && N > 0) check_stream(engine, engine.kernels[k], shape);
           ++count;
           if (threads < 4) continue;
           most_members = 2;  // half of the team stays away

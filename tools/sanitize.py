@@ -73,10 +73,11 @@ def build(folder: Path, generated: Path, name: str, flags: list[str], x86: bool)
     # -fopenmp makes the compiler call for a team; the library is not linked: sanitize.cpp is it.
     compile_only = ["-O1", "-g", "-std=c++17", "-fno-omit-frame-pointer", "-Wno-psabi", "-fopenmp"]
     objects = []
-    for source in (ENGINE / "recurrence.cpp", generated, ROOT / "tools" / "sanitize.cpp"):
+    portable = (ENGINE / "stream.cpp", ROOT / "tools" / "sanitize.cpp")
+    for source in (ENGINE / "recurrence.cpp", generated, *portable):
         objects.append(folder / f"{program.name}-{source.stem}.o")
         command: list[str | Path] = [os.environ.get("CXX", "c++"), *compile_only, *flags]
-        command += options if source.stem != "sanitize" else []
+        command += options if source not in portable else []
         command += ["-DUNROLLED_X86"] if x86 else []
         command += [
             f"-DUNROLLED_ISA={name}",

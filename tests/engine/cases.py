@@ -23,7 +23,11 @@ Run = Callable[..., tuple[Tensor, list[Tensor]]]
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes and options of a call; ``lengths`` is "", "ragged" (zeros among them) or "zero"."""
+    """Sizes and options of a call.
+
+    ``lengths`` is "", "ragged" (zeros among them) or "zero"; ``reset`` is "", "some", "all" or
+    "none" (a mask in which nothing is true).
+    """
 
     T: int
     N: int
@@ -33,11 +37,15 @@ class Shape:
     batch_first: bool = False
     bias: bool = True
     threads: int = 1
+    reset: str = ""
+    checkpoint: int = 0
 
     def __str__(self) -> str:
         words = [f"T{self.T}", f"N{self.N}", f"H{self.H}", self.lengths]
         words += ["both" * (self.directions == 2), "batch_first" * self.batch_first]
         words += ["nobias" * (not self.bias), f"threads{self.threads}" * (self.threads > 1)]
+        words += [f"reset_{self.reset}" * bool(self.reset)]
+        words += [f"checkpoint{self.checkpoint}" * bool(self.checkpoint)]
         return "-".join(filter(None, words))
 
 
@@ -52,6 +60,7 @@ class Case:
     weights: list[Tensor]
     lengths: Tensor | None
     gradients: list[Tensor]
+    reset: Tensor | None = None
 
 
 def size_of(space: Space, H: int) -> int:
@@ -87,14 +96,22 @@ def case(program: Program, shape: Shape, seed: int = 0) -> Case:
     first = (N, T) if shape.batch_first else (T, N)
     initial = [draw(D, N, size_of(s.new.space, H)) for s in program.states]
     gradients = [draw(*first, D * output), *(draw(*state.shape) for state in initial)]
-    return Case(program, shape, draw(*first, X), initial, weights, lengths, gradients)
+    x = draw(*first, X)
+    share = {"none": 0.0, "some": 0.3, "all": 1.0}
+    reset = None
+    if shape.reset:
+        reset = torch.rand(T, N, generator=generator) < share[shape.reset]
+    return Case(program, shape, x, initial, weights, lengths, gradients, reset)
 
 
 def by_kernels(isa: str) -> Run:
     def run(case: Case, x: Tensor, initial: Sequence[Tensor], weights: Sequence[Weights]) -> Any:
         torch.set_num_threads(case.shape.threads)
         name, first = case.program.name, case.shape.batch_first
-        return operator.run_layer(name, isa, x, initial, weights, case.lengths, first)
+        every = case.shape.checkpoint or None
+        return operator.run_layer(
+            name, isa, x, initial, weights, case.lengths, first, case.reset, every
+        )
 
     return run
 
@@ -103,7 +120,7 @@ def by_reference(
     case: Case, x: Tensor, initial: Sequence[Tensor], weights: Sequence[Weights]
 ) -> tuple[Tensor, list[Tensor]]:
     first = case.shape.batch_first
-    return reference.layer(case.program, x, initial, weights, case.lengths, first)
+    return reference.layer(case.program, x, initial, weights, case.lengths, first, case.reset)
 
 
 def numbers(case: Case, run: Run, dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:

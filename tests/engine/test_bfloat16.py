@@ -28,8 +28,15 @@ SHAPES = [
     Shape(6, 5, 65, directions=2, batch_first=True, threads=2),
     Shape(5, 49, 97, "ragged", bias=False, threads=3),
     Shape(4, 16, 333, threads=4),
+    # states put back inside the sequences, rows few and many; states kept every few steps
+    Shape(7, 4, 33, directions=2, reset="some"),
+    Shape(9, 17, 33, "ragged", directions=2, threads=2, reset="some"),
+    Shape(5, 7, 97, "ragged", bias=False, threads=3, reset="all"),
+    Shape(9, 17, 33, "ragged", directions=2, batch_first=True, checkpoint=4),
+    Shape(9, 7, 49, "ragged", directions=2, threads=3, reset="some", checkpoint=2),
     # nothing to do
     Shape(0, 2, 3, directions=2),
+    Shape(0, 2, 3, directions=2, reset="all", checkpoint=2),
     Shape(3, 0, 17),
 ]
 # of the simple cells one; relu's derivative jumps where rounding changes a sign
@@ -52,6 +59,7 @@ def rounded(drawn: Case) -> Case:
         list(map(near, drawn.weights)),
         drawn.lengths,
         list(map(near, drawn.gradients)),
+        drawn.reset,
     )
 
 
@@ -95,6 +103,8 @@ def test_modules_of_bfloat16(program: Program, isa: str, shape: Shape) -> None:
         batch_first=st.booleans(),
         bias=st.booleans(),
         threads=st.integers(1, 3),
+        reset=st.sampled_from(["", "some"]),
+        checkpoint=st.integers(0, 3),
     ),
 )
 def test_any_shape(program: Program, isa: str, shape: Shape) -> None:

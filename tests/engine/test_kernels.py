@@ -11,7 +11,7 @@ from torch import Tensor
 from unrolled.cells import GRU, LSTM, RNN
 from unrolled.compiler.program import Program
 from unrolled.engine import cpu
-from unrolled.engine.cpu import FLOAT32_SETS, backward_pass, layout, parallel
+from unrolled.engine.cpu import FLOAT32_SETS, direction, layout, parallel
 from unrolled.engine.weights import Weights, program_of, split
 
 from .cases import (
@@ -43,10 +43,25 @@ SHAPES = [
     Shape(5, 7, 297, "ragged", directions=2, threads=4),
     Shape(4, 5, 333, threads=3),
     Shape(6, 1, 640, threads=2),
+    # states put back to their initial values inside the sequences
+    Shape(7, 7, 17, "ragged", directions=2, reset="some"),
+    Shape(9, 5, 33, directions=2, batch_first=True, bias=False, reset="some"),
+    Shape(33, 13, 65, "ragged", directions=2, threads=3, reset="some"),
+    Shape(5, 7, 297, "ragged", directions=2, threads=4, reset="some"),
+    Shape(6, 3, 19, directions=2, reset="all"),
+    Shape(6, 3, 19, "ragged", directions=2, reset="none"),
+    # states kept every few steps, and a segment's tape computed again
+    Shape(9, 5, 17, checkpoint=1),
+    Shape(9, 7, 17, "ragged", directions=2, batch_first=True, checkpoint=4),
+    Shape(9, 7, 17, directions=2, reset="some", checkpoint=2),
+    Shape(33, 13, 65, "ragged", directions=2, threads=3, reset="some", checkpoint=8),
+    Shape(5, 7, 297, "ragged", directions=2, threads=4, checkpoint=3),
+    Shape(6, 3, 19, "ragged", directions=2, reset="all", bias=False, checkpoint=6),
+    Shape(5, 3, 19, checkpoint=100),
     # nothing to do
-    Shape(0, 2, 3, directions=2),
-    Shape(3, 0, 17),
-    Shape(0, 0, 5, batch_first=True),
+    Shape(0, 2, 3, directions=2, reset="all"),
+    Shape(3, 0, 17, reset="all"),
+    Shape(0, 0, 5, batch_first=True, checkpoint=2),
     Shape(2, 7, 17, "zero", directions=2),
 ]
 each_program = pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
@@ -66,7 +81,7 @@ def test_kernels_agree_with_the_reference(program: Program, isa: str, shape: Sha
 
 
 @pytest.mark.usefixtures("poisoned")
-@pytest.mark.parametrize("slices", [1, 2, 3, 4])
+@pytest.mark.parametrize("slices", [2, 4])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @each_program
 def test_every_way_to_share_the_work(
@@ -94,7 +109,7 @@ def test_backward_in_blocks(
     program: Program, shape: Shape, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Long sequences go backward in parts: rows that begin, end or pause anywhere in one."""
-    monkeypatch.setattr(backward_pass, "_BLOCK", block)
+    monkeypatch.setattr(direction, "_BLOCK", block)
     _, gradients = numbers(case(program, shape), by_kernels(FLOAT32_SETS[0]), torch.float32)
     assert largest(gradients, exact(program, shape)[1]) < GRADIENT_BAR
 
@@ -113,6 +128,8 @@ def test_backward_in_blocks(
         batch_first=st.booleans(),
         bias=st.booleans(),
         threads=st.integers(1, 3),
+        reset=st.sampled_from(["", "some", "all"]),
+        checkpoint=st.integers(0, 8),
     ),
 )
 def test_kernels_agree_on_any_shape(program: Program, isa: str, shape: Shape) -> None:

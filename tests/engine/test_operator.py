@@ -20,41 +20,52 @@ from .cases import PROGRAMS, Shape, by_kernels, by_reference, case, largest
 ISA = INSTRUCTION_SETS[0]
 SHAPES = [
     Shape(4, 3, 5, "ragged", directions=2),
-    Shape(4, 3, 5, batch_first=True, bias=False),
+    Shape(4, 3, 5, batch_first=True, bias=False, reset="some"),
+    Shape(5, 3, 5, "ragged", directions=2, checkpoint=2),
     Shape(0, 3, 5, directions=2),
     Shape(4, 0, 5),
 ]
 each_program = pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+each_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 
 
-def arguments(program: Program, shape: Shape, grad: bool, save: bool = True) -> tuple[Any, ...]:
+def arguments(
+    program: Program,
+    shape: Shape,
+    grad: bool,
+    save: bool = True,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Any, ...]:
     drawn = case(program, shape)
 
     def of(tensor: Tensor) -> Tensor:
-        return tensor.float().requires_grad_(grad)
+        return tensor.to(dtype).requires_grad_(grad)
 
     return (
         of(drawn.x),
         [of(t) for t in drawn.initial],
         [of(t) for t in drawn.weights],
         drawn.lengths,
+        drawn.reset,
         program.name,
         ISA,
         shape.directions,
         shape.batch_first,
         save,
+        shape.checkpoint,
     )
 
 
+@each_dtype
 @each_shape
 @pytest.mark.parametrize(
     "program", [program_of(BUILTIN[4]), program_of(LSTM(), True)], ids=lambda p: p.name
 )
-def test_opcheck(program: Program, shape: Shape) -> None:
+def test_opcheck(program: Program, shape: Shape, dtype: torch.dtype) -> None:
     """Schema, autograd registration, fake implementation and tracing, with dynamic shapes."""
     torch.library.opcheck(
-        torch.ops.unrolled.recurrence.default, arguments(program, shape, grad=True)
+        torch.ops.unrolled.recurrence.default, arguments(program, shape, grad=True, dtype=dtype)
     )
 
 
@@ -66,22 +77,28 @@ def same_metadata(found: Any, fake: Any) -> None:
             assert a.stride() == b.stride()
 
 
+@each_dtype
 @each_shape
 @each_program
 @pytest.mark.parametrize("save", [True, False], ids=["training", "inference"])
-def test_fake_results_look_like_real_ones(program: Program, shape: Shape, save: bool) -> None:
-    given = arguments(program, shape, grad=False, save=save)
+def test_fake_results_look_like_real_ones(
+    program: Program, shape: Shape, save: bool, dtype: torch.dtype
+) -> None:
+    given = arguments(program, shape, grad=False, save=save, dtype=dtype)
     real = torch.ops.unrolled.recurrence(*given)
     with FakeTensorMode(allow_non_fake_inputs=True):
         fake = torch.ops.unrolled.recurrence(*given)
     same_metadata(real, fake)
     if not save:
         return
-    x, initial, weights, lengths = given[:4]
+    x, initial, weights, *masks = given[:5]
     states = 1 + len(initial)
     nothing = [None] * len(initial)
-    back = (torch.ones_like(real[0]), nothing, x, initial, weights, lengths, real[0], real[states:])
-    options = (program.name, ISA, shape.batch_first, True)
+    output, tapes = real[0], real[states:]
+    if dtype != torch.float32:
+        output = tapes.pop()
+    back = (torch.ones_like(real[0]), nothing, x, initial, weights, *masks, output, tapes)
+    options = (program.name, ISA, shape.batch_first, True, shape.checkpoint)
     with FakeTensorMode(allow_non_fake_inputs=True):
         fake = torch.ops.unrolled.recurrence_backward(*back, *options)
     same_metadata(torch.ops.unrolled.recurrence_backward(*back, *options), fake)
@@ -89,7 +106,9 @@ def test_fake_results_look_like_real_ones(program: Program, shape: Shape, save: 
 
 @each_program
 @pytest.mark.parametrize(
-    "shape", [Shape(4, 3, 5, "ragged", directions=2), Shape(3, 2, 4, batch_first=True)], ids=str
+    "shape",
+    [Shape(4, 3, 5, "ragged", directions=2, reset="some"), Shape(3, 2, 4, batch_first=True)],
+    ids=str,
 )
 def test_double_backward_is_the_references(program: Program, shape: Shape) -> None:
     """The gradient of a gradient's norm: what a gradient penalty asks for."""

@@ -102,13 +102,17 @@ def test_parameters_are_stacked_as_in_torch(program: Program, layer: type[Any]) 
         torch.testing.assert_close(found, expected)
 
 
-def differentiable(program: Program, lengths: str, directions: int) -> tuple[Any, list[Tensor]]:
-    drawn = case(program, Shape(3, 2, 2, lengths, directions=directions), seed=3)
+def differentiable(
+    program: Program, lengths: str, directions: int, reset: str = ""
+) -> tuple[Any, list[Tensor]]:
+    drawn = case(program, Shape(3, 2, 2, lengths, directions=directions, reset=reset), seed=3)
     states = 1 + len(drawn.initial)
 
     def function(*leaves: Tensor) -> tuple[Tensor, ...]:
         weights = split(program, leaves[states:], directions)
-        output, last = reference.layer(program, leaves[0], leaves[1:states], weights, drawn.lengths)
+        output, last = reference.layer(
+            program, leaves[0], leaves[1:states], weights, drawn.lengths, reset=drawn.reset
+        )
         return output, *last
 
     leaves = [tensor.requires_grad_() for tensor in [drawn.x, *drawn.initial, *drawn.weights]]
@@ -116,17 +120,20 @@ def differentiable(program: Program, lengths: str, directions: int) -> tuple[Any
 
 
 @pytest.mark.parametrize(
-    ("lengths", "directions"), [("", 1), ("ragged", 2)], ids=["uniform", "ragged-both"]
+    ("lengths", "directions", "reset"),
+    [("", 1, ""), ("ragged", 2, ""), ("ragged", 2, "some")],
+    ids=["uniform", "ragged-both", "reset"],
 )
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
-def test_gradcheck(program: Program, lengths: str, directions: int) -> None:
-    function, leaves = differentiable(program, lengths, directions)
+def test_gradcheck(program: Program, lengths: str, directions: int, reset: str) -> None:
+    function, leaves = differentiable(program, lengths, directions, reset)
     assert torch.autograd.gradcheck(function, leaves)
 
 
+@pytest.mark.parametrize("reset", ["", "some"], ids=["plain", "reset"])
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
-def test_gradgradcheck(program: Program) -> None:
-    function, leaves = differentiable(program, "ragged", 2)
+def test_gradgradcheck(program: Program, reset: str) -> None:
+    function, leaves = differentiable(program, "ragged", 2, reset)
     assert torch.autograd.gradgradcheck(function, leaves, fast_mode=True)
 
 

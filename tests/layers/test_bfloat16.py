@@ -82,6 +82,37 @@ def test_no_less_accurate_than_torch(
         assert relative(a.detach(), wanted.detach()) <= relative(b.detach(), wanted.detach())
 
 
+@pytest.mark.parametrize("autocast", [False, True], ids=["module", "autocast"])
+@pytest.mark.parametrize("option", ["reset", "checkpoint"])
+@each_cell
+def test_resets_and_checkpoints(cell: str, option: str, autocast: bool) -> None:
+    """By the kernels; within what rounding costs of the reference in float64."""
+    torch.manual_seed(0)
+    T, N, X, H = 20, 9, 13, 33
+    model = getattr(nn, cell)(X, H, 2, bidirectional=True).to(BFLOAT16)
+    x, gradient = torch.randn(T, N, X).to(BFLOAT16), torch.randn(T, N, 2 * H).to(BFLOAT16)
+    options: Any = {"reset": torch.rand(T, N) < 0.2, "checkpoint": 6}
+    options = {option: options[option]}
+
+    def run(engine: str, dtype: torch.dtype, cast: bool) -> list[Tensor]:
+        layer = getattr(unrolled, cell)(X, H, 2, bidirectional=True)
+        layer.load_state_dict(model.state_dict())
+        layer = layer.to(dtype)
+        leaf = x.to(dtype, copy=True).requires_grad_()
+        with torch.autocast("cpu", dtype=BFLOAT16, enabled=cast), unrolled.using(engine):
+            text = unrolled.explain(layer, leaf, **options)
+            found = tensors(layer(leaf, **options))
+        assert ("products in bfloat16" if engine == "kernels" else "reference") in text
+        found[0].backward(gradient.to(found[0].dtype))  # type: ignore[no-untyped-call]
+        return [*found, *(each.grad for each in [leaf, *layer.parameters()])]
+
+    exact = run("reference", torch.float64, False)
+    actual = run("kernels", torch.float32 if autocast else BFLOAT16, autocast)
+    outputs = len(exact) - 1 - len(list(model.parameters()))
+    for k, (found, wanted) in enumerate(zip(actual, exact, strict=True)):
+        assert relative(found.detach(), wanted.detach()) < (8e-3 if k < outputs else 2e-2)
+
+
 def test_lengths_packing_and_dropout() -> None:
     """What stands around the kernels takes bfloat16, too."""
     layer = unrolled.GRU(4, 6, num_layers=2, bidirectional=True, dropout=0.5).to(BFLOAT16)

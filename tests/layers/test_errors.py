@@ -190,6 +190,72 @@ CASES: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
         ValueError,
         "GRU: lengths must be None with a PackedSequence, which has its own",
     ),
+    "reset-kind": (
+        GRU_1,
+        {"reset": [[True] * 3] * 5},
+        TypeError,
+        "GRU: reset must be a tensor of bools, got a list of 5",
+    ),
+    "reset-dtype": (
+        GRU_1,
+        {"reset": torch.ones(5, 3)},
+        ValueError,
+        "GRU: reset must be torch.bool, got torch.float32",
+    ),
+    "reset-shape": (
+        GRU_1,
+        {"reset": torch.ones(3, 5, dtype=torch.bool)},
+        ValueError,
+        "GRU: reset must have shape [5, 3] ([time, batch]), got [3, 5]",
+    ),
+    "reset-shape-batch-first": (
+        PROJECTED,
+        {"reset": torch.ones(5, dtype=torch.bool)},
+        ValueError,
+        "LSTM: reset must have shape [5, 3] ([batch, time]), got [5]",
+    ),
+    "reset-shape-unbatched": (
+        GRU_1,
+        {"input": x[:, 0], "reset": torch.ones(5, 1, dtype=torch.bool)},
+        ValueError,
+        "GRU: reset must have shape [5] ([time]), got [5, 1]",
+    ),
+    "reset-device": (
+        GRU_1,
+        {"reset": torch.ones(5, 3, dtype=torch.bool, device="meta")},
+        ValueError,
+        "GRU: reset is on meta, the input is on cpu",
+    ),
+    "checkpoint-kind": (
+        GRU_1,
+        {"checkpoint": 2.5},
+        TypeError,
+        'GRU: checkpoint must be a number of steps or "auto", got float',
+    ),
+    "checkpoint-bool": (
+        GRU_1,
+        {"checkpoint": True},
+        TypeError,
+        'GRU: checkpoint must be a number of steps or "auto", got bool',
+    ),
+    "checkpoint-word": (
+        GRU_1,
+        {"checkpoint": "often"},
+        ValueError,
+        "GRU: checkpoint must be a number of steps or \"auto\", got 'often'",
+    ),
+    "checkpoint-none-at-all": (
+        GRU_1,
+        {"checkpoint": 0},
+        ValueError,
+        "GRU: checkpoint must be at least one step, got 0",
+    ),
+    "reset-with-packed": (
+        GRU_1,
+        {"input": packed, "reset": torch.ones(4, 2, dtype=torch.bool)},
+        ValueError,
+        "GRU: reset must be None with a PackedSequence; give a padded batch with lengths instead",
+    ),
 }
 
 

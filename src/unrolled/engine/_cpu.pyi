@@ -1,3 +1,5 @@
+from typing import Any
+
 def instruction_sets() -> list[str]: ...
 def plans() -> list[str]: ...
 def advise(begin: int, bytes: int) -> None: ...  # noqa: A002
@@ -32,4 +34,28 @@ def call(
     gradient_input_bias: int = ...,
     gradient_recurrent_bias: int = ...,
     gradient_matrices: list[int] = ...,
+    reset: tuple[int, int, int] = ...,
+    anew: list[int] = ...,
+    gradient_anew: list[int] = ...,
 ) -> None: ...
+
+class Stream:
+    def __init__(
+        self,
+        isa: str,
+        name: str,
+        rows: int,
+        input_size: int,
+        hidden: int,
+        projected: int,
+        layers: list[tuple[int, int, int, list[int]]],
+        tensor: type,
+        float32: object,
+        outputs: tuple[object, object, object, object],
+        output: int,
+    ) -> None: ...
+    def clone(self, outputs: tuple[object, object, object, object], output: int) -> Stream: ...
+    def step(self, x: object, out: object = None) -> Any: ...
+    def run(self, block: object, out: object) -> None: ...
+    def read_state(self, state: int, to: int) -> None: ...
+    def write_state(self, state: int, source: int) -> None: ...

@@ -91,13 +91,16 @@ _FEW = 8
 """Steps below which packing the weights costs more than it saves."""
 
 
-def choose(program: Program, tensors: Sequence[Tensor], steps: int | None = None) -> Choice:
+def choose(
+    program: Program, tensors: Sequence[Tensor], steps: int | None = None, reset: bool = False
+) -> Choice:
     """Which engine runs a program on these tensors: the input, states and weights of a call.
 
     Args:
         program: the cell's program.
         tensors: the input, states and weights.
         steps: length of the sequences, where torch's layers could take them as they are.
+        reset: whether states are reset inside the sequences, which torch's layers cannot do.
 
     The kernels where they apply; else, for the cells that torch has, its own fused layers; else
     the reference. An engine forced by `using` that cannot run the call gives way in this order.
@@ -116,7 +119,7 @@ def choose(program: Program, tensors: Sequence[Tensor], steps: int | None = None
         # A gradient may be differentiated again, which torch's layers cannot always do, and in a
         # forked child they wait for threads that are gone.
         trained = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-        fused = program.name in _IN_TORCH and not program.projected
+        fused = program.name in _IN_TORCH and not program.projected and not reset
         if fused and not trained and not cpu.forked():
             obstacle = f"so short a sequence ({steps}) is over before packed weights pay"
     if obstacle is None:
@@ -124,8 +127,10 @@ def choose(program: Program, tensors: Sequence[Tensor], steps: int | None = None
         isa = forced if forced in cpu.INSTRUCTION_SETS else fastest
         reason = "" if isa == fastest else f'using("{isa}") asks for it'
         return Choice("kernels", isa, reason, bfloat16)
-    if program.name in _IN_TORCH:
+    if program.name in _IN_TORCH and not reset:
         return Choice("torch", reason=obstacle)
+    if reset and program.name in _IN_TORCH:
+        return Choice("reference", reason=f"{obstacle} and torch's layer knows no resets")
     return Choice("reference", reason=f"{obstacle} and torch has no {program.name}")
 
 

@@ -6,7 +6,7 @@ To torch.compile, export and autograd a layer is a node, not a loop.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,13 +16,14 @@ from .weights import Weights, join, program_named, split
 
 _LIBRARY = torch.library.Library("unrolled", "DEF")  # type: ignore[no-untyped-call]
 _LIBRARY.define(  # type: ignore[no-untyped-call]
-    "recurrence(Tensor x, Tensor[] initial, Tensor[] weights, Tensor? lengths, str program, "
-    "str isa, int directions, bool batch_first, bool save) -> Tensor[]"
+    "recurrence(Tensor x, Tensor[] initial, Tensor[] weights, Tensor? lengths, Tensor? reset, "
+    "str program, str isa, int directions, bool batch_first, bool save, "
+    "int checkpoint) -> Tensor[]"
 )
 _LIBRARY.define(  # type: ignore[no-untyped-call]
     "recurrence_backward(Tensor? gradient, Tensor?[] gradient_last, Tensor x, Tensor[] initial, "
-    "Tensor[] weights, Tensor? lengths, Tensor output, Tensor[] tapes, str program, str isa, "
-    "bool batch_first, bool need_x) -> Tensor[]"
+    "Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor output, Tensor[] tapes, "
+    "str program, str isa, bool batch_first, bool need_x, int checkpoint) -> Tensor[]"
 )
 
 
@@ -32,20 +33,22 @@ def _recurrence(
     initial: Sequence[Tensor],
     weights: Sequence[Tensor],
     lengths: Tensor | None,
+    reset: Tensor | None,
     program: str,
     isa: str,
     directions: int,
     batch_first: bool,
     save: bool,
+    checkpoint: int,
 ) -> list[Tensor]:
-    """Output, last states and, with ``save``, a tape for each direction; see `cpu.forward`.
+    """Output, last states and, with ``save``, what backward needs; see `cpu.forward`.
 
     The output has the first state's dtype. Where that is not float32 the exact one comes, too, with
     ``save``: last of all.
     """
     sorted_weights = split(program_named(program), weights, directions)
     output, last, tapes = cpu.forward(
-        program, isa, x, initial, sorted_weights, lengths, batch_first, save
+        program, isa, x, initial, sorted_weights, lengths, batch_first, save, reset, checkpoint
     )
     if initial[0].dtype == output.dtype:
         return [output, *last, *tapes]
@@ -58,22 +61,30 @@ def _fake(
     initial: Sequence[Tensor],
     weights: Sequence[Tensor],
     lengths: Tensor | None,
+    reset: Tensor | None,
     program: str,
     isa: str,
     directions: int,
     batch_first: bool,
     save: bool,
+    checkpoint: int,
 ) -> list[Tensor]:
     own = split(program_named(program), weights, directions)[0]
     steps, rows = (x.shape[1], x.shape[0]) if batch_first else (x.shape[0], x.shape[1])
     output = initial[0].new_empty(x.shape[0], x.shape[1], directions * own.output_size)
     last = [torch.empty_like(state, memory_format=torch.contiguous_format) for state in initial]
     width = cpu.tape_width(program, own)
-    if not save:
-        return [output, *last]
-    tapes = [x.new_empty(steps, rows, width, dtype=torch.float32) for _ in range(directions)]
-    if output.dtype != torch.float32:
-        tapes.append(output.to(torch.float32))
+    tapes = []
+    if save and checkpoint:
+        count = cpu.segment_count(steps, checkpoint) - 1
+        of_one = [
+            state.new_empty(count, *state.shape[1:], dtype=torch.float32) for state in initial
+        ]
+        tapes = [torch.empty_like(state) for _ in range(directions) for state in of_one]
+    elif save:
+        tapes = [x.new_empty(steps, rows, width, dtype=torch.float32) for _ in range(directions)]
+    if save and output.dtype != torch.float32:
+        tapes.append(torch.empty_like(output, dtype=torch.float32))
     return [output, *last, *tapes]
 
 
@@ -85,12 +96,14 @@ def _recurrence_backward(
     initial: Sequence[Tensor],
     weights: Sequence[Tensor],
     lengths: Tensor | None,
+    reset: Tensor | None,
     output: Tensor,
     tapes: Sequence[Tensor],
     program: str,
     isa: str,
     batch_first: bool,
     need_x: bool,
+    checkpoint: int,
 ) -> list[Tensor]:
     """Gradients of initial states, weights and, with ``need_x``, of x."""
     gradient_x, gradient_initial, gradient_weights = cpu.backward(
@@ -100,12 +113,14 @@ def _recurrence_backward(
         gradient_last,
         x,
         initial,
-        split(program_named(program), weights, len(tapes)),
+        split(program_named(program), weights, len(initial[0])),
         lengths,
         output,
         tapes,
         batch_first,
         need_x,
+        reset,
+        checkpoint,
     )
     result = [*gradient_initial, *join(gradient_weights)]
     return result if gradient_x is None else [*result, gradient_x]
@@ -119,12 +134,14 @@ def _fake_backward(
     initial: Sequence[Tensor],
     weights: Sequence[Tensor],
     lengths: Tensor | None,
+    reset: Tensor | None,
     output: Tensor,
     tapes: Sequence[Tensor],
     program: str,
     isa: str,
     batch_first: bool,
     need_x: bool,
+    checkpoint: int,
 ) -> list[Tensor]:
     result = [
         torch.empty_like(tensor, memory_format=torch.contiguous_format)
@@ -138,31 +155,40 @@ def _fake_backward(
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    x, initial, weights, lengths, program, isa, directions, batch_first, _ = inputs
+    x, initial, weights, lengths, reset, program, isa, directions, batch_first, _, checkpoint = (
+        inputs
+    )
     states = len(initial)
     ctx.set_materialize_grads(False)
-    ctx.counts = (states, len(weights), len(output) - 1 - states, lengths is not None)
-    ctx.options = (program, isa, directions, batch_first)
-    saved = [x, *initial, *weights, *output]
-    ctx.save_for_backward(*(saved if lengths is None else [*saved, lengths]))
+    ctx.counts = (states, len(weights), len(output) - 1 - states)
+    ctx.options = (program, isa, directions, batch_first, checkpoint)
+    ctx.save_for_backward(lengths, reset, x, *initial, *weights, *output)
 
 
 def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
-    states, weight_count, tape_count, ragged = ctx.counts
-    program, isa, directions, batch_first = ctx.options
-    saved = list(ctx.saved_tensors)
-    lengths = saved.pop() if ragged else None
+    states, weight_count, tape_count = ctx.counts
+    program, isa, directions, batch_first, checkpoint = ctx.options
+    lengths, reset, *saved = ctx.saved_tensors
     x, initial = saved[0], saved[1 : 1 + states]
     weights = saved[1 + states : 1 + states + weight_count]
     output = saved[1 + states + weight_count]
     tapes = saved[len(saved) - tape_count :] if tape_count else []
-    if tape_count > directions:
+    if output.dtype != torch.float32:
         output = tapes.pop()
     gradient, gradient_last = gradients[0], list(gradients[1 : 1 + states])
     if torch.is_grad_enabled():
         # Someone will differentiate the gradient: by the reference.
         found = _differentiable(
-            gradient, gradient_last, x, initial, weights, lengths, program, directions, batch_first
+            gradient,
+            gradient_last,
+            x,
+            initial,
+            weights,
+            lengths,
+            reset,
+            program,
+            directions,
+            batch_first,
         )
     else:
         need_x = bool(ctx.needs_input_grad[0])
@@ -177,18 +203,20 @@ def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
                 initial,
                 weights,
                 lengths,
+                reset,
                 output,
                 tapes,
                 program,
                 isa,
                 batch_first,
                 need_x,
+                checkpoint,
             )
         ]
     gradient_initial = found[:states]
     gradient_weights = found[states : states + weight_count]
     gradient_x = found[states + weight_count] if len(found) > states + weight_count else None
-    return gradient_x, gradient_initial, gradient_weights, None, None, None, None, None, None
+    return gradient_x, gradient_initial, gradient_weights, *[None] * 8
 
 
 def _differentiable(
@@ -198,6 +226,7 @@ def _differentiable(
     initial: Sequence[Tensor],
     weights: Sequence[Tensor],
     lengths: Tensor | None,
+    reset: Tensor | None,
     program: str,
     directions: int,
     batch_first: bool,
@@ -216,6 +245,7 @@ def _differentiable(
         split(found, exact[states : states + count], directions),
         lengths,
         batch_first,
+        reset,
     )
     pairs = [
         (value, grad.to(torch.float32))
@@ -246,12 +276,10 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
         """As the operator's, of its arguments one after the other: see `run_layer`."""
-        x, program, isa, directions, batch_first, lengths, states, *tensors = inputs
-        initial, weights = tensors[:states], tensors[states:]
-        output = _recurrence(
-            x, initial, weights, lengths, program, isa, directions, batch_first, True
-        )
-        given = (x, initial, weights, lengths, program, isa, directions, batch_first, True)
+        x, *options, lengths, reset, every, states = inputs[:9]
+        initial, weights = inputs[9 : 9 + states], inputs[9 + states :]
+        given = (x, initial, weights, lengths, reset, *options, True, every)
+        output = _recurrence(*given)
         _setup_context(ctx, given, output)
         return tuple(output[: 1 + states])
 
@@ -259,7 +287,7 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
         """Gradients, in the order of the arguments."""
         x, initial, weights, *_ = _backward(ctx, gradients)
-        return x, *[None] * 6, *initial, *weights
+        return x, *[None] * 8, *initial, *weights
 
 
 def _plain(x: Tensor) -> bool:
@@ -280,15 +308,32 @@ def run_layer(
     weights: Sequence[Weights],
     lengths: Tensor | None,
     batch_first: bool,
+    reset: Tensor | None = None,
+    checkpoint: int | Literal["auto"] | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """One layer by the CPU kernels: output and last states."""
+    """One layer by the CPU kernels: output and last states.
+
+    With ``checkpoint`` what backward needs is kept every so many steps only, and the rest computed
+    again.
+    """
     flat = join(weights)
     save = torch.is_grad_enabled() and any(t.requires_grad for t in [x, *initial, *flat])
+    every = 0
+    if save and checkpoint is not None and cpu.tape_width(program, weights[0]) > 0:
+        rows, steps = x.shape[:2] if batch_first else (x.shape[1], x.shape[0])
+        if checkpoint == "auto":
+            every = cpu.automatic(program, steps, rows, weights[0])
+        else:
+            every = checkpoint
     options = (program, isa, len(weights), batch_first)
     if not _plain(x):
-        found = torch.ops.unrolled.recurrence(x, list(initial), flat, lengths, *options, save)
+        found = torch.ops.unrolled.recurrence(
+            x, list(initial), flat, lengths, reset, *options, save, every
+        )
     elif save:
-        found = _Recurrence.apply(x, *options, lengths, len(initial), *initial, *flat)  # type: ignore[no-untyped-call]
+        found = _Recurrence.apply(  # type: ignore[no-untyped-call]
+            x, *options, lengths, reset, every, len(initial), *initial, *flat
+        )
     else:
-        found = _recurrence(x, initial, flat, lengths, *options, save)
+        found = _recurrence(x, initial, flat, lengths, reset, *options, save, every)
     return found[0], list(found[1 : 1 + len(initial)])

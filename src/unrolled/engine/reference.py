@@ -66,6 +66,7 @@ def run(
     weights: Weights,
     lengths: Tensor | None = None,
     reverse: bool = False,
+    reset: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """All steps of one direction.
 
@@ -76,6 +77,7 @@ def run(
         weights: the direction's parameters.
         lengths: ``[N]``, on x's device; a row has no steps at or after its length.
         reverse: from the last step to the first.
+        reset: ``[T, N]``, of bools: where a row's step and the one before it are cut apart.
 
     Returns:
         The output ``[T, N, S]``, zero where a row has no step, and for each state its value
@@ -85,7 +87,13 @@ def run(
     states = list(initial)
     outputs: list[Tensor] = []
     steps = range(x.shape[0])
+    if reset is not None and lengths is not None:  # at or after a row's end they mean nothing
+        reset = reset & (torch.arange(len(x), device=x.device).unsqueeze(-1) < lengths)
     for t in reversed(steps) if reverse else steps:
+        cut = t + reverse  # in time, between this step and the one taken before it
+        if reset is not None and 0 < cut < len(steps):
+            here = reset[cut].unsqueeze(-1)
+            states = [torch.where(here, a, b) for a, b in zip(initial, states, strict=True)]
         new = step(program, gates[t], states, weights)
         if lengths is None:
             states = new
@@ -106,12 +114,16 @@ def layer(
     weights: Sequence[Weights],
     lengths: Tensor | None = None,
     batch_first: bool = False,
+    reset: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """All directions of one layer; states are ``[directions, N, ·]``, outputs side by side."""
+    """All directions of one layer; states are ``[directions, N, ·]``, outputs side by side.
+
+    The mask of resets is ``[T, N]`` whatever the order of x's dimensions.
+    """
     if batch_first:
         x = x.transpose(0, 1)
     results = [
-        run(program, x, [state[d] for state in initial], own, lengths, reverse=d == 1)
+        run(program, x, [state[d] for state in initial], own, lengths, d == 1, reset)
         for d, own in enumerate(weights)
     ]
     output = torch.cat([output for output, _ in results], dim=-1)

@@ -1,8 +1,9 @@
-"""Torch modules: the drop-in `RNN`, `LSTM` and `GRU`, and `explain`."""
+"""Torch modules: the drop-in `RNN`, `LSTM` and `GRU`; `Stream`; `explain`."""
 
 from .explanation import explain
 from .gru import GRU
 from .lstm import LSTM
 from .rnn import RNN
+from .stream import Stream
 
-__all__ = ["GRU", "LSTM", "RNN", "explain"]
+__all__ = ["GRU", "LSTM", "RNN", "Stream", "explain"]

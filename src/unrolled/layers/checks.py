@@ -134,6 +134,49 @@ def check_lengths(
     return found.to(x.device)
 
 
+def check_reset(expected: Expected, reset: Tensor, x: Tensor, batched: bool) -> Tensor:
+    """The mask of resets as ``[T, N]``, whatever the order of x's dimensions."""
+    name = expected.name
+    if not isinstance(reset, Tensor):
+        raise TypeError(f"{name}: reset must be a tensor of bools, got {_kind(reset)}")
+    if reset.dtype != torch.bool:
+        raise ValueError(f"{name}: reset must be torch.bool, got {reset.dtype}")
+    wanted = x.shape[:-1]
+    if reset.shape != wanted:
+        order = "[batch, time]" if expected.batch_first else "[time, batch]"
+        raise ValueError(
+            f"{name}: reset must have shape {list(wanted)} ({order if batched else '[time]'}), "
+            f"got {list(reset.shape)}"
+        )
+    if reset.device != x.device:
+        raise ValueError(f"{name}: reset is on {reset.device}, the input is on {x.device}")
+    if not batched:
+        return reset.unsqueeze(1)
+    return reset.transpose(0, 1) if expected.batch_first else reset
+
+
+def check_checkpoint(expected: Expected, checkpoint: Any) -> None:
+    """A number of steps, or the word for leaving it to the engine."""
+    if checkpoint is None or checkpoint == "auto":
+        return
+    name = expected.name
+    if isinstance(checkpoint, str):
+        raise ValueError(
+            f'{name}: checkpoint must be a number of steps or "auto", got {checkpoint!r}'
+        )
+    if isinstance(checkpoint, bool) or not isinstance(checkpoint, int):
+        raise TypeError(
+            f'{name}: checkpoint must be a number of steps or "auto", got {_kind(checkpoint)}'
+        )
+    if checkpoint < 1:
+        raise ValueError(f"{name}: checkpoint must be at least one step, got {checkpoint}")
+
+
+def resets_nothing(reset: Tensor) -> bool:
+    """Whether a mask is known to be false everywhere; its values may not be there to be read."""
+    return _readable(reset) and not bool(reset.any())
+
+
 def _tensor(name: str, lengths: Any) -> Tensor:
     try:
         found = torch.as_tensor(lengths)

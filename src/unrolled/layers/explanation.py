@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from .checks import Lengths
 from .drop_in import DropIn
+from .stack import Checkpoint
 
 
 def explain(
@@ -16,6 +17,8 @@ def explain(
     input: Tensor | PackedSequence,  # noqa: A002
     hx: Any = None,
     lengths: Lengths | int | None = None,
+    reset: Tensor | None = None,
+    checkpoint: Checkpoint = None,
 ) -> str:
     """Say in a sentence which engine and instruction set would run ``layer(input, hx)``, and why.
 
@@ -27,6 +30,8 @@ def explain(
         input: as the layer takes it.
         hx: as the layer takes it.
         lengths: as the layer takes it.
+        reset: as the layer takes it.
+        checkpoint: as the layer takes it; it changes nothing in the choice.
 
     Raises:
         TypeError: if the layer is not one of ours, or as the layer would.
@@ -38,7 +43,7 @@ def explain(
     """
     if not isinstance(layer, DropIn):
         raise TypeError(f"explain: layer must be one of unrolled's, got {_full_name(layer)}")
-    choice = layer._accept(input, hx, lengths).choice
+    choice = layer._accept(input, hx, lengths, reset, checkpoint).choice
     return f"{type(layer).__name__}({layer.extra_repr()}): {choice}."
 
 

@@ -37,7 +37,7 @@ class RNN(DropIn, torch.nn.RNN):
         device: of the parameters.
         dtype: of the parameters.
 
-    Inputs: input, hx, lengths
+    Inputs: input, hx, lengths, reset, checkpoint
         * **input**: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``;
           ``[T, input_size]`` for one sequence without a batch; or a
           `torch.nn.utils.rnn.PackedSequence`.
@@ -47,6 +47,16 @@ class RNN(DropIn, torch.nn.RNN):
           any order; one integer for unbatched input. A row's steps at and after its length do not
           exist: whatever stands in the padding, NaN included, changes no result and no gradient.
           Not with a packed input, which has its own. Default: every row has all T steps.
+        * **reset** (keyword only): a tensor of bools, on the input's device and with its leading
+          dimensions. Where it holds at step t, the steps t - 1 and t are cut apart in every layer
+          and direction: the state is put back to its initial value before step t, in the reverse
+          direction before step t - 1. No gradient crosses the cut; that of hx is the sum over all
+          pieces. At step 0, and at or after a row's end, it changes nothing. Not with a packed
+          input. Default: nothing is cut.
+        * **checkpoint** (keyword only): a number of steps k, or ``"auto"``. For backward the CPU
+          kernels keep the states every k steps only, and compute what is between again: less
+          memory for about a third more time. Outputs are the same to the bit, gradients to
+          rounding. Other engines run the call as if it were not there. Default: keep everything.
 
     Outputs: output, h_n
         * **output**: the last layer's h at every step, directions side by side, with the input's

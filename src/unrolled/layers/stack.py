@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from ..engine.choice import Choice
 from ..engine.weights import Weights
 
 Dropout = Callable[[Tensor], Tensor]
+Checkpoint = int | Literal["auto"] | None
 
 # Under autocast torch's layers return bfloat16, but for the state, if any, whose old value enters
 # the new one without a product: it is as it came.
@@ -28,6 +30,8 @@ def run_stack(
     lengths: Tensor | None = None,
     batch_first: bool = False,
     dropout: Dropout | None = None,
+    reset: Tensor | None = None,
+    checkpoint: Checkpoint = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """All layers, each of one or two directions, by the kernels or the reference.
 
@@ -40,6 +44,9 @@ def run_stack(
         lengths: ``[N]``, int64 on x's device; a row has no steps at or after its length.
         batch_first: the order of x's dimensions, and of the output's.
         dropout: applied to the output ``[T, N, ·]`` of every layer but the last.
+        reset: ``[T, N]``, of bools, whatever the order of x's dimensions: where a row's step and
+            the one before it are cut apart.
+        checkpoint: every how many steps the kernels keep the states for backward; None for a tape.
 
     Returns:
         The last layer's output, directions side by side, in x's order, and for each state its last
@@ -61,7 +68,8 @@ def run_stack(
             x = x.transpose(0, 1)
         if batch_first and final and k > 0:
             x = x.transpose(0, 1)
-        x, last = _run_layer(choice, program, x, states, own, lengths, batch_first and final)
+        first = batch_first and final
+        x, last = _run_layer(choice, program, x, states, own, lengths, first, reset, checkpoint)
         lasts.append(last)
         if dropout is not None and not final:
             x = dropout(x)
@@ -78,6 +86,8 @@ def _run_layer(
     weights: Sequence[Weights],
     lengths: Tensor | None,
     batch_first: bool,
+    reset: Tensor | None,
+    checkpoint: Checkpoint,
 ) -> tuple[Tensor, list[Tensor]]:
     if choice.engine == "kernels":
         if choice.bfloat16:
@@ -85,9 +95,9 @@ def _run_layer(
             kept = _KEPT.get(program.name, -1)
             initial = [s if k == kept else s.to(torch.bfloat16) for k, s in enumerate(initial)]
         return operator.run_layer(
-            program.name, choice.isa, x, initial, weights, lengths, batch_first
+            program.name, choice.isa, x, initial, weights, lengths, batch_first, reset, checkpoint
         )
-    return reference.layer(program, x, initial, weights, lengths, batch_first)
+    return reference.layer(program, x, initial, weights, lengths, batch_first, reset)
 
 
 def _zeros(

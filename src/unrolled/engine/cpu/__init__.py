@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from .. import _cpu
 from .backward_pass import backward
+from .checkpointing import automatic, segment_count
 from .forward_pass import forward
 from .layout import TAPES, tape_width
 from .parallel import forked, threads
@@ -23,9 +24,11 @@ __all__ = [
     "FLOAT32_SETS",
     "INSTRUCTION_SETS",
     "TAPES",
+    "automatic",
     "backward",
     "forked",
     "forward",
+    "segment_count",
     "tape_width",
     "threads",
 ]

@@ -7,28 +7,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .. import _cpu
 from ..weights import Weights
+from . import checkpointing
+from .direction import run_backward
 from .layout import (
-    arguments,
     contiguous,
     fresh,
     like,
-    matrices,
-    part,
     plain,
-    pointer,
     rounded_like,
     side_by_side,
     states,
-    strided,
     time_major,
     zeros_like,
 )
-from .parallel import alone_after_fork, threads
-
-_BLOCK = 0
-"""Steps whose adjoints are held at a time; 0 leaves it to the kernels."""
+from .parallel import alone_after_fork
 
 
 @alone_after_fork
@@ -45,6 +38,8 @@ def backward(
     tapes: Sequence[Tensor],
     batch_first: bool,
     need_x: bool,
+    reset: Tensor | None = None,
+    checkpoint: int = 0,
 ) -> tuple[Tensor | None, list[Tensor], list[Weights]]:
     """Gradients of `forward`, given those of its output and last states (None where zero).
 
@@ -63,31 +58,36 @@ def backward(
     first = states(initial)
     incoming = [None if g is None else states([g])[0] for g in gradient_last]
     gradient_initial = [torch.empty_like(state) for state in first]
+    anew = reset is not None or checkpoint > 0
+    gradient_anew = [torch.zeros_like(state) for state in first] if anew else []
     gradient_weights = []
     gradient_x: Tensor | None = None
-    for d, (own, tape) in enumerate(zip(weights, tapes, strict=True)):
-        readable = contiguous(own, x.dtype)
+    for d, own in enumerate(weights):
         found = zeros_like(own)
         found_x = fresh(x, *sequence.shape) if need_x else None
-        _cpu.call(
-            mode="backward",
-            initial=[part(state, d) for state in first],
-            last=[part(state, d) for state in gradient_initial],
-            output=strided(outputs, d * size),
-            tape=strided(tape),
-            block=_BLOCK,
-            gradient=(0, 0, 0) if gradients is None else strided(gradients, d * size),
-            gradient_last=[part(state, d) for state in incoming],
-            gradient_input=(0, 0, 0) if found_x is None else strided(found_x),
-            gradient_input_weights=found.input.data_ptr(),
-            gradient_input_bias=pointer(found.input_bias),
-            gradient_recurrent_bias=pointer(found.recurrent_bias),
-            gradient_matrices=matrices(found),
-            **arguments(program, isa, threads(), d == 1, sequence, lengths, readable),
+        part = slice(d * size, (d + 1) * size)
+        before = [state[d] for state in first]
+        given = (program, isa, sequence, before, contiguous(own, x.dtype), lengths, reset)
+        wanted = (
+            None if gradients is None else gradients[..., part],
+            [None if g is None else g[d] for g in incoming],
+            found_x,
+            found,
+            [state[d] for state in gradient_initial],
+            [state[d] for state in gradient_anew],
         )
+        if checkpoint:
+            kept = tapes[d * len(first) : (d + 1) * len(first)]
+            checkpointing.backward(checkpoint, *given, d == 1, outputs[..., part], kept, *wanted)
+        else:
+            run_backward(*given, before, d == 1, outputs[..., part], tapes[d], *wanted)
         gradient_weights.append(rounded_like(found, own))
-        if found_x is not None:
-            gradient_x = found_x if gradient_x is None else gradient_x.add_(found_x)
+        if gradient_x is not None and found_x is not None:
+            gradient_x.add_(found_x)
+        else:
+            gradient_x = found_x
     if gradient_x is not None:
         gradient_x = time_major(gradient_x.to(x.dtype), batch_first)
+    for state, more in zip(gradient_initial, gradient_anew, strict=False):
+        state.add_(more)
     return gradient_x, like(gradient_initial, initial), gradient_weights

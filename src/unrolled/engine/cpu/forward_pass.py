@@ -7,22 +7,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .. import _cpu
 from ..weights import Weights
+from . import checkpointing
+from .direction import run_forward
 from .layout import (
-    arguments,
     contiguous,
     fresh,
     like,
-    part,
     plain,
     side_by_side,
     states,
-    strided,
     tape_width,
     time_major,
 )
-from .parallel import alone_after_fork, threads
+from .parallel import alone_after_fork
 
 
 @alone_after_fork
@@ -35,6 +33,8 @@ def forward(
     lengths: Tensor | None,
     batch_first: bool,
     save: bool,
+    reset: Tensor | None = None,
+    checkpoint: int = 0,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """One layer, all directions.
 
@@ -48,13 +48,16 @@ def forward(
         lengths: ``[N]``, integers of 0...T, on the CPU, or None.
         batch_first: the order of x's dimensions, and of the output's.
         save: whether to return what `backward` needs.
+        reset: ``[T, N]``, of bools, on the CPU: where a row's step and the one before it are cut
+            apart; or None.
+        checkpoint: keep for backward, instead of a tape, the states every so many steps; 0 for not.
 
     Returns:
         The output, in float32; the last value of each state ``[directions, N, ·]``, in the dtype
-        of its first; for each direction the tape (none unless ``save``).
+        of its first; with ``save``, in float32, for each direction the tape, or with checkpoints
+        for each direction and state its values.
     """
     sequence = side_by_side(time_major(x, batch_first))
-    steps, rows = sequence.shape[0], sequence.shape[1]
     size = weights[0].output_size
     output = fresh(x, x.shape[0], x.shape[1], len(weights) * size)
     outputs = time_major(output, batch_first)
@@ -63,16 +66,15 @@ def forward(
     last = [torch.empty_like(state) for state in first]
     tapes = []
     for d, own in enumerate(weights):
-        tape = fresh(x, steps, rows, tape_width(program, own)) if save else None
-        readable = contiguous(own, x.dtype)
-        _cpu.call(
-            mode="forward" if save else "inference",
-            initial=[part(state, d) for state in first],
-            last=[part(state, d) for state in last],
-            output=strided(outputs, d * size),
-            tape=(0, 0, 0) if tape is None else strided(tape),
-            **arguments(program, isa, threads(), d == 1, sequence, lengths, readable),
-        )
+        part = outputs[..., d * size : (d + 1) * size]
+        before = [state[d] for state in first]
+        after = [state[d] for state in last]
+        given = (program, isa, sequence, before, contiguous(own, x.dtype), lengths, reset)
+        if save and checkpoint:
+            tapes += checkpointing.forward(checkpoint, *given, d == 1, part, after)
+            continue
+        tape = fresh(x, *sequence.shape[:2], tape_width(program, own)) if save else None
+        run_forward(*given, before, d == 1, part, after, tape)
         if tape is not None:
             tapes.append(tape)
     return output, like(last, initial), tapes

@@ -236,7 +236,7 @@ class Gradients {
       for (index r = (at + k) % call.rows; r < call.rows && k < depth; ++r, ++k) {
         // what a row holds after its end is anything; x is what the caller made of it
         const bool absent = t >= run_.length(r);
-        operands_[k] = absent ? run_.zeros_ : array.at(moment, r, run_.is_start(t, r), false);
+        operands_[k] = absent ? run_.zeros_ : array.at(moment, r, array.edges ? run_.edges(t, r) : nowhere);
       }
     }
   }

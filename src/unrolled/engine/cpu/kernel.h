@@ -113,6 +113,13 @@ struct bfloat16 {
   std::uint16_t bits;
 };
 
+// A mask [steps, rows] of any strides.
+struct Mask {
+  const bool* data;
+  index step, row;
+  bool at(index t, index r) const { return data[t * step + r * row]; }
+};
+
 // One direction of one layer, run over a whole sequence. N rows (the batch), T steps.
 // All pointers are to float32 but where `precision` says so; none may overlap another. [N, size]
 // arrays are contiguous.
@@ -127,6 +134,10 @@ struct Call {
   const std::int64_t* lengths; // [N], each 0...T, or null where every row has T steps
   int threads;                 // at most
   int slices;                  // threads that share a row's units; 0: as is best
+  // Where it holds, a step and the one before it in time are cut apart: whatever the direction, the
+  // later one of them to be taken starts from the states `anew`. Null data where nothing is cut.
+  Mask reset;
+  const float* const* anew;  // per state [N, size]
 
   Sequence tape;                // written by forward, read by backward
   Sequence output;              // written by inference and forward, read by backward
@@ -146,19 +157,31 @@ struct Call {
   Sequence gradient;                 // of the output; read
   const float* const* gradient_last; // per state [N, size], or null where it is zero
   Sequence gradient_input;           // written, or null
-  // Shaped as the weights; what is found there is added to.
+  // Shaped as the weights and, with resets, as `anew`; what is found there is added to.
   float* const* gradient_matrices;
   float* gradient_input_weights;
   float* gradient_input_bias;
   float* gradient_recurrent_bias;
+  float* const* gradient_anew;
 };
 
 using Run = void (*)(const Kernel&, const Call&);
+
+// The product for a few rows, see row_product.h. A matrix is packed from its columns, each of
+// `depth` floats side by side, or null for a column of zeros, into depth * columns floats, columns
+// rounded up to whole vectors of `lanes`.
+struct RowProduct {
+  index lanes;
+  void (*pack)(float* to, index depth, index columns, const float* const* column);
+  void (*multiply)(const float* const* operand, index rows, index depth, const float* packed,
+                   float* const* result, index columns, bool accumulate);
+};
 
 // One instruction set: the loop compiled for it, and the cells.
 struct Engine {
   const char* name;
   Run run;
+  RowProduct row_product;
   const Kernel* kernels;
   index kernel_count;
 };

@@ -23,9 +23,6 @@ SLICES = 0
 _LARGE = 2**22
 """Bytes from which on an array is worth large pages."""
 
-_FLOAT = 4
-"""Bytes."""
-
 
 def tape_width(program: str, weights: Weights) -> int:
     """Floats that forward leaves for backward, for each step of a row."""
@@ -46,14 +43,9 @@ def time_major(sequence: Tensor, batch_first: bool) -> Tensor:
     return sequence.transpose(0, 1) if batch_first else sequence
 
 
-def strided(sequence: Tensor, first: int = 0) -> tuple[int, int, int]:
-    """A time-major sequence as the kernels take it, from feature number ``first`` on."""
-    return sequence.data_ptr() + first * _FLOAT, sequence.stride(0), sequence.stride(1)
-
-
-def part(tensor: Tensor | None, number: int) -> int:
-    """Where ``tensor[number]`` begins; 0 if there is no tensor."""
-    return 0 if tensor is None else tensor.data_ptr() + number * tensor.stride(0) * _FLOAT
+def strided(sequence: Tensor) -> tuple[int, int, int]:
+    """A time-major sequence as the kernels take it."""
+    return sequence.data_ptr(), sequence.stride(0), sequence.stride(1)
 
 
 def pointer(tensor: Tensor | None) -> int:
@@ -123,6 +115,8 @@ def arguments(
     x: Tensor,
     lengths: Tensor | None,
     weights: Weights,
+    reset: Tensor | None,
+    anew: Sequence[Tensor],
 ) -> dict[str, Any]:
     """What forward and backward have in common; whoever calls keeps the tensors alive."""
     return {
@@ -143,6 +137,8 @@ def arguments(
         "input_bias": pointer(weights.input_bias),
         "recurrent_bias": pointer(weights.recurrent_bias),
         "matrices": matrices(weights),
+        "reset": (0, 0, 0) if reset is None else strided(reset),
+        "anew": [state.data_ptr() for state in anew] if reset is not None else [],
     }
 
 

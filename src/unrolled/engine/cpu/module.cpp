@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "amx.h"
-#include "kernel.h"
+#include "stream_module.h"
 
 namespace nb = nanobind;
 
@@ -86,6 +86,12 @@ Sequence sequence(nb::handle strided) {
   return {pointer<float>(nb::cast<Pointer>(t[0])), nb::cast<index>(t[1]), nb::cast<index>(t[2])};
 }
 
+Mask mask(nb::handle strided) {
+  nb::tuple t = nb::cast<nb::tuple>(strided);
+  return {pointer<const bool>(nb::cast<Pointer>(t[0])), nb::cast<index>(t[1]),
+          nb::cast<index>(t[2])};
+}
+
 void call(const std::string& isa, const std::string& name, const std::string& mode,
           bool bfloat16, bool descending, index steps, index rows, index hidden, index projected,
           int threads, int slices, Pointer lengths, nb::handle input, index input_size,
@@ -94,12 +100,15 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
           const std::vector<Pointer>& initial, const std::vector<Pointer>& last, nb::handle output,
           nb::handle tape, index block, nb::handle gradient, const std::vector<Pointer>& gradient_last,
           nb::handle gradient_input, Pointer gradient_input_weights, Pointer gradient_input_bias,
-          Pointer gradient_recurrent_bias, const std::vector<Pointer>& gradient_matrices) {
+          Pointer gradient_recurrent_bias, const std::vector<Pointer>& gradient_matrices,
+          nb::handle reset, const std::vector<Pointer>& anew,
+          const std::vector<Pointer>& gradient_anew) {
   const Engine& engine = engine_of(isa);
   const Kernel& kernel = find(engine, name);
   const auto initial_of = pointers(initial), last_of = pointers(last),
              matrices_of = pointers(matrices), gradient_last_of = pointers(gradient_last),
-             gradient_matrices_of = pointers(gradient_matrices);
+             gradient_matrices_of = pointers(gradient_matrices), anew_of = pointers(anew),
+             gradient_anew_of = pointers(gradient_anew);
   Call c{};
   c.mode = mode == "inference" ? Mode::inference : mode == "forward" ? Mode::forward
                                                                      : Mode::backward;
@@ -130,6 +139,9 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
   c.gradient_input_weights = pointer<float>(gradient_input_weights);
   c.gradient_input_bias = pointer<float>(gradient_input_bias);
   c.gradient_recurrent_bias = pointer<float>(gradient_recurrent_bias);
+  c.reset = mask(reset);
+  c.anew = anew_of.data();
+  c.gradient_anew = gradient_anew_of.data();
   nb::gil_scoped_release release;
   engine.run(kernel, c);
 }
@@ -175,6 +187,8 @@ NB_MODULE(_cpu, m) {
         nb::arg("tape"), nb::arg("block") = 0, nb::arg("gradient") = nothing, nb::arg("gradient_last") = none,
         nb::arg("gradient_input") = nothing, nb::arg("gradient_input_weights") = 0,
         nb::arg("gradient_input_bias") = 0, nb::arg("gradient_recurrent_bias") = 0,
-        nb::arg("gradient_matrices") = none,
+        nb::arg("gradient_matrices") = none, nb::arg("reset") = nothing, nb::arg("anew") = none,
+        nb::arg("gradient_anew") = none,
         "Runs one direction of one layer over a whole sequence; see kernel.h.");
+  bind_stream(m);
 }

@@ -88,26 +88,30 @@ inline Tile tile_of(index rows, index vectors) {
 // sum in order of k, so a row's bits do not depend on the rows beside it.
 //
 // A panel is read once for every tile. It comes from the second-level cache fast enough; one that
-// must come from farther away is fetched while the panel before it is being used.
+// must come from farther away is fetched while the panel before it is being used. Who multiplies by
+// the same matrix again and again goes through it forwards and backwards by turns: what was used last
+// is still near.
 inline void product(const float* const* operand, index rows, index depth, const float* packed,
-                    float* const* result, index columns, bool accumulate) {
+                    float* const* result, index columns, bool accumulate, bool backwards = false) {
   const index tile_count = (rows + tile_rows - 1) / tile_rows;
-  for (index c = 0; c < columns; c += panel_vectors * lanes) {
+  const index whole = panel_vectors * lanes, panels = (columns + whole - 1) / whole;
+  for (index p = 0; p < panels; ++p) {
+    const index c = (backwards ? panels - 1 - p : p) * whole;
     const index left = round_up(columns - c, lanes) / lanes;
     const index vectors = left < panel_vectors ? left : panel_vectors;
-    const float* const after = packed + depth * vectors * lanes;
+    const float* const panel = packed + c * depth;
+    const float* const next = panel + (backwards ? -whole : whole) * depth;
     const index fetches = (vectors * lanes / cache_line + 1) / 2;  // so many tiles fetch a panel
+    const bool fetch = fetches <= tile_count && p + 1 < panels;
     index r = 0;
     for (index i = 0; i < tile_count; ++i) {  // tiles of like height, none of them thin
       const index height = rows / tile_count + (i < rows % tile_count);
       float* to[tile_rows];
       for (index q = 0; q < height; ++q) to[q] = result[r + q] + c;
-      const bool fetch = i < fetches && fetches <= tile_count;
-      const float* const ahead = fetch ? after + 2 * i * depth * cache_line : packed;
-      tile_of(height, vectors)(operand + r, depth, packed, ahead, to, columns - c, accumulate);
+      const float* const ahead = fetch && i < fetches ? next + 2 * i * depth * cache_line : panel;
+      tile_of(height, vectors)(operand + r, depth, panel, ahead, to, columns - c, accumulate);
       r += height;
     }
-    packed = after;
   }
 }
 

@@ -49,8 +49,9 @@ struct Float32 {
   // Floats that the operands of one product take beside themselves.
   static index operand_size(index, index) { return 0; }
   static void product(float*, const float* const* operand, index rows, index depth,
-                      const float* packed, float* const* result, index columns, bool accumulate) {
-    unrolled::product(operand, rows, depth, packed, result, columns, accumulate);
+                      const float* packed, float* const* result, index columns, bool accumulate,
+                      bool backwards = false) {
+    unrolled::product(operand, rows, depth, packed, result, columns, accumulate, backwards);
   }
   static void end() {}
 };
@@ -330,7 +331,8 @@ struct Bfloat16 {
 
   template <class Number>
   static void product(float* memory, const Number* const* operand, index rows, index depth,
-                      const float* packed, float* const* result, index columns, bool accumulate) {
+                      const float* packed, float* const* result, index columns, bool accumulate,
+                      bool = false) {
     if (rows == 0) return;
     lay(memory, operand, rows, depth);
     multiply(memory, rows, round_up(depth, strip), packed, result, columns, accumulate);
@@ -451,14 +453,15 @@ struct Bfloat16 {
   }
   template <class Number>
   static void product(float* memory, const Number* const* operand, index rows, index depth,
-                      const float* packed, float* const* result, index columns, bool accumulate) {
+                      const float* packed, float* const* result, index columns, bool accumulate,
+                      bool backwards = false) {
     auto** const row = reinterpret_cast<const float**>(memory);
     float* to = reinterpret_cast<float*>(row + rows);
     for (index r = 0; r < rows; ++r, to += depth) {
       row[r] = to;
       for (index k = 0; k < depth; ++k) to[k] = rounded(operand[r][k]);
     }
-    unrolled::product(row, rows, depth, packed, result, columns, accumulate);
+    unrolled::product(row, rows, depth, packed, result, columns, accumulate, backwards);
   }
   static void end() {}
 };

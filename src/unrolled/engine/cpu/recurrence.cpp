@@ -9,6 +9,7 @@
 #include <omp.h>
 #endif
 
+#include "row_product.h"
 #include "worker.h"
 
 namespace unrolled {
@@ -102,6 +103,10 @@ void run(const Kernel& kernel, const Call& call) {
     run_in<Float32>(kernel, call);
 }
 
+void pack_columns(float* to, index depth, index columns, const float* const* column) {
+  pack_for_rows(to, depth, columns, [=](index c) { return column[c]; });
+}
+
 }  // namespace
 
 #define UNROLLED_JOIN_(a, b) a##b
@@ -114,8 +119,8 @@ extern const index UNROLLED_JOIN(kernel_count_, UNROLLED_ISA);
 #define UNROLLED_TEXT(a) UNROLLED_TEXT_(a)
 
 Engine UNROLLED_JOIN(engine_, UNROLLED_ISA)() {
-  return {UNROLLED_TEXT(UNROLLED_ISA), run, UNROLLED_JOIN(kernels_, UNROLLED_ISA),
-          UNROLLED_JOIN(kernel_count_, UNROLLED_ISA)};
+  return {UNROLLED_TEXT(UNROLLED_ISA), run, {lanes, pack_columns, multiply_rows},
+          UNROLLED_JOIN(kernels_, UNROLLED_ISA), UNROLLED_JOIN(kernel_count_, UNROLLED_ISA)};
 }
 
 }  // namespace unrolled

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <utility>
 
 #include "product.h"
 #include "team.h"
@@ -20,17 +21,28 @@ struct Moment {
   index time() const { return at[0]; }
 };
 
-// A vector sequence as a stage meets it: at one end of time it is replaced by `edge`.
+// Where a row's step stands, in the order of going; a set of these.
+enum Edge : unsigned {
+  nowhere = 0,
+  at_start = 1,  // the row's first step
+  at_reset = 2,  // it does not go on from the step before it
+  at_end = 4,    // no step goes on from it
+  at_last = 8,   // the row's last step
+};
+
+// A vector sequence as a stage meets it: at some edges of time it is replaced by `edge`, or by
+// `anew` after a reset.
 struct Array {
   float* data = nullptr;
   index step = 0, row = 0;
   float* edge = nullptr;
   index edge_row = 0;
-  bool edge_at_start = true;
+  unsigned edges = nowhere;
+  float* anew = nullptr;
   Clock clock = Clock::time;
 
-  float* at(const Moment& moment, index r, bool start, bool end) const {
-    if (edge != nullptr && (edge_at_start ? start : end)) return edge + r * edge_row;
+  float* at(const Moment& moment, index r, unsigned where) const {
+    if (edges & where) return (where & edges & at_reset ? anew : edge) + r * edge_row;
     return data + moment.at[static_cast<index>(clock)] * step + r * row;
   }
 };
@@ -72,8 +84,9 @@ class Run {
     const index packed = backward && call.gradient_input.data != nullptr
                              ? packed_size(kernel.gate_count * (hidden + 32), call.input_size)
                              : 0;
+    const index starts = backward && resets() ? call.rows * delta_width_ : 0;
     float* memory = team_workspace.reserve(order + round_up(longest, cache_line) + biases + sums +
-                                           scratch + deltas + packed);
+                                           scratch + deltas + packed + starts);
     order_ = reinterpret_cast<index*>(memory);
     zeros_ = memory + order;
     biases_ = zeros_ + round_up(longest, cache_line);
@@ -81,6 +94,8 @@ class Run {
     scratch_ = sums_ + sums;
     delta_ = scratch_ + scratch;
     packed_input_ = delta_ + deltas;
+    starts_ = packed_input_ + packed;
+    std::memset(starts_, 0, starts * sizeof(float));
     std::memset(zeros_, 0, longest * sizeof(float));
     std::memset(sums_, 0, sums * sizeof(float));
     if (!backward) add_biases();
@@ -100,15 +115,23 @@ class Run {
   float* scratch_;
   float* delta_;  // [block_, rows, delta_width_]: step number i at i % block_
   float* packed_input_;  // the input weights, for the gradient of x
+  float* starts_;  // [rows, delta_width_]: adjoints, summed over the steps that start anew
   index* order_;  // rows, the longest first
 
   static index at(Space space) { return static_cast<index>(space); }
   index length(index row) const { return call_.lengths ? call_.lengths[row] : call_.steps; }
-  bool is_start(index t, index row) const {
-    return call_.descending ? t == length(row) - 1 : t == 0;
-  }
-  bool is_end(index t, index row) const {
-    return call_.descending ? t == 0 : t == length(row) - 1;
+  bool resets() const { return call_.reset.data != nullptr; }
+  unsigned edges(index t, index row) const {
+    const index end = length(row) - 1;
+    bool first = t == 0, last = t == end;  // in time
+    bool before = resets() && t > 0 && call_.reset.at(t, row);  // is it cut from the one before
+    bool after = resets() && t < end && call_.reset.at(t + 1, row);
+    if (call_.descending) {
+      std::swap(first, last);
+      std::swap(before, after);
+    }
+    return (first ? at_start : nowhere) | (before ? at_reset : nowhere) |
+           (last ? at_end | at_last : after ? at_end : nowhere);
   }
   index state_size(index k) const { return call_.size[at(kernel_.states[k])]; }
 
@@ -126,6 +149,11 @@ class Run {
         a.data += back * a.step;
         a.edge = const_cast<float*>(call_.initial[k]);
         a.edge_row = state_size(k);
+        a.edges = at_start;
+        if (resets()) {
+          a.edges |= at_reset;
+          a.anew = const_cast<float*>(call_.anew[k]);
+        }
         return a;
       }
       case Place::bias:
@@ -141,7 +169,7 @@ class Run {
           const float* last = call_.gradient_last[k];
           a.edge = last ? const_cast<float*>(last) : zeros_;
           a.edge_row = last ? state_size(k) : 0;
-          a.edge_at_start = false;
+          a.edges = at_last;
         }
         return a;
       }
@@ -151,7 +179,7 @@ class Run {
         a.clock = location.place == Place::delta ? Clock::ring : Clock::ring_after;
         if (location.place == Place::delta_after) {
           a.edge = zeros_;
-          a.edge_at_start = false;
+          a.edges = at_end;
         }
         return a;
       }

@@ -116,13 +116,17 @@ class Worker {
       gradients_.pack_input();
       for (index from = 0; from < steps; from += block_) {
         const index until = from + block_ < steps ? from + block_ : steps;
-        for (index i = from; i < until; ++i) step(i);
+        for (index i = from; i < until; ++i) {
+          step(i);
+          if (run_.resets()) sum_up_starts(run_.moment(i));
+        }
         team_.wait(members_);
         add_products_of_states(from, until);
         gradients_.add(from, until);
         team_.wait(members_);
       }
       if (gradients_.first()) gradients_.add_biases();
+      if (run_.resets()) add_products_of_starts();
     }
     finish();
     Arithmetic::end();
@@ -258,11 +262,11 @@ class Worker {
         again = again || stage.multiplies[before].result == m.result;
       for (index r = 0; r < count; ++r) {
         const index row = rows[r];
-        operands_[r] = prepared.operands[i].at(moment, row, run_.is_start(t, row), run_.is_end(t, row));
+        operands_[r] = prepared.operands[i].at(moment, row, run_.edges(t, row));
         results_[r] = products_ + r * width + m.result * unit_count;
       }
       Arithmetic::product(operand_, operands_, count, depth(m), packed, results_, columns(m),
-                          again);
+                          again, moment.time() % 2 == 1);
       packed += size_of(m);
     }
   }
@@ -300,19 +304,19 @@ class Worker {
       const Array& array = prepared.arrays[v];
       const Place place = v < inputs ? stage.inputs[v].place : Place::state;
       which[v] = place == Place::product ? chunk : place == Place::gate ? own : anywhere;
-      base[v] = array.at(moment, 0, false, false);
+      base[v] = array.at(moment, 0, nowhere);
       if (place == Place::gate) base[v] += i % block_ * count_ * gate_width_;
     }
     for (index r = 0; r < count; ++r) {
       const index row = rows_[first + r];
       const index number[] = {row, r, first + r};
-      const bool start = run_.is_start(t, row), end = run_.is_end(t, row);
+      const unsigned where = run_.edges(t, row);
       float* at[2 * most_vectors];
       for (index v = 0; v < all; ++v)
         at[v] = base[v] + number[which[v]] * prepared.arrays[v].row;
-      if (start || end)
+      if (where != nowhere)
         for (index v = 0; v < all; ++v)
-          if (prepared.arrays[v].edge != nullptr) at[v] = prepared.arrays[v].at(moment, row, start, end);
+          if (prepared.arrays[v].edges & where) at[v] = prepared.arrays[v].at(moment, row, where);
       stage.function(at, at + inputs, begin_unit, end_unit);
     }
   }
@@ -334,7 +338,7 @@ class Worker {
     };
     if (call.mode == Mode::backward) {
       const Array deltas = run_.resolve({Place::delta, 0}, true);
-      zero(deltas.at(moment, row, false, false), kernel.delta, kernel.delta_count);
+      zero(deltas.at(moment, row, nowhere), kernel.delta, kernel.delta_count);
     } else {
       zero(place(call.output), kernel.states, 1);
       if (call.mode == Mode::forward) zero(place(call.tape), kernel.tape, kernel.tape_count);
@@ -387,10 +391,56 @@ class Worker {
             const index row = rows_[r], length = run_.length(row);
             const index first_step = run_.time(call.descending ? length - 1 : 0);  // its number
             if (length == 0 || first_step < from || first_step >= until) continue;
-            operands_[count] = operand.at(run_.moment(first_step), row, false, false);
+            operands_[count] = operand.at(run_.moment(first_step), row, nowhere);
             results_[count++] = call.last[m.state] + row * size + first;
           }
           Arithmetic::product(operand_, operands_, count, depth(m), packed, results_, columns(m),
+                              true);
+        }
+        packed += size_of(m);
+      }
+    }
+  }
+
+  // What a step that starts anew hands back belongs to the states it starts from and goes no
+  // further. The products are linear: they are made at the end, of all such steps at once.
+  void sum_up_starts(const Moment& moment) {
+    const Call& call = run_.call_;
+    const Kernel& kernel = run_.kernel_;
+    const index t = moment.time(), active = running(t);
+    for (index r = 0; r < active; ++r) {
+      const index row = rows_[r];
+      if (!(run_.edges(t, row) & at_reset)) continue;
+      const float* const delta = run_.resolve({Place::delta, 0}, false).at(moment, row, nowhere);
+      float* const sums = run_.starts_ + row * run_.delta_width_;
+      for (index s = 0; s < kernel.delta_count; ++s) {
+        const index which = Run::at(kernel.delta[s]), slot = run_.offset(kernel.delta, s);
+        for (index j = slot + begin_[which]; j < slot + end_[which]; ++j) sums[j] += delta[j];
+      }
+      for (index k = 0; k < kernel.state_count; ++k) {
+        const index which = Run::at(kernel.states[k]), first = row * call.size[which];
+        for (index j = first + begin_[which]; j < first + end_[which]; ++j) {
+          call.gradient_anew[k][j] += call.last[k][j];
+          call.last[k][j] = 0.0f;
+        }
+      }
+    }
+  }
+
+  void add_products_of_starts() {
+    const Pass& pass = run_.pass_;
+    const float* packed = packed_;
+    for (index s = 0; s < pass.stage_count; ++s) {
+      for (index i = 0; i < pass.stages[s].multiply_count; ++i) {
+        const Multiply& m = pass.stages[s].multiplies[i];
+        if (m.state >= 0) {
+          const index slot = run_.offset(run_.kernel_.delta, m.operand.index);
+          const index size = run_.state_size(m.state), first = begin(kernel_space(m.state));
+          for (index r = 0; r < count_; ++r) {
+            operands_[r] = run_.starts_ + rows_[r] * run_.delta_width_ + slot;
+            results_[r] = run_.call_.gradient_anew[m.state] + rows_[r] * size + first;
+          }
+          Arithmetic::product(operand_, operands_, count_, depth(m), packed, results_, columns(m),
                               true);
         }
         packed += size_of(m);

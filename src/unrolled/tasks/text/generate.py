@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
+from unrolled.layers.drop_in import DropIn
+from unrolled.tasks.text.model import CharacterModel
 from unrolled.tasks.text.threads import one_thread
 from unrolled.tasks.text.vocabulary import UNKNOWN, Vocabulary
 from unrolled.training.errors import UserError
@@ -78,14 +80,33 @@ def _generate(
 ) -> Iterator[str]:
     random = torch.Generator().manual_seed(seed)
     tokens = torch.tensor(vocabulary.encode(prompt).astype("int64"), device=device).unsqueeze(1)
-    state: tuple[Tensor, ...] | None = None
+    read = _reader(model)
     for _ in range(length):
         # Entered anew for each character: a generator must not leave its modes on for its caller.
         with torch.inference_mode(), one_thread():
-            logits, state = model(tokens, state)
-            token = draw(logits[-1, 0].float().cpu(), temperature, top_k, random)
+            token = draw(read(tokens)[-1, 0].float().cpu(), temperature, top_k, random)
             tokens = torch.full((1, 1), token, device=device)
         yield vocabulary.decode(token)
+
+
+def _reader(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The model as a function from the next tokens to their logits, its state carried."""
+    if (
+        isinstance(model, CharacterModel)
+        and isinstance(model.recurrent, DropIn)
+        and not model.training
+    ):
+        stream = model.recurrent.stream()
+        return lambda tokens: model.readout(stream.run(model.embedding(tokens)))
+    state: tuple[Tensor, ...] | None = None
+
+    def read(tokens: Tensor) -> Tensor:
+        nonlocal state
+        logits: Tensor
+        logits, state = model(tokens, state)
+        return logits
+
+    return read
 
 
 def draw(logits: Tensor, temperature: float, top_k: int, random: torch.Generator) -> int:

@@ -1,0 +1,94 @@
+"""A stack of layers fed step by step, by the kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...compiler.program import Program, Space
+from .. import _cpu
+from ..weights import Weights
+from .layout import contiguous, matrices, pointer
+
+
+class KernelStream:
+    """See `unrolled.engine.stream.Steps`; weights are packed here, once.
+
+    Args:
+        program: what every layer runs.
+        isa: instruction set.
+        weights: for each layer, one direction; float32 on the CPU.
+        rows: batch size.
+    """
+
+    def __init__(self, program: Program, isa: str, weights: Sequence[Weights], rows: int) -> None:
+        first = weights[0]
+        sizes = {Space.HIDDEN: first.hidden_size, Space.PROJECTED: first.output_size}
+        self._state_shapes = [
+            (len(weights), rows, sizes[state.new.space]) for state in program.states
+        ]
+        self._output_shape = (rows, first.output_size)
+        held = [contiguous(own, torch.float32) for own in weights]  # alive until they are packed
+        layers = [
+            (
+                pointer(own.input),
+                pointer(own.input_bias),
+                pointer(own.recurrent_bias),
+                matrices(own),
+            )
+            for own in held
+        ]
+        outputs, output = self._outputs()
+        self._native = _cpu.Stream(
+            isa=isa,
+            name=program.name,
+            rows=rows,
+            input_size=int(first.input.shape[1]),
+            hidden=first.hidden_size,
+            projected=first.output_size,
+            layers=layers,
+            tensor=Tensor,
+            float32=torch.float32,
+            outputs=outputs,
+            output=output,
+        )
+        self.step = self._native.step
+
+    def _outputs(self) -> tuple[tuple[Any, Any, Any, Any], int]:
+        """What the steps return: an array, its row, a tensor, its row; one memory."""
+        tensor = torch.zeros(self._output_shape)
+        array = tensor.numpy()
+        return (array, array[0], tensor, tensor[0]), tensor.data_ptr()
+
+    def run(self, block: Any, out: Any) -> Any:
+        """Several steps."""
+        if out is None:
+            shape = (*getattr(block, "shape", ())[:-1], self._output_shape[1])
+            out = torch.empty(shape) if isinstance(block, Tensor) else np.empty(shape, np.float32)
+        self._native.run(block, out)
+        return out
+
+    def read(self) -> list[Tensor]:
+        """The states, copied."""
+        states = [torch.empty(shape) for shape in self._state_shapes]
+        for k, state in enumerate(states):
+            self._native.read_state(k, state.data_ptr())
+        return states
+
+    def write(self, states: Sequence[Tensor]) -> None:
+        """Set the states."""
+        for k, state in enumerate(states):
+            source = state.detach().contiguous()
+            self._native.write_state(k, source.data_ptr())
+
+    def clone(self) -> KernelStream:
+        """Another stream in the same state, with the same packed weights."""
+        other = KernelStream.__new__(KernelStream)
+        other._state_shapes, other._output_shape = self._state_shapes, self._output_shape
+        other._native = self._native.clone(*other._outputs())
+        other.step = other._native.step
+        return other
