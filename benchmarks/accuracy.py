@@ -16,7 +16,7 @@ from torch import Tensor
 from unrolled.cells import BUILTIN, LSTM
 from unrolled.compiler.program import Program
 from unrolled.engine import operator, reference
-from unrolled.engine.cpu import INSTRUCTION_SETS
+from unrolled.engine.cpu import FLOAT32_SETS
 from unrolled.engine.weights import Weights, join, program_of
 
 SIZES = [(1, 1, 3, 1), (7, 5, 3, 17), (33, 13, 10, 65), (50, 8, 64, 130), (20, 7, 33, 300)]
@@ -96,7 +96,7 @@ def main() -> None:
     programs = [*map(program_of, BUILTIN), program_of(LSTM(), projected=True)]
     print(f"{'cell':28}{'instructions':14}{'outputs':>10}{'gradients':>11}")
     worst = [0.0, 0.0]
-    for program, isa in itertools.product(programs, INSTRUCTION_SETS):
+    for program, isa in itertools.product(programs, FLOAT32_SETS):
         largest = [0.0, 0.0]
         for size, directions, ragged, bias, threads in itertools.product(
             SIZES, (1, 2), (False, True), (False, True), (1, 3)

@@ -15,12 +15,12 @@ from torch.autograd import forward_ad
 from unrolled.cells import GRU, LSTM, RNN, OriginalGRU
 from unrolled.compiler.program import Program
 from unrolled.engine.choice import ENGINES, Choice, choose, using
-from unrolled.engine.cpu import INSTRUCTION_SETS
+from unrolled.engine.cpu import FLOAT32_SETS, INSTRUCTION_SETS
 from unrolled.engine.weights import program_of
 
 from ..compiler.invented import Apart
 
-FASTEST = INSTRUCTION_SETS[0]
+FASTEST = FLOAT32_SETS[0]
 X = torch.zeros(2, 2, 3)
 
 
@@ -31,8 +31,16 @@ def test_usually_the_kernels_at_their_fastest() -> None:
     assert str(found).endswith("on 1 thread")
 
 
-def autocast() -> AbstractContextManager[Any]:
-    return torch.autocast("cpu")
+@pytest.mark.parametrize(
+    ("tensors", "autocast"),
+    [([X.bfloat16()], False), ([X], True), ([X.bfloat16(), X], True)],
+    ids=["module", "autocast", "mixed"],
+)
+def test_bfloat16_takes_the_instructions_made_for_it(tensors: list[Tensor], autocast: bool) -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        found = choose(program_of(LSTM()), tensors)
+    assert found == Choice("kernels", INSTRUCTION_SETS[0], bfloat16=True)
+    assert str(found).endswith(", products in bfloat16")
 
 
 @pytest.mark.parametrize(
@@ -58,14 +66,14 @@ def autocast() -> AbstractContextManager[Any]:
             [X.double()],
             nullcontext,
             "torch",
-            "the numbers are float64 and the kernels compute in float32",
+            "the numbers are float64 and the kernels compute in float32 or bfloat16",
         ),
         (
             program_of(RNN(nonlinearity="sigmoid")),
             [X, X.bfloat16()],
             nullcontext,
             "reference",
-            "the numbers are bfloat16 and the kernels compute in float32 "
+            "some numbers are bfloat16 and some are not "
             "and torch has no rnn,nonlinearity=sigmoid",
         ),
         (
@@ -78,9 +86,9 @@ def autocast() -> AbstractContextManager[Any]:
         (
             program_of(LSTM()),
             [X],
-            autocast,
+            lambda: torch.autocast("cpu", dtype=torch.float16),
             "torch",
-            "autocast is on and the kernels compute in float32",
+            "autocast is to float16 and the kernels compute in float32 or bfloat16",
         ),
         (
             program_of(Apart()),

@@ -11,7 +11,7 @@ from torch import Tensor
 from unrolled.cells import GRU, LSTM, RNN
 from unrolled.compiler.program import Program
 from unrolled.engine import cpu
-from unrolled.engine.cpu import INSTRUCTION_SETS, direction, layout, parallel
+from unrolled.engine.cpu import FLOAT32_SETS, direction, layout, parallel
 from unrolled.engine.weights import Weights, program_of, split
 
 from .cases import (
@@ -65,7 +65,7 @@ SHAPES = [
     Shape(2, 7, 17, "zero", directions=2),
 ]
 each_program = pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
-each_isa = pytest.mark.parametrize("isa", INSTRUCTION_SETS)
+each_isa = pytest.mark.parametrize("isa", FLOAT32_SETS)
 
 
 @pytest.mark.usefixtures("poisoned")
@@ -92,7 +92,7 @@ def test_every_way_to_share_the_work(
     torch.set_num_threads(4)
     try:
         outputs, gradients = numbers(
-            case(program, shape), by_kernels(INSTRUCTION_SETS[0]), torch.float32
+            case(program, shape), by_kernels(FLOAT32_SETS[0]), torch.float32
         )
     finally:
         torch.set_num_threads(1)
@@ -110,14 +110,14 @@ def test_backward_in_blocks(
 ) -> None:
     """Long sequences go backward in parts: rows that begin, end or pause anywhere in one."""
     monkeypatch.setattr(direction, "_BLOCK", block)
-    _, gradients = numbers(case(program, shape), by_kernels(INSTRUCTION_SETS[0]), torch.float32)
+    _, gradients = numbers(case(program, shape), by_kernels(FLOAT32_SETS[0]), torch.float32)
     assert largest(gradients, exact(program, shape)[1]) < GRADIENT_BAR
 
 
 @settings(max_examples=60)
 @given(
     program=st.sampled_from(PROGRAMS),
-    isa=st.sampled_from(INSTRUCTION_SETS),
+    isa=st.sampled_from(FLOAT32_SETS),
     shape=st.builds(
         Shape,
         T=st.integers(0, 7),

@@ -27,13 +27,20 @@ SHAPES = [
 ]
 each_program = pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+each_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 
 
-def arguments(program: Program, shape: Shape, grad: bool, save: bool = True) -> tuple[Any, ...]:
+def arguments(
+    program: Program,
+    shape: Shape,
+    grad: bool,
+    save: bool = True,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Any, ...]:
     drawn = case(program, shape)
 
     def of(tensor: Tensor) -> Tensor:
-        return tensor.float().requires_grad_(grad)
+        return tensor.to(dtype).requires_grad_(grad)
 
     return (
         of(drawn.x),
@@ -50,14 +57,15 @@ def arguments(program: Program, shape: Shape, grad: bool, save: bool = True) -> 
     )
 
 
+@each_dtype
 @each_shape
 @pytest.mark.parametrize(
     "program", [program_of(BUILTIN[4]), program_of(LSTM(), True)], ids=lambda p: p.name
 )
-def test_opcheck(program: Program, shape: Shape) -> None:
+def test_opcheck(program: Program, shape: Shape, dtype: torch.dtype) -> None:
     """Schema, autograd registration, fake implementation and tracing, with dynamic shapes."""
     torch.library.opcheck(
-        torch.ops.unrolled.recurrence.default, arguments(program, shape, grad=True)
+        torch.ops.unrolled.recurrence.default, arguments(program, shape, grad=True, dtype=dtype)
     )
 
 
@@ -69,11 +77,14 @@ def same_metadata(found: Any, fake: Any) -> None:
             assert a.stride() == b.stride()
 
 
+@each_dtype
 @each_shape
 @each_program
 @pytest.mark.parametrize("save", [True, False], ids=["training", "inference"])
-def test_fake_results_look_like_real_ones(program: Program, shape: Shape, save: bool) -> None:
-    given = arguments(program, shape, grad=False, save=save)
+def test_fake_results_look_like_real_ones(
+    program: Program, shape: Shape, save: bool, dtype: torch.dtype
+) -> None:
+    given = arguments(program, shape, grad=False, save=save, dtype=dtype)
     real = torch.ops.unrolled.recurrence(*given)
     with FakeTensorMode(allow_non_fake_inputs=True):
         fake = torch.ops.unrolled.recurrence(*given)
@@ -83,7 +94,10 @@ def test_fake_results_look_like_real_ones(program: Program, shape: Shape, save: 
     x, initial, weights, *masks = given[:5]
     states = 1 + len(initial)
     nothing = [None] * len(initial)
-    back = (torch.ones_like(real[0]), nothing, x, initial, weights, *masks, real[0], real[states:])
+    output, tapes = real[0], real[states:]
+    if dtype != torch.float32:
+        output = tapes.pop()
+    back = (torch.ones_like(real[0]), nothing, x, initial, weights, *masks, output, tapes)
     options = (program.name, ISA, shape.batch_first, True, shape.checkpoint)
     with FakeTensorMode(allow_non_fake_inputs=True):
         fake = torch.ops.unrolled.recurrence_backward(*back, *options)

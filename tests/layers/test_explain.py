@@ -11,8 +11,14 @@ import unrolled
 from unrolled.engine import cpu
 from unrolled.layers import GRU, LSTM, RNN, explain
 
-NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "baseline": "the baseline instruction set"}
-BEST = NAMES[cpu.INSTRUCTION_SETS[0]]
+NAMES = {
+    "amx": "AMX",
+    "avx512_bf16": "AVX512-BF16",
+    "avx512": "AVX-512",
+    "avx2": "AVX2",
+    "baseline": "the baseline instruction set",
+}
+BEST = NAMES[cpu.FLOAT32_SETS[0]]
 x = torch.zeros(5, 2, 3)
 
 
@@ -31,17 +37,17 @@ def test_the_kernels_at_their_fastest_need_no_reason() -> None:
 def test_a_slower_instruction_set_is_explained(isa: str) -> None:
     with unrolled.using(isa):
         text = explain(GRU(3, 4), x)
-    reason = f', because using("{isa}") asks for it' if isa != cpu.INSTRUCTION_SETS[0] else ""
+    reason = f', because using("{isa}") asks for it' if isa != cpu.FLOAT32_SETS[0] else ""
     assert text == f"GRU(3, 4): CPU kernels with {NAMES[isa]} on 1 thread{reason}."
 
 
 def test_torch_runs_its_own_cells_where_the_kernels_do_not_apply() -> None:
     assert explain(GRU(3, 4).double(), x.double()) == (
         "GRU(3, 4): torch's own fused layer, "
-        "because the numbers are float64 and the kernels compute in float32."
+        "because the numbers are float64 and the kernels compute in float32 or bfloat16."
     )
-    with torch.autocast("cpu"):
-        assert "because autocast is on" in explain(LSTM(3, 4), x)
+    with torch.autocast("cpu", dtype=torch.float16):
+        assert "because autocast is to float16" in explain(LSTM(3, 4), x)
     with unrolled.using("torch"):
         assert explain(LSTM(3, 4), x) == (
             'LSTM(3, 4): torch\'s own fused layer, because using("torch") asks for it.'

@@ -7,6 +7,7 @@ def call(
     isa: str,
     name: str,
     mode: str,
+    bfloat16: bool,
     descending: bool,
     steps: int,
     rows: int,

@@ -26,6 +26,14 @@ _IN_TORCH = {
     "gru": "GRU",
 }
 
+_NAMES = {
+    "amx": "AMX",
+    "avx512_bf16": "AVX512-BF16",
+    "avx512": "AVX-512",
+    "avx2": "AVX2",
+    "baseline": "the baseline instruction set",
+}
+
 _forced: ContextVar[str] = ContextVar("unrolled_engine", default="auto")
 
 
@@ -37,17 +45,20 @@ class Choice:
         engine: ``"kernels"``, ``"torch"`` or ``"reference"``.
         isa: instruction set of the kernels, empty for the other engines.
         reason: why not the kernels at their fastest; empty if they are.
+        bfloat16: whether the kernels multiply bfloat16.
     """
 
     engine: str
     isa: str = ""
     reason: str = ""
+    bfloat16: bool = False
 
     def __str__(self) -> str:
-        names = {"avx512": "AVX-512", "avx2": "AVX2", "baseline": "the baseline instruction set"}
         if self.engine == "kernels":
             threads = cpu.threads()
-            text = f"CPU kernels with {names[self.isa]} on {threads} thread{'s' * (threads > 1)}"
+            text = f"CPU kernels with {_NAMES[self.isa]} on {threads} thread{'s' * (threads > 1)}"
+            if self.bfloat16:
+                text += ", products in bfloat16"
         elif self.engine == "torch":
             text = "torch's own fused layer"
         else:
@@ -61,7 +72,8 @@ def using(engine: str) -> Iterator[None]:
 
     Args:
         engine: ``"reference"``, ``"torch"``, ``"kernels"``, one of the kernels' instruction sets
-            (``"avx512"``, ``"avx2"``, ``"baseline"``), or ``"auto"`` for the usual choice.
+            (``"amx"``, ``"avx512_bf16"``, ``"avx512"``, ``"avx2"``, ``"baseline"``), or ``"auto"``
+            for the usual choice.
 
     Raises:
         ValueError: if there is no such engine, or this processor has no such instruction set.
@@ -99,7 +111,8 @@ def choose(
     transform = _transform(tensors)
     if transform:
         return Choice("reference", reason=transform)
-    obstacle = _obstacle(program, tensors)
+    bfloat16 = _in_bfloat16(tensors)
+    obstacle = _obstacle(program, tensors, bfloat16)
     if forced == "torch":
         obstacle = 'using("torch") asks for it'
     if obstacle is None and forced == "auto" and steps is not None and 0 < steps < _FEW:
@@ -110,9 +123,10 @@ def choose(
         if fused and not trained and not cpu.forked():
             obstacle = f"so short a sequence ({steps}) is over before packed weights pay"
     if obstacle is None:
-        isa = forced if forced in cpu.INSTRUCTION_SETS else cpu.INSTRUCTION_SETS[0]
-        slower = isa != cpu.INSTRUCTION_SETS[0]
-        return Choice("kernels", isa, f'using("{isa}") asks for it' if slower else "")
+        fastest = (cpu.INSTRUCTION_SETS if bfloat16 else cpu.FLOAT32_SETS)[0]
+        isa = forced if forced in cpu.INSTRUCTION_SETS else fastest
+        reason = "" if isa == fastest else f'using("{isa}") asks for it'
+        return Choice("kernels", isa, reason, bfloat16)
     if program.name in _IN_TORCH and not reset:
         return Choice("torch", reason=obstacle)
     if reset and program.name in _IN_TORCH:
@@ -132,17 +146,31 @@ def _transform(tensors: Sequence[Tensor]) -> str | None:
     return None
 
 
-def _obstacle(program: Program, tensors: Sequence[Tensor]) -> str | None:
+def _in_bfloat16(tensors: Sequence[Tensor]) -> bool:
+    """Whether products are of bfloat16: autocast asks for it, or everything is bfloat16."""
+    if torch.is_autocast_enabled("cpu"):
+        return torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return all(tensor.dtype == torch.bfloat16 for tensor in tensors)
+
+
+def _obstacle(program: Program, tensors: Sequence[Tensor], bfloat16: bool) -> str | None:
     """Why the CPU kernels do not apply."""
     device = tensors[0].device.type
     if device != "cpu":
         return f"the input is on {device} and the kernels run on the CPU"
-    if torch.is_autocast_enabled("cpu"):
-        return "autocast is on and the kernels compute in float32"
+    if torch.is_autocast_enabled("cpu") and not bfloat16:
+        name = _short(torch.get_autocast_dtype("cpu"))
+        return f"autocast is to {name} and the kernels compute in float32 or bfloat16"
     for tensor in tensors:
-        if tensor.dtype != torch.float32:
-            name = str(tensor.dtype).removeprefix("torch.")
-            return f"the numbers are {name} and the kernels compute in float32"
+        if tensor.dtype != torch.float32 and not (bfloat16 and tensor.dtype == torch.bfloat16):
+            name = _short(tensor.dtype)
+            if tensor.dtype == torch.bfloat16:
+                return "some numbers are bfloat16 and some are not"
+            return f"the numbers are {name} and the kernels compute in float32 or bfloat16"
     if program.name not in cpu.TAPES:
         return f"{program.name} has no kernels"
     return None
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -41,12 +41,18 @@ def _recurrence(
     save: bool,
     checkpoint: int,
 ) -> list[Tensor]:
-    """Output, last states and, with ``save``, what backward needs; see `cpu.forward`."""
+    """Output, last states and, with ``save``, what backward needs; see `cpu.forward`.
+
+    The output has the first state's dtype. Where that is not float32 the exact one comes, too, with
+    ``save``: last of all.
+    """
     sorted_weights = split(program_named(program), weights, directions)
     output, last, tapes = cpu.forward(
         program, isa, x, initial, sorted_weights, lengths, batch_first, save, reset, checkpoint
     )
-    return [output, *last, *tapes]
+    if initial[0].dtype == output.dtype:
+        return [output, *last, *tapes]
+    return [output.to(initial[0].dtype), *last, *tapes, *([output] if save else [])]
 
 
 @torch.library.register_fake("unrolled::recurrence", lib=_LIBRARY)  # type: ignore[untyped-decorator]
@@ -65,16 +71,20 @@ def _fake(
 ) -> list[Tensor]:
     own = split(program_named(program), weights, directions)[0]
     steps, rows = (x.shape[1], x.shape[0]) if batch_first else (x.shape[0], x.shape[1])
-    output = x.new_empty(x.shape[0], x.shape[1], directions * own.output_size)
+    output = initial[0].new_empty(x.shape[0], x.shape[1], directions * own.output_size)
     last = [torch.empty_like(state, memory_format=torch.contiguous_format) for state in initial]
     width = cpu.tape_width(program, own)
     tapes = []
     if save and checkpoint:
         count = cpu.segment_count(steps, checkpoint) - 1
-        of_one = [state.new_empty(count, *state.shape[1:]) for state in initial]
+        of_one = [
+            state.new_empty(count, *state.shape[1:], dtype=torch.float32) for state in initial
+        ]
         tapes = [torch.empty_like(state) for _ in range(directions) for state in of_one]
     elif save:
-        tapes = [x.new_empty(steps, rows, width) for _ in range(directions)]
+        tapes = [x.new_empty(steps, rows, width, dtype=torch.float32) for _ in range(directions)]
+    if save and output.dtype != torch.float32:
+        tapes.append(torch.empty_like(output, dtype=torch.float32))
     return [output, *last, *tapes]
 
 
@@ -163,6 +173,8 @@ def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
     weights = saved[1 + states : 1 + states + weight_count]
     output = saved[1 + states + weight_count]
     tapes = saved[len(saved) - tape_count :] if tape_count else []
+    if output.dtype != torch.float32:
+        output = tapes.pop()
     gradient, gradient_last = gradients[0], list(gradients[1 : 1 + states])
     if torch.is_grad_enabled():
         # Someone will differentiate the gradient: by the reference.
@@ -225,17 +237,18 @@ def _differentiable(
     # Views keep the graph of who owns the tensors while making them leaves of this computation.
     own = [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in inputs]
     states, count = len(initial), len(weights)
+    exact = [tensor.to(torch.float32) for tensor in own]
     output, last = reference.layer(
         found,
-        own[-1],
-        own[:states],
-        split(found, own[states : states + count], directions),
+        exact[-1],
+        exact[:states],
+        split(found, exact[states : states + count], directions),
         lengths,
         batch_first,
         reset,
     )
     pairs = [
-        (value, grad)
+        (value, grad.to(torch.float32))
         for value, grad in zip([output, *last], [gradient, *gradient_last], strict=True)
         if grad is not None and value.requires_grad
     ]

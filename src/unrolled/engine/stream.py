@@ -42,7 +42,7 @@ class Steps(Protocol):
 
 def steps_of(choice: Choice, program: Program, weights: Sequence[Weights], rows: int) -> Steps:
     """Weights (for each layer) and zero states, ready to be stepped; the weights are copied."""
-    if choice.engine == "kernels":
+    if choice.engine == "kernels" and not choice.bfloat16:
         return KernelStream(program, choice.isa, weights, rows)
     return ReferenceStream(program, weights, rows)
 

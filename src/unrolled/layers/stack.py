@@ -16,6 +16,10 @@ from ..engine.weights import Weights
 Dropout = Callable[[Tensor], Tensor]
 Checkpoint = int | Literal["auto"] | None
 
+# Under autocast torch's layers return bfloat16, but for the state, if any, whose old value enters
+# the new one without a product: it is as it came.
+_KEPT = {"gru": 0, "originalgru": 0, "lstm,projected": 1}
+
 
 def run_stack(
     choice: Choice,
@@ -86,6 +90,10 @@ def _run_layer(
     checkpoint: Checkpoint,
 ) -> tuple[Tensor, list[Tensor]]:
     if choice.engine == "kernels":
+        if choice.bfloat16:
+            x = x.to(torch.bfloat16)
+            kept = _KEPT.get(program.name, -1)
+            initial = [s if k == kept else s.to(torch.bfloat16) for k, s in enumerate(initial)]
         return operator.run_layer(
             program.name, choice.isa, x, initial, weights, lengths, batch_first, reset, checkpoint
         )

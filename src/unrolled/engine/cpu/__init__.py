@@ -17,7 +17,11 @@ from .parallel import forked, threads
 INSTRUCTION_SETS: tuple[str, ...] = tuple(_cpu.instruction_sets())
 """What this processor runs, the fastest first."""
 
+FLOAT32_SETS = tuple(name for name in INSTRUCTION_SETS if name not in ("amx", "avx512_bf16"))
+"""Without those that differ from the next in nothing but products of bfloat16."""
+
 __all__ = [
+    "FLOAT32_SETS",
     "INSTRUCTION_SETS",
     "TAPES",
     "automatic",

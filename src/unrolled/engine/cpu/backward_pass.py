@@ -10,7 +10,17 @@ from torch import Tensor
 from ..weights import Weights
 from . import checkpointing
 from .direction import run_backward
-from .layout import contiguous, fresh, plain, side_by_side, time_major, zeros_like
+from .layout import (
+    contiguous,
+    fresh,
+    like,
+    plain,
+    rounded_like,
+    side_by_side,
+    states,
+    time_major,
+    zeros_like,
+)
 from .parallel import alone_after_fork
 
 
@@ -33,28 +43,31 @@ def backward(
 ) -> tuple[Tensor | None, list[Tensor], list[Weights]]:
     """Gradients of `forward`, given those of its output and last states (None where zero).
 
+    ``output`` is forward's own; what belongs to a tensor that is not float32 is rounded at the end.
+
     Returns:
         The gradients of x (None unless ``need_x``), of the initial states, and of the weights.
     """
     sequence = side_by_side(time_major(x, batch_first))
     outputs = time_major(output, batch_first)
-    gradients = None if gradient is None else side_by_side(time_major(gradient, batch_first))
+    gradients = None
+    if gradient is not None:
+        gradients = side_by_side(time_major(gradient.to(torch.float32), batch_first))
     lengths = plain(lengths)
     size = weights[0].output_size
-    initial = [state.contiguous() for state in initial]
-    incoming = [None if g is None else g.contiguous() for g in gradient_last]
-    gradient_initial = [torch.empty_like(state) for state in initial]
+    first = states(initial)
+    incoming = [None if g is None else states([g])[0] for g in gradient_last]
+    gradient_initial = [torch.empty_like(state) for state in first]
     anew = reset is not None or checkpoint > 0
-    gradient_anew = [torch.zeros_like(state) for state in initial] if anew else []
+    gradient_anew = [torch.zeros_like(state) for state in first] if anew else []
     gradient_weights = []
     gradient_x: Tensor | None = None
     for d, own in enumerate(weights):
-        readable = contiguous(own)
-        found = zeros_like(readable)
+        found = zeros_like(own)
         found_x = fresh(x, *sequence.shape) if need_x else None
         part = slice(d * size, (d + 1) * size)
-        states = [state[d] for state in initial]
-        given = (program, isa, sequence, states, readable, lengths, reset)
+        before = [state[d] for state in first]
+        given = (program, isa, sequence, before, contiguous(own, x.dtype), lengths, reset)
         wanted = (
             None if gradients is None else gradients[..., part],
             [None if g is None else g[d] for g in incoming],
@@ -64,17 +77,17 @@ def backward(
             [state[d] for state in gradient_anew],
         )
         if checkpoint:
-            kept = tapes[d * len(states) : (d + 1) * len(states)]
+            kept = tapes[d * len(first) : (d + 1) * len(first)]
             checkpointing.backward(checkpoint, *given, d == 1, outputs[..., part], kept, *wanted)
         else:
-            run_backward(*given, states, d == 1, outputs[..., part], tapes[d], *wanted)
-        gradient_weights.append(found)
+            run_backward(*given, before, d == 1, outputs[..., part], tapes[d], *wanted)
+        gradient_weights.append(rounded_like(found, own))
         if gradient_x is not None and found_x is not None:
             gradient_x.add_(found_x)
         else:
             gradient_x = found_x
     if gradient_x is not None:
-        gradient_x = time_major(gradient_x, batch_first)
+        gradient_x = time_major(gradient_x.to(x.dtype), batch_first)
     for state, more in zip(gradient_initial, gradient_anew, strict=False):
         state.add_(more)
-    return gradient_x, gradient_initial, gradient_weights
+    return gradient_x, like(gradient_initial, initial), gradient_weights

@@ -10,7 +10,16 @@ from torch import Tensor
 from ..weights import Weights
 from . import checkpointing
 from .direction import run_forward
-from .layout import contiguous, fresh, plain, side_by_side, tape_width, time_major
+from .layout import (
+    contiguous,
+    fresh,
+    like,
+    plain,
+    side_by_side,
+    states,
+    tape_width,
+    time_major,
+)
 from .parallel import alone_after_fork
 
 
@@ -32,9 +41,10 @@ def forward(
     Args:
         program: the program's name.
         isa: instruction set.
-        x: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``; float32.
-        initial: for each state ``[directions, N, ·]``.
-        weights: for each direction.
+        x: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``; float32, or
+            bfloat16 to have products of it.
+        initial: for each state ``[directions, N, ·]``, float32 or bfloat16.
+        weights: for each direction; of x's dtype, or rounded to it.
         lengths: ``[N]``, integers of 0...T, on the CPU, or None.
         batch_first: the order of x's dimensions, and of the output's.
         save: whether to return what `backward` needs.
@@ -43,27 +53,28 @@ def forward(
         checkpoint: keep for backward, instead of a tape, the states every so many steps; 0 for not.
 
     Returns:
-        The output; the last value of each state ``[directions, N, ·]``; with ``save`` for each
-        direction the tape, or with checkpoints for each direction and state its values.
+        The output, in float32; the last value of each state ``[directions, N, ·]``, in the dtype
+        of its first; with ``save``, in float32, for each direction the tape, or with checkpoints
+        for each direction and state its values.
     """
     sequence = side_by_side(time_major(x, batch_first))
     size = weights[0].output_size
     output = fresh(x, x.shape[0], x.shape[1], len(weights) * size)
     outputs = time_major(output, batch_first)
     lengths = plain(lengths)
-    initial = [state.contiguous() for state in initial]
-    last = [torch.empty_like(state) for state in initial]
+    first = states(initial)
+    last = [torch.empty_like(state) for state in first]
     tapes = []
     for d, own in enumerate(weights):
         part = outputs[..., d * size : (d + 1) * size]
-        states = [state[d] for state in initial]
+        before = [state[d] for state in first]
         after = [state[d] for state in last]
-        given = (program, isa, sequence, states, contiguous(own), lengths, reset)
+        given = (program, isa, sequence, before, contiguous(own, x.dtype), lengths, reset)
         if save and checkpoint:
             tapes += checkpointing.forward(checkpoint, *given, d == 1, part, after)
             continue
         tape = fresh(x, *sequence.shape[:2], tape_width(program, own)) if save else None
-        run_forward(*given, states, d == 1, part, after, tape)
+        run_forward(*given, before, d == 1, part, after, tape)
         if tape is not None:
             tapes.append(tape)
-    return output, last, tapes
+    return output, like(last, initial), tapes

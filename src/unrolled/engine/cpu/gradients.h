@@ -6,8 +6,10 @@
 // read once for every tile of a few adjoints. The gradient's rows are shared among the threads.
 #pragma once
 
-#include "pack.h"
+#include "product_bf16.h"
 #include "run.h"
+
+#include <type_traits>
 
 namespace unrolled {
 namespace {
@@ -93,7 +95,12 @@ void sum_column(const float* adjoint, index width, index depth, Factor factor, f
 constexpr index narrow = lanes / 2;  // operands of fewer columns are not packed
 
 // One thread's share of the gradients.
+template <class Arithmetic>
 class Gradients {
+  using Weight = typename Arithmetic::Weight;
+  static constexpr index most_depth = Arithmetic::fast ? 4 * sum_depth : sum_depth;
+  static constexpr index laid_rows = 64;  // adjoints that are laid out at a time
+
  public:
   Gradients(const Run& run, int members, int member) : run_(run), members_(members), member_(member) {
     index widest = run.call_.input_size;
@@ -102,19 +109,26 @@ class Gradients {
       if (columns > widest) widest = columns;
     }
     widest_ = round_up(widest, lanes);
-    depth_ = cache_size() / sizeof(float) / 3 / (widest_ + 1);
+    depth_ = cache_size() / (Arithmetic::fast ? 4 : 12) / (widest_ + 1);
+    if (Arithmetic::fast) depth_ = round_up(depth_, 32);
     if (depth_ < 64) depth_ = 64;
-    if (depth_ > sum_depth) depth_ = sum_depth;
+    if (depth_ > most_depth) depth_ = most_depth;
+    laid_size_ = Arithmetic::fast ? Arithmetic::operand_size(laid_rows, depth_) : 0;
+    const index rows = Arithmetic::operand_size(sum_depth, run.kernel_.gate_count * hidden());
+    if (run.call_.gradient_input.data != nullptr && rows > laid_size_) laid_size_ = rows;
+    laid_size_ = round_up(laid_size_, cache_line);
   }
 
   // Floats of memory that it needs, and where they are.
   index memory() const {
-    return depth_ * widest_ + 2 * sum_depth * (sizeof(float*) / sizeof(float));
+    constexpr index pointer = sizeof(float*) / sizeof(std::uint32_t);
+    return depth_ * widest_ + laid_size_ + 2 * most_depth * pointer;
   }
   void use(float* memory) {
     panels_ = memory;
-    operands_ = reinterpret_cast<const float**>(memory + depth_ * widest_);
-    results_ = const_cast<float**>(operands_ + sum_depth);
+    laid_ = memory + depth_ * widest_;
+    operands_ = reinterpret_cast<const float**>(laid_ + laid_size_);
+    results_ = const_cast<float**>(operands_ + most_depth);
   }
 
   bool first() const { return member_ == 0; }
@@ -131,7 +145,10 @@ class Gradients {
         const Gradient& gradient = kernel.gradients[g];
         if (g == 0 || !same_operand(gradient, kernel.gradients[g - 1])) {
           find_operands(gradient, at, depth);
-          pack_operands(columns(gradient), depth);
+          if (gradient.matrix < 0)
+            pack_operands(inputs(), columns(gradient), depth);
+          else
+            pack_operands(operands_, columns(gradient), depth);
         }
         add(gradient, depth, adjoints);
       }
@@ -146,13 +163,17 @@ class Gradients {
   void pack_input() {
     const Call& call = run_.call_;
     if (call.gradient_input.data == nullptr) return;
-    const index depth = run_.kernel_.gate_count * hidden();
     const index width = panel_vectors * lanes, panels = (call.input_size + width - 1) / width;
-    for (index p = member_; p < panels; p += members_) {
-      const index left = call.input_size - p * width;
-      pack_rows(run_.packed_input_ + p * width * depth, depth, left < width ? left : width,
-                call.input_weights + p * width, call.input_size);
-    }
+    const auto* const weights = reinterpret_cast<const Weight*>(call.input_weights);
+    each_of_input([&](const Gradient& gradient, index depth, float* packed) {
+      for (index p = member_; p < panels; p += members_) {
+        const index left = call.input_size - p * width;
+        Arithmetic::pack_rows(packed + Arithmetic::packed_size(depth, p * width), depth,
+                              left < width ? left : width,
+                              weights + gradient.row * hidden() * call.input_size + p * width,
+                              call.input_size);
+      }
+    });
   }
 
   // The gradients of the biases, from the sums of all adjoints; one thread's work.
@@ -177,6 +198,8 @@ class Gradients {
   const Run& run_;
   const int members_, member_;
   index widest_, depth_;  // columns and rows of the operands that are packed at a time
+  index laid_size_;
+  float* laid_ = nullptr;  // adjoints, where a product wants them laid out
   float* panels_ = nullptr;
   const float** operands_ = nullptr;
   float** results_ = nullptr;
@@ -200,28 +223,39 @@ class Gradients {
   // The operand of every row from number `at` on.
   void find_operands(const Gradient& gradient, index at, index depth) {
     const Call& call = run_.call_;
-    const Array array = gradient.matrix < 0
-                            ? Array{const_cast<float*>(call.input.data), call.input.step, call.input.row}
-                            : run_.resolve(gradient.operand, false);
+    const Array array = gradient.matrix < 0 ? Array{} : run_.resolve(gradient.operand, false);
     for (index k = 0; k < depth;) {
       const Moment moment = run_.moment((at + k) / call.rows);
       const index t = moment.time();
+      if (gradient.matrix < 0) {
+        const auto* const x = reinterpret_cast<const Weight*>(call.input.data) + t * call.input.step;
+        for (index r = (at + k) % call.rows; r < call.rows && k < depth; ++r, ++k)
+          inputs()[k] = x + r * call.input.row;
+        continue;
+      }
       for (index r = (at + k) % call.rows; r < call.rows && k < depth; ++r, ++k) {
         // what a row holds after its end is anything; x is what the caller made of it
-        const bool absent = gradient.matrix >= 0 && t >= run_.length(r);
+        const bool absent = t >= run_.length(r);
         operands_[k] = absent ? run_.zeros_ : array.at(moment, r, array.edges ? run_.edges(t, r) : nowhere);
       }
     }
   }
 
-  void pack_operands(index columns, index depth) {
+  const Weight** inputs() { return reinterpret_cast<const Weight**>(operands_); }
+
+  template <class Number>
+  void pack_operands(const Number* const* operands, index columns, index depth) {
     if (columns < narrow) return;
+    if constexpr (Arithmetic::fast) {
+      Arithmetic::pack_pairs(panels_, depth, columns, [&](index k) { return operands[k]; });
+      return;
+    }
     float* to = panels_;
     for (index c = 0; c < columns; c += panel_vectors * lanes) {
       const index left = columns - c, whole = panel_vectors * lanes;
       const index used = left < whole ? left : whole, width = round_up(used, lanes);
       for (index k = 0; k < depth; ++k, to += width)
-        sweep(0, used, [&](index j, auto part) { Whole{}.store(to + j, part.load(operands_[k] + c + j)); });
+        sweep(0, used, [&](index j, auto part) { Whole{}.store(to + j, load(part, operands[k] + c + j)); });
     }
   }
 
@@ -237,8 +271,21 @@ class Gradients {
                       (gradient.row * height + share.begin) * wide;
     if (wide < narrow) {
       for (index c = 0; c < wide; ++c)
-        sum_column(from, run_.delta_width_, depth, [&](index k) { return operands_[k][c]; }, to + c,
-                   wide, rows);
+        if (input)
+          sum_column(from, run_.delta_width_, depth, [&](index k) { return widened(inputs()[k][c]); },
+                     to + c, wide, rows);
+        else
+          sum_column(from, run_.delta_width_, depth, [&](index k) { return operands_[k][c]; }, to + c,
+                     wide, rows);
+      return;
+    }
+    if constexpr (Arithmetic::fast) {
+      for (index r = 0; r < rows; r += laid_rows) {
+        const index count = rows - r < laid_rows ? rows - r : laid_rows;
+        for (index q = 0; q < count; ++q) results_[q] = to + (r + q) * wide;
+        Arithmetic::lay_columns(laid_, from + r, run_.delta_width_, count, depth);
+        Arithmetic::multiply(laid_, count, round_up(depth, 32), panels_, results_, wide, true);
+      }
       return;
     }
     const index tiles = (rows + tile_rows - 1) / tile_rows;
@@ -263,9 +310,7 @@ class Gradients {
     for (index first = share.begin; first < share.end; first += sum_depth) {
       const index depth = share.end - first < sum_depth ? share.end - first : sum_depth;
       bool accumulate = false;
-      for (index g = 0; g < run_.kernel_.gradient_count; ++g) {
-        const Gradient& gradient = run_.kernel_.gradients[g];
-        if (gradient.matrix >= 0) continue;
+      each_of_input([&](const Gradient& gradient, index gates, const float* packed) {
         const index slot = run_.offset(run_.kernel_.delta, gradient.slot);
         for (index k = 0; k < depth; ++k) {
           const index row = from * call.rows + first + k;
@@ -273,23 +318,40 @@ class Gradients {
           results_[k] = call.gradient_input.data + run_.time(row / call.rows) * call.gradient_input.step +
                         row % call.rows * call.gradient_input.row;
         }
-        multiply(gradient, depth, accumulate);
+        Arithmetic::product(laid_, operands_, depth, gates, packed, results_, call.input_size,
+                            accumulate);
         accumulate = true;
-      }
+      });
     }
   }
 
-  // Row blocks of the packed input weights are parts of the depth of its panels.
-  void multiply(const Gradient& gradient, index rows, bool accumulate) {
-    const index height = run_.kernel_.gate_count * hidden(), columns = run_.call_.input_size;
-    const index whole = panel_vectors * lanes;
-    for (index c = 0; c < columns; c += whole) {
-      const index left = columns - c, width = left < whole ? round_up(left, lanes) : whole;
-      const float* const panel = run_.packed_input_ + c * height + gradient.row * hidden() * width;
-      product(operands_, rows, gradient.count * hidden(), panel, results_, left < whole ? left : whole,
-              accumulate);
-      for (index r = 0; r < rows; ++r) results_[r] += whole;
+  // Calls body(gradient, depth, packed) for each run of row blocks of the input weights.
+  template <class Body>
+  void each_of_input(Body body) const {
+    float* packed = run_.packed_input_;
+    for (index g = 0; g < run_.kernel_.gradient_count; ++g) {
+      const Gradient& gradient = run_.kernel_.gradients[g];
+      if (gradient.matrix >= 0) continue;
+      const index depth = gradient.count * hidden();
+      body(gradient, depth, packed);
+      packed += Arithmetic::packed_size(depth, run_.call_.input_size);
     }
+  }
+
+  template <class Part>
+  static vec load(Part part, const float* from) {
+    return part.load(from);
+  }
+  template <class Part>
+  static vec load(Part part, const bfloat16* from) {
+    float wide[lanes];
+    for (index j = 0; j < lanes; ++j) wide[j] = 0.0f;
+    if constexpr (std::is_same_v<Part, Whole>) {
+      for (index j = 0; j < lanes; ++j) wide[j] = widened(from[j]);
+    } else {
+      for (index j = 0; j < part.count; ++j) wide[j] = widened(from[j]);
+    }
+    return Whole{}.load(wide);
   }
 };
 

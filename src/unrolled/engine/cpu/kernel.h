@@ -106,6 +106,13 @@ struct Sequence {
   index step, row;
 };
 
+enum class Precision : std::uint8_t { float32, bfloat16 };
+
+// The upper half of a float32.
+struct bfloat16 {
+  std::uint16_t bits;
+};
+
 // A mask [steps, rows] of any strides.
 struct Mask {
   const bool* data;
@@ -114,9 +121,13 @@ struct Mask {
 };
 
 // One direction of one layer, run over a whole sequence. N rows (the batch), T steps.
-// All pointers are to float32; none may overlap another. [N, size] arrays are contiguous.
+// All pointers are to float32 but where `precision` says so; none may overlap another. [N, size]
+// arrays are contiguous.
 struct Call {
   Mode mode;
+  // Of the operands of products. With bfloat16 the input, its weights and the matrices are of it,
+  // too (and the input's strides count it); all else is float32, rounded where it is multiplied.
+  Precision precision;
   bool descending;             // the layer's direction: from the last step to the first
   index steps, rows;
   index size[2];               // hidden, projected

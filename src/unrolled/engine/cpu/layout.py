@@ -31,8 +31,8 @@ def tape_width(program: str, weights: Weights) -> int:
 
 
 def fresh(like: Tensor, *shape: int) -> Tensor:
-    """An array that is to be written for the first time; a large one in large pages."""
-    found = like.new_empty(shape)
+    """A float32 array to be written for the first time; a large one in large pages."""
+    found = like.new_empty(shape, dtype=torch.float32)
     if found.nbytes >= _LARGE:
         _cpu.advise(found.data_ptr(), found.nbytes)
     return found
@@ -63,22 +63,48 @@ def plain(lengths: Tensor | None) -> Tensor | None:
     return None if lengths is None else lengths.to(torch.int64).contiguous()
 
 
-def contiguous(weights: Weights) -> Weights:
-    """Weights as the kernels read them."""
+def contiguous(weights: Weights, dtype: torch.dtype) -> Weights:
+    """Weights as the kernels read them: matrices of the products' dtype, biases of float32."""
     return Weights(
-        weights.input.contiguous(),
-        weights.recurrent.contiguous(),
-        *(None if tensor is None else tensor.contiguous() for tensor in weights[2:]),
+        weights.input.to(dtype).contiguous(),
+        weights.recurrent.to(dtype).contiguous(),
+        _in_float32(weights.input_bias),
+        _in_float32(weights.recurrent_bias),
+        None if weights.projection is None else weights.projection.to(dtype).contiguous(),
     )
 
 
 def zeros_like(weights: Weights) -> Weights:
-    """Where gradients are to be added."""
+    """Where gradients are to be added, in float32."""
     return Weights(
-        torch.zeros_like(weights.input),
-        torch.zeros_like(weights.recurrent),
-        *(None if tensor is None else torch.zeros_like(tensor) for tensor in weights[2:]),
+        torch.zeros(weights.input.shape),
+        torch.zeros(weights.recurrent.shape),
+        *(None if tensor is None else torch.zeros(tensor.shape) for tensor in weights[2:]),
     )
+
+
+def rounded_like(gradients: Weights, weights: Weights) -> Weights:
+    """Gradients, each in the dtype of its parameter."""
+    pairs = zip(gradients[2:], weights[2:], strict=True)
+    return Weights(
+        gradients.input.to(weights.input.dtype),
+        gradients.recurrent.to(weights.recurrent.dtype),
+        *(None if a is None or b is None else a.to(b.dtype) for a, b in pairs),
+    )
+
+
+def states(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """States as the kernels read them."""
+    return [tensor.to(torch.float32).contiguous() for tensor in tensors]
+
+
+def _in_float32(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.to(torch.float32).contiguous()
+
+
+def like(tensors: Sequence[Tensor], models: Sequence[Tensor]) -> list[Tensor]:
+    """What the kernels found in float32, each in the dtype of its model."""
+    return [tensor.to(model.dtype) for tensor, model in zip(tensors, models, strict=True)]
 
 
 def arguments(
@@ -96,6 +122,7 @@ def arguments(
     return {
         "isa": isa,
         "name": program,
+        "bfloat16": x.dtype == torch.bfloat16,
         "descending": descending,
         "steps": x.shape[0],
         "rows": x.shape[1],

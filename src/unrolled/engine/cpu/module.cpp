@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "amx.h"
 #include "stream_module.h"
 
 namespace nb = nanobind;
@@ -23,17 +24,28 @@ Engine engine_baseline();
 Engine engine_avx2();
 Engine engine_avx512();
 #endif
+#ifdef UNROLLED_BFLOAT16
+Engine engine_avx512_bf16();
+Engine engine_amx();
+#endif
 
-// Instruction sets that this processor runs, the fastest first.
+// Instruction sets that this processor runs, the fastest first. The first of them may differ from
+// the next in nothing but the products of bfloat16.
 const std::vector<Engine>& engines() {
   static const std::vector<Engine> found = [] {
     std::vector<Engine> list;
 #ifdef UNROLLED_X86
     __builtin_cpu_init();
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-      list.push_back(engine_avx512());
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512vl");
+#ifdef UNROLLED_BFLOAT16
+    const Bfloat16Support bfloat16 = avx512 ? bfloat16_support() : Bfloat16Support{};
+    if (bfloat16.tiles) list.push_back(engine_amx());
+    if (bfloat16.vectors) list.push_back(engine_avx512_bf16());
+#endif
+    if (avx512) list.push_back(engine_avx512());
     if (avx2) list.push_back(engine_avx2());
 #endif
     list.push_back(engine_baseline());
@@ -81,8 +93,9 @@ Mask mask(nb::handle strided) {
 }
 
 void call(const std::string& isa, const std::string& name, const std::string& mode,
-          bool descending, index steps, index rows, index hidden, index projected, int threads,
-          int slices, Pointer lengths, nb::handle input, index input_size, Pointer input_weights,
+          bool bfloat16, bool descending, index steps, index rows, index hidden, index projected,
+          int threads, int slices, Pointer lengths, nb::handle input, index input_size,
+          Pointer input_weights,
           Pointer input_bias, Pointer recurrent_bias, const std::vector<Pointer>& matrices,
           const std::vector<Pointer>& initial, const std::vector<Pointer>& last, nb::handle output,
           nb::handle tape, index block, nb::handle gradient, const std::vector<Pointer>& gradient_last,
@@ -99,6 +112,7 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
   Call c{};
   c.mode = mode == "inference" ? Mode::inference : mode == "forward" ? Mode::forward
                                                                      : Mode::backward;
+  c.precision = bfloat16 ? Precision::bfloat16 : Precision::float32;
   c.descending = descending;
   c.steps = steps;
   c.rows = rows;
@@ -164,7 +178,8 @@ NB_MODULE(_cpu, m) {
         "Asks for large pages under memory that is about to be written for the first time.");
   const nb::tuple nothing = nb::make_tuple(0, 0, 0);
   const std::vector<Pointer> none;
-  m.def("call", &call, nb::arg("isa"), nb::arg("name"), nb::arg("mode"), nb::arg("descending"),
+  m.def("call", &call, nb::arg("isa"), nb::arg("name"), nb::arg("mode"), nb::arg("bfloat16"),
+        nb::arg("descending"),
         nb::arg("steps"), nb::arg("rows"), nb::arg("hidden"), nb::arg("projected"),
         nb::arg("threads"), nb::arg("slices"), nb::arg("lengths"), nb::arg("input"), nb::arg("input_size"),
         nb::arg("input_weights"), nb::arg("input_bias"), nb::arg("recurrent_bias"),

@@ -23,6 +23,7 @@ struct Grid {
 
 // What one step costs a thread, in seconds, on a processor of about two gigahertz: its products, at
 // the speed of arithmetic or of reading the weights, and what slices wait and read from each other.
+template <class Arithmetic>
 double cost(const Run& run, Grid grid) {
   const Kernel& kernel = run.kernel_;
   const Call& call = run.call_;
@@ -32,11 +33,10 @@ double cost(const Run& run, Grid grid) {
     weights += double(matrix.blocks) * call.size[Run::at(matrix.rows)] *
                call.size[Run::at(matrix.columns)];
   }
-  constexpr double arithmetic = 7.5e9 * lanes;  // operations a second
   constexpr double near = 1e11, far = 1.2e10, other = 4e9;  // bytes a second
   const double rows = double((call.rows + grid.groups - 1) / grid.groups);
-  const double bytes = weights * sizeof(float) / grid.slices;
-  const double compute = 2 * weights * rows / grid.slices / arithmetic;
+  const double bytes = weights * sizeof(typename Arithmetic::Weight) / grid.slices;
+  const double compute = 2 * weights * rows / grid.slices / Arithmetic::speed;
   const double read = bytes / (bytes < cache_size() * 0.75 ? near : far);
   double together = 0;
   if (grid.slices > 1) {
@@ -48,6 +48,7 @@ double cost(const Run& run, Grid grid) {
 }
 
 // How to share a call among `threads`.
+template <class Arithmetic>
 Grid share(const Run& run, int threads) {
   const Call& call = run.call_;
   const index narrow = call.size[0] < call.size[1] || call.size[1] == 0 ? call.size[0] : call.size[1];
@@ -56,23 +57,24 @@ Grid share(const Run& run, int threads) {
     return {call.rows < most ? static_cast<int>(call.rows) : most, slices};
   }
   Grid best{1, 1};
-  double least = cost(run, best);
+  double least = cost<Arithmetic>(run, best);
   if (threads < 2 || least * call.steps < 1e-5) return best;
   for (int slices = 1; slices <= threads; ++slices) {
     // a slice should be several vectors wide
     if (threads % slices != 0 || (slices > 1 && narrow / slices < 2 * lanes)) continue;
     const int most = threads / slices;
     const Grid grid{call.rows < most ? static_cast<int>(call.rows) : most, slices};
-    const double found = cost(run, grid);
+    const double found = cost<Arithmetic>(run, grid);
     if (found < least) best = grid, least = found;
   }
   return best;
 }
 
-void run(const Kernel& kernel, const Call& call) {
-  if (call.rows == 0) return;
+template <class Arithmetic>
+void run_in(const Kernel& kernel, const Call& call) {
   const Run shared(kernel, call);
-  const Grid grid = share(shared, call.threads < most_threads ? call.threads : most_threads);
+  const Grid grid =
+      share<Arithmetic>(shared, call.threads < most_threads ? call.threads : most_threads);
   Barrier team, groups[most_threads];
 #ifdef _OPENMP
   if (grid.groups * grid.slices > 1) {
@@ -85,12 +87,20 @@ void run(const Kernel& kernel, const Call& call) {
       if (members != grid.groups * grid.slices)
         real = grid.slices > 1 ? Grid{1, members} : Grid{members, 1};
       const int group = member / real.slices;
-      Worker(shared, real.groups, group, real.slices, member % real.slices, groups[group], team).go();
+      Worker<Arithmetic>(shared, real.groups, group, real.slices, member % real.slices, groups[group], team).go();
     }
     return;
   }
 #endif
-  Worker(shared, 1, 0, 1, 0, groups[0], team).go();
+  Worker<Arithmetic>(shared, 1, 0, 1, 0, groups[0], team).go();
+}
+
+void run(const Kernel& kernel, const Call& call) {
+  if (call.rows == 0) return;
+  if (call.precision == Precision::bfloat16)
+    run_in<Bfloat16>(kernel, call);
+  else
+    run_in<Float32>(kernel, call);
 }
 
 void pack_columns(float* to, index depth, index columns, const float* const* column) {

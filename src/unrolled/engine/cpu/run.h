@@ -82,7 +82,7 @@ class Run {
     const index scratch = round_up(call.rows * scratch_width_, cache_line);
     const index deltas = backward ? round_up(block_ * step, cache_line) : 0;
     const index packed = backward && call.gradient_input.data != nullptr
-                             ? packed_size(kernel.gate_count * hidden, call.input_size)
+                             ? packed_size(kernel.gate_count * (hidden + 32), call.input_size)
                              : 0;
     const index starts = backward && resets() ? call.rows * delta_width_ : 0;
     float* memory = team_workspace.reserve(order + round_up(longest, cache_line) + biases + sums +

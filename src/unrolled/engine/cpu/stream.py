@@ -32,7 +32,7 @@ class KernelStream:
             (len(weights), rows, sizes[state.new.space]) for state in program.states
         ]
         self._output_shape = (rows, first.output_size)
-        held = [contiguous(own) for own in weights]  # alive until they are packed
+        held = [contiguous(own, torch.float32) for own in weights]  # alive until they are packed
         layers = [
             (
                 pointer(own.input),

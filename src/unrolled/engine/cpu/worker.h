@@ -16,8 +16,12 @@ struct Prepared {
   bool rolls;
 };
 
-// One thread's part: its rows, and its slice of the units.
+// One thread's part: its rows, and its slice of the units. `Arithmetic` is what products are made
+// of: Float32 or Bfloat16.
+template <class Arithmetic>
 class Worker {
+  using Weight = typename Arithmetic::Weight;
+
  public:
   Worker(const Run& run, int groups, int group, int slices, int slice, Barrier& barrier,
          Barrier& team)
@@ -36,10 +40,13 @@ class Worker {
     const index end = call.lengths ? call.rows : call.rows * (group + 1) / groups;
     count_ = first < end ? (end - first + dealt - 1) / dealt : 0;
     const Pass& pass = run.pass_;
-    index packed = 0, widest = 0;
+    index packed = 0, widest = 0, deepest = 0;
     for (index s = 0; s < pass.stage_count; ++s) {
       const Stage& stage = pass.stages[s];
-      for (index m = 0; m < stage.multiply_count; ++m) packed += size_of(stage.multiplies[m]);
+      for (index m = 0; m < stage.multiply_count; ++m) {
+        packed += size_of(stage.multiplies[m]);
+        if (depth(stage.multiplies[m]) > deepest) deepest = depth(stage.multiplies[m]);
+      }
       // a whole slice's width, even where this one is cut short: all must meet at the same barriers
       const index size = call.size[Run::at(stage.space)];
       const index width = stage.results * round_up((size + slices - 1) / slices, lanes);
@@ -59,7 +66,7 @@ class Worker {
     gate_width_ = 0;
     if (!backward) {
       gate_width_ = run.kernel_.gate_count * units(Space::hidden);
-      input = packed_size(call.input_size, gate_width_);
+      input = Arithmetic::packed_size(call.input_size, gate_width_);
       const index step = count_ * gate_width_ + 1;
       block_ = room / 4 / step;
       if (block_ * count_ < 2 * tile_rows) block_ = 2 * tile_rows / (count_ + 1) + 1;
@@ -76,12 +83,17 @@ class Worker {
     const index gates = round_up(block_ * count_ * gate_width_, lanes);
     const index products = round_up(chunk_ * widest, lanes);
     const index sums = backward ? round_up(gradients_.memory(), lanes) : 0;
-    float* const memory = own_workspace.reserve(sums + packed + input + gates + products +
-                                                objects / sizeof(float) + lanes);
+    index operand = Arithmetic::operand_size(tallest, deepest);
+    if (!backward && Arithmetic::operand_size(tallest, call.input_size) > operand)
+      operand = Arithmetic::operand_size(tallest, call.input_size);
+    operand = round_up(operand, cache_line);
+    float* const memory = own_workspace.reserve(sums + packed + input + operand + gates +
+                                                products + objects / sizeof(float) + lanes);
     if (backward) gradients_.use(memory);
     packed_ = memory + sums;
     packed_input_ = packed_ + packed;
-    gates_ = packed_input_ + input;
+    operand_ = packed_input_ + input;
+    gates_ = operand_ + operand;
     products_ = gates_ + gates;
     stages_ = reinterpret_cast<Prepared*>(products_ + products);
     Array* const found = reinterpret_cast<Array*>(stages_ + pass.stage_count);
@@ -117,6 +129,7 @@ class Worker {
       if (run_.resets()) add_products_of_starts();
     }
     finish();
+    Arithmetic::end();
   }
 
  private:
@@ -124,12 +137,13 @@ class Worker {
   const int slices_, members_;
   Barrier& barrier_;  // of the group
   Barrier& team_;
-  Gradients gradients_;
+  Gradients<Arithmetic> gradients_;
   index begin_[2], end_[2];
   index count_, chunk_;
   index block_, gate_width_;
   float* packed_;
   float* packed_input_;
+  float* operand_;  // where a product lays out its operands
   float* gates_;  // [block_, count_, gate_width_]
   float* products_;
   Prepared* stages_;
@@ -149,7 +163,7 @@ class Worker {
   index columns(const Multiply& m) const {
     return m.transposed ? units(matrix(m).columns) : m.rows * units(matrix(m).rows);
   }
-  index size_of(const Multiply& m) const { return packed_size(depth(m), columns(m)); }
+  index size_of(const Multiply& m) const { return Arithmetic::packed_size(depth(m), columns(m)); }
 
   // How many rows have a step at this time.
   index running(index t) const {
@@ -160,30 +174,36 @@ class Worker {
   }
 
   // Rows of this thread's slice in a stack of row blocks, one below the other.
-  auto row_of(const float* from, index stride, Space space) const {
+  auto row_of(const Weight* from, index stride, Space space) const {
     const index size = run_.call_.size[Run::at(space)], first = begin(space), width = units(space);
     return [=](index c) { return from + (c / width * size + first + c % width) * stride; };
   }
 
+  // Input and matrices as what they are.
+  static const Weight* numbers(const float* data) { return reinterpret_cast<const Weight*>(data); }
+
   // The input products of a block of steps, beginning with the one taken as number `from`.
   void multiply_input(index from) {
     const Call& call = run_.call_;
+    const Weight* const input = numbers(call.input.data);
+    auto** const operands = reinterpret_cast<const Weight**>(operands_);
     index count = 0;
     for (index i = from; i < from + block_ && i < call.steps; ++i) {
       const index t = run_.time(i), active = running(t);
       for (index r = 0; r < active; ++r, ++count) {
-        operands_[count] = call.input.data + t * call.input.step + rows_[r] * call.input.row;
+        operands[count] = input + t * call.input.step + rows_[r] * call.input.row;
         results_[count] = gates_ + ((i - from) * count_ + r) * gate_width_;
       }
     }
-    product(operands_, count, call.input_size, packed_input_, results_, gate_width_, false);
+    Arithmetic::product(operand_, operands, count, call.input_size, packed_input_, results_,
+                        gate_width_, false);
   }
 
   void pack_all() {
     const Call& call = run_.call_;
     if (gate_width_ > 0)
-      pack(packed_input_, call.input_size, gate_width_,
-           row_of(call.input_weights, call.input_size, Space::hidden));
+      Arithmetic::pack(packed_input_, call.input_size, gate_width_,
+                       row_of(numbers(call.input_weights), call.input_size, Space::hidden));
     float* to = packed_;
     const Pass& pass = run_.pass_;
     for (index s = 0; s < pass.stage_count; ++s) {
@@ -192,11 +212,11 @@ class Worker {
         const Matrix& shape = matrix(m);
         const index size = run_.call_.size[Run::at(shape.rows)];
         const index stride = run_.call_.size[Run::at(shape.columns)];
-        const float* from = run_.call_.matrices[m.matrix] + m.row * size * stride;
+        const Weight* from = numbers(run_.call_.matrices[m.matrix]) + m.row * size * stride;
         if (m.transposed) {
-          pack_rows(to, depth(m), columns(m), from + begin(shape.columns), stride);
+          Arithmetic::pack_rows(to, depth(m), columns(m), from + begin(shape.columns), stride);
         } else {
-          pack(to, depth(m), columns(m), row_of(from, stride, shape.rows));
+          Arithmetic::pack(to, depth(m), columns(m), row_of(from, stride, shape.rows));
         }
         to += size_of(m);
       }
@@ -245,8 +265,8 @@ class Worker {
         operands_[r] = prepared.operands[i].at(moment, row, run_.edges(t, row));
         results_[r] = products_ + r * width + m.result * unit_count;
       }
-      product(operands_, count, depth(m), packed, results_, columns(m), again,
-              moment.time() % 2 == 1);
+      Arithmetic::product(operand_, operands_, count, depth(m), packed, results_, columns(m),
+                          again, moment.time() % 2 == 1);
       packed += size_of(m);
     }
   }
@@ -374,7 +394,8 @@ class Worker {
             operands_[count] = operand.at(run_.moment(first_step), row, nowhere);
             results_[count++] = call.last[m.state] + row * size + first;
           }
-          product(operands_, count, depth(m), packed, results_, columns(m), true);
+          Arithmetic::product(operand_, operands_, count, depth(m), packed, results_, columns(m),
+                              true);
         }
         packed += size_of(m);
       }
@@ -419,7 +440,8 @@ class Worker {
             operands_[r] = run_.starts_ + rows_[r] * run_.delta_width_ + slot;
             results_[r] = run_.call_.gradient_anew[m.state] + rows_[r] * size + first;
           }
-          product(operands_, count_, depth(m), packed, results_, columns(m), true);
+          Arithmetic::product(operand_, operands_, count_, depth(m), packed, results_, columns(m),
+                              true);
         }
         packed += size_of(m);
       }
