@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "amx.h"
 #include "kernel.h"
 #include "stream.h"
 
@@ -71,14 +72,15 @@ struct Buffer {
 struct Shape {
   index steps, rows, hidden;
   int threads, slices;
-  bool ragged, descending, bias, gradient_last, reset;
+  bool ragged, descending, bias, gradient_last, reset, bfloat16;
 };
 
 std::string text(const Kernel& kernel, const Shape& s) {
   char line[256];
-  std::snprintf(line, sizeof line, "%s T%td N%td H%td threads%d slices%d%s%s%s%s", kernel.name, s.steps,
+  std::snprintf(line, sizeof line, "%s T%td N%td H%td threads%d slices%d%s%s%s%s%s", kernel.name, s.steps,
                 s.rows, s.hidden, s.threads, s.slices, s.ragged ? " ragged" : "",
-                s.descending ? " descending" : "", s.bias ? "" : " nobias", s.reset ? " reset" : "");
+                s.descending ? " descending" : "", s.bias ? "" : " nobias", s.reset ? " reset" : "",
+                s.bfloat16 ? " bfloat16" : "");
   return line;
 }
 
@@ -86,6 +88,19 @@ void fail(const Kernel& kernel, const Shape& shape, const char* what) {
   std::fprintf(stderr, "%s: %s\n", text(kernel, shape).c_str(), what);
   std::exit(1);
 }
+
+// The same numbers in bfloat16, in memory of exactly the right size.
+struct Rounded {
+  std::unique_ptr<std::uint16_t[]> data;
+  explicit Rounded(const Buffer& from) : data(new std::uint16_t[from.size]) {
+    for (std::size_t i = 0; i < from.size; ++i) {
+      std::uint32_t bits;
+      std::memcpy(&bits, &from.data[i], sizeof bits);
+      data[i] = static_cast<std::uint16_t>(bits >> 16);
+    }
+  }
+  float* get() const { return reinterpret_cast<float*>(data.get()); }
+};
 
 std::vector<float*> pointers(const std::vector<Buffer>& buffers) {
   std::vector<float*> found;
@@ -136,7 +151,13 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
   std::unique_ptr<bool[]> reset(new bool[T * N]);
   for (index i = 0; i < T * N; ++i) reset[i] = i % 3 == 0;
 
-  const auto initial_of = pointers(initial), matrices_of = pointers(matrices);
+  const auto initial_of = pointers(initial);
+  const Rounded rounded_input(input), rounded_weights(input_weights);
+  std::vector<Rounded> rounded;
+  for (const Buffer& matrix : matrices) rounded.emplace_back(matrix);
+  std::vector<float*> matrices_of = pointers(matrices);
+  if (shape.bfloat16)
+    for (std::size_t m = 0; m < rounded.size(); ++m) matrices_of[m] = rounded[m].get();
   auto gradient_last_of = pointers(gradient_last);
   if (!shape.gradient_last) gradient_last_of.assign(gradient_last_of.size(), nullptr);
   std::vector<Buffer> before;
@@ -165,9 +186,11 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
       call.matrices = matrices_of.data();
       call.input_bias = shape.bias ? input_bias.data.get() : nullptr;
       call.recurrent_bias = shape.bias ? recurrent_bias.data.get() : nullptr;
-      call.input = {input.data.get(), N * input_size, input_size};
+      float* const x = shape.bfloat16 ? rounded_input.get() : input.data.get();
+      call.precision = shape.bfloat16 ? Precision::bfloat16 : Precision::float32;
+      call.input = {x, N * input_size, input_size};
       call.input_size = input_size;
-      call.input_weights = input_weights.data.get();
+      call.input_weights = shape.bfloat16 ? rounded_weights.get() : input_weights.data.get();
       if (gradients) {
         // of x, of its weights, of the biases, of the states after resets, of the matrices
         gradients->emplace_back(T * N * input_size, false);
@@ -280,10 +303,16 @@ void check_stream(const Engine& engine, const Kernel& kernel, const Shape& shape
 
 int check_all() {
 #ifdef UNROLLED_X86
-  if (!__builtin_cpu_supports(UNROLLED_NEEDS)) {
+  const Bfloat16Support has = bfloat16_support();
+  const bool tiles = std::string(UNROLLED_SET) == "amx";
+  const bool products = tiles || std::string(UNROLLED_SET) == "avx512_bf16";
+  if (!__builtin_cpu_supports(UNROLLED_NEEDS) || (tiles && !has.tiles) ||
+      (products && !has.vectors)) {
     std::puts("skipped: this processor does not have it");
     return 0;
   }
+#else
+  const bool products = false;
 #endif
   const Engine engine = UNROLLED_ENGINE();
   int count = 0;
@@ -291,10 +320,21 @@ int check_all() {
                             {5, 2, 65}, {4, 7, 130}, {12, 25, 31}, {3, 3, 320}, {3, 7, 300}};
   for (index k = 0; k < engine.kernel_count; ++k)
     for (const auto& [T, N, H] : sizes)
-      for (const auto& [threads, slices] : {std::pair{1, 1}, {2, 1}, {2, 2}, {4, 2}, {4, 4}})
-        for (int options = 0; options < 6; ++options) {
-          const Shape shape{T, N, H, threads, slices, options % 2 == 1, options % 4 >= 2, options != 3,
-                            options != 0, options >= 3};
+      for (const auto& [threads, slices] : {std::pair{1, 1}, {2, 1}, {4, 2}, {4, 4}})
+        for (int options = 0; options < 8; ++options) {
+          // Sets that differ in bfloat16 only are run on nothing else.
+          const bool bfloat16 = products || options >= 6;
+          const Shape shape{T,
+                            N,
+                            H,
+                            threads,
+                            slices,
+                            options % 2 == 1,
+                            options % 4 >= 2,
+                            options != 3,
+                            options != 0,
+                            options == 3 || options == 4 || options == 7,
+                            bfloat16};
           check(engine, engine.kernels[k], shape);
           if (threads == 1 && N > 0) check_stream(engine, engine.kernels[k], shape);
           ++count;

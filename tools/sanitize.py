@@ -21,14 +21,14 @@ ROOT = Path(__file__).resolve().parent.parent
 ENGINE = ROOT / "src" / "unrolled" / "engine" / "cpu"
 
 # name: bytes of a vector, what the processor must have, compiler flags (as in CMakeLists.txt)
+AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
+BF16 = [*AVX512, "-mavx512bf16"]
 INSTRUCTION_SETS = {
     "baseline": (16, "sse2", []),
     "avx2": (32, "avx2", ["-mavx2", "-mfma"]),
-    "avx512": (
-        64,
-        "avx512vl",
-        ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"],
-    ),
+    "avx512": (64, "avx512vl", AVX512),
+    "avx512_bf16": (64, "avx512vl", BF16),
+    "amx": (64, "avx512vl", [*BF16, "-mamx-tile", "-mamx-bf16"]),
 }
 SANITIZERS = {
     "address, undefined": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
@@ -83,6 +83,7 @@ def build(folder: Path, generated: Path, name: str, flags: list[str], x86: bool)
             f"-DUNROLLED_ISA={name}",
             f"-DUNROLLED_VECTOR_BYTES={width}",
             f"-DUNROLLED_ENGINE=engine_{name}",
+            f'-DUNROLLED_SET="{name}"',
             f'-DUNROLLED_NEEDS="{needs}"',
             f"-I{ENGINE}",
         ]
