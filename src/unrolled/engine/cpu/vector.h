@@ -103,12 +103,11 @@ inline Exponential exponential(vec x) {
   // ln 2 in two parts, the first short enough to make n * part exact
   vec r = x - n * 0.693359375f;
   r = r + n * 2.12194440054690583e-4f;
-  vec s = broadcast(0.00138145429f);
-  s = s * r + 0.00836874545f;
-  s = s * r + 0.041668389f;
-  s = s * r + 0.166665211f;
-  s = s * r + 0.49999994f;
-  const vec p = s * (r * r) + r;
+  // in pairs, so that the sums wait less for each other
+  const vec square = r * r;
+  const vec low = 0.166665211f * r + 0.49999994f;
+  const vec high = 0.00138145429f * square + (0.00836874545f * r + 0.041668389f);
+  const vec p = (high * square + low) * square + r;
   // the lowest bits of `shifted` are n: they become the exponent of 2^n
   return {(vec)(((uvec)shifted << 23) + 0x3f800000u), p};
 }
