@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -41,6 +41,18 @@ struct Whole {
 
 struct Part {
   index count;
+#if defined(__AVX512F__)
+  __mmask16 mask() const { return static_cast<__mmask16>((1u << count) - 1); }
+  vec load(const float* from) const { return (vec)_mm512_maskz_loadu_ps(mask(), from); }
+  void store(float* to, vec value) const { _mm512_mask_storeu_ps(to, mask(), (__m512)value); }
+#elif defined(__AVX2__)
+  __m256i mask() const {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+  vec load(const float* from) const { return (vec)_mm256_maskload_ps(from, mask()); }
+  void store(float* to, vec value) const { _mm256_maskstore_ps(to, mask(), (__m256)value); }
+#else
   vec load(const float* from) const {
     vec value{};
     for (index lane = 0; lane < count; ++lane) value[lane] = from[lane];
@@ -49,6 +61,7 @@ struct Part {
   void store(float* to, vec value) const {
     for (index lane = 0; lane < count; ++lane) to[lane] = value[lane];
   }
+#endif
 };
 
 // Makes the compiler hold a vector in a register where it would rather read it from memory again.
