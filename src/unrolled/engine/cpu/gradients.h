@@ -205,7 +205,9 @@ class Gradients {
   float** results_ = nullptr;
 
   index hidden() const { return run_.call_.size[0]; }
-  Share own(index count) const { return {count * member_ / members_, count * (member_ + 1) / members_}; }
+  Share own(index count) const {
+    return {count * member_ / members_, count * (member_ + 1) / members_};
+  }
 
   // The adjoints of a row, counted from the beginning of the block that begins with step `from`.
   const float* adjoint(index from, index row) const {
@@ -236,7 +238,8 @@ class Gradients {
       for (index r = (at + k) % call.rows; r < call.rows && k < depth; ++r, ++k) {
         // what a row holds after its end is anything; x is what the caller made of it
         const bool absent = t >= run_.length(r);
-        operands_[k] = absent ? run_.zeros_ : array.at(moment, r, array.edges ? run_.edges(t, r) : nowhere);
+        operands_[k] = absent ? run_.zeros_
+                              : array.at(moment, r, array.edges ? run_.edges(t, r) : nowhere);
       }
     }
   }
@@ -255,7 +258,9 @@ class Gradients {
       const index left = columns - c, whole = panel_vectors * lanes;
       const index used = left < whole ? left : whole, width = round_up(used, lanes);
       for (index k = 0; k < depth; ++k, to += width)
-        sweep(0, used, [&](index j, auto part) { Whole{}.store(to + j, load(part, operands[k] + c + j)); });
+        sweep(0, used, [&](index j, auto part) {
+          Whole{}.store(to + j, load(part, operands[k] + c + j));
+        });
     }
   }
 
@@ -315,7 +320,8 @@ class Gradients {
         for (index k = 0; k < depth; ++k) {
           const index row = from * call.rows + first + k;
           operands_[k] = adjoint(from, first + k) + slot;
-          results_[k] = call.gradient_input.data + run_.time(row / call.rows) * call.gradient_input.step +
+          results_[k] = call.gradient_input.data +
+                        run_.time(row / call.rows) * call.gradient_input.step +
                         row % call.rows * call.gradient_input.row;
         }
         Arithmetic::product(laid_, operands_, depth, gates, packed, results_, call.input_size,

@@ -87,7 +87,9 @@ void run_in(const Kernel& kernel, const Call& call) {
       if (members != grid.groups * grid.slices)
         real = grid.slices > 1 ? Grid{1, members} : Grid{members, 1};
       const int group = member / real.slices;
-      Worker<Arithmetic>(shared, real.groups, group, real.slices, member % real.slices, groups[group], team).go();
+      Worker<Arithmetic>(shared, real.groups, group, real.slices, member % real.slices, groups[group],
+                         team)
+          .go();
     }
     return;
   }
