@@ -28,7 +28,7 @@ def attempt(*command: str) -> bool:
 
 def pip(*arguments: str) -> None:
     """Install, at the constraints' versions."""
-    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command = [str(PYTHON), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]  # errors
     if subprocess.run([*command, "--constraint", str(CONSTRAINTS), *arguments]).returncode:
         sys.exit(f"setup: pip could not install {' '.join(arguments)}; its message is above")
 

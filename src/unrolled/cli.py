@@ -306,22 +306,22 @@ def bench(
     from unrolled.bench import Report, Result, run
     from unrolled.bench.picture import picture
     from unrolled.bench.table import line, tables
+    from unrolled.training.atomic import write_file
 
     out.mkdir(parents=True, exist_ok=True)
 
-    def save(report: Report) -> None:
-        text = jsonlib.dumps(report.as_json(), allow_nan=False)
-        (out / "bench.json").write_text(text, encoding="utf-8")
-        (out / "bench.svg").write_text(picture(report), encoding="utf-8")
+    def as_json(report: Report) -> str:
+        return jsonlib.dumps(report.as_json(), allow_nan=False)
 
     def progress(report: Report, result: Result, total: int) -> None:
         sys.stderr.write(f"[{len(report.results)}/{total}] {line(result)}\n")
-        save(report)  # whatever ends the run leaves what was measured
+        # whatever ends the run leaves what was measured
+        write_file(out / "bench.json", as_json(report).encode())
+        write_file(out / "bench.svg", picture(report).encode())
 
     report = run(options, progress)
-    save(report)
     if json:
-        _print(jsonlib.dumps(report.as_json(), allow_nan=False))
+        _print(as_json(report))
     else:
         console = Console(width=None if sys.stdout.isatty() else 120)
         console.print(tables(report))

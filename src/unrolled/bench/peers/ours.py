@@ -15,11 +15,9 @@ def prepare(problem: Problem) -> Engine:
     layer = deepcopy(problem.layer).to(problem.dtype)
     x = problem.x.to(problem.dtype)
     if problem.shape.T == 1 and not problem.training and x.dtype == torch.float32:
-        stream = getattr(layer, "stream", None)
-        if stream is not None:
-            x_t = x[0].numpy()
-            run = stream(batch_size=problem.shape.N)
-            return Engine(lambda: run(x_t), lambda: stream(batch_size=problem.shape.N)(x_t)[None])
+        x_t, rows = x[0].numpy(), problem.shape.N
+        stream = layer.stream(batch_size=rows)
+        return Engine(lambda: stream(x_t), lambda: layer.stream(batch_size=rows)(x_t)[None])
 
     def forward() -> Tensor:
         output: Tensor = layer(x, lengths=problem.lengths)[0]

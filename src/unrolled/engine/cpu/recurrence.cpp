@@ -75,9 +75,9 @@ void run_in(const Kernel& kernel, const Call& call) {
   const Run shared(kernel, call);
   const Grid grid =
       share<Arithmetic>(shared, call.threads < most_threads ? call.threads : most_threads);
-  Barrier team, groups[most_threads];
 #ifdef _OPENMP
   if (grid.groups * grid.slices > 1) {
+    Barrier team, groups[most_threads];
 #pragma omp parallel num_threads(grid.groups * grid.slices)
     {
       // Fewer threads may come than were asked for; all of the grid's parts must be done all the
@@ -94,7 +94,8 @@ void run_in(const Kernel& kernel, const Call& call) {
     return;
   }
 #endif
-  Worker<Arithmetic>(shared, 1, 0, 1, 0, groups[0], team).go();
+  Barrier alone;
+  Worker<Arithmetic>(shared, 1, 0, 1, 0, alone, alone).go();
 }
 
 void run(const Kernel& kernel, const Call& call) {
