@@ -12,6 +12,7 @@ from torch import Tensor
 
 import unrolled
 from unrolled.bench.cases import CELLS, SHAPES, Case, CellKind, Shape
+from unrolled.layers.drop_in import DropIn
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -32,7 +33,7 @@ class Problem:
     """
 
     case: Case
-    layer: torch.nn.RNNBase
+    layer: DropIn
     x: Tensor
     lengths: Tensor | None
 
