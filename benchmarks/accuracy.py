@@ -53,6 +53,8 @@ def errors(
             draw(gates) if bias else None,
             draw(rows) if bias else None,
             draw(S, H) if program.projected else None,
+            None,
+            H,
         )
 
     x = torch.randn(T, N, X)
@@ -63,20 +65,19 @@ def errors(
     found = []
     for dtype in (torch.float64, torch.float32):
 
-        def leaf(value: Tensor | None, dtype: torch.dtype = dtype) -> Tensor | None:
-            return None if value is None else value.to(dtype).clone().requires_grad_()
+        def leaf(value: Tensor, dtype: torch.dtype = dtype) -> Tensor:
+            return value.to(dtype).clone().requires_grad_()
 
         x_, initial_ = leaf(x), [leaf(state) for state in initial]
-        own_ = [Weights(*map(leaf, w)) for w in own]  # type: ignore[arg-type]
-        assert x_ is not None
+        own_ = [w.map(leaf) for w in own]
         if dtype == torch.float64:
-            y, last = reference.layer(program, x_, initial_, own_, lengths)  # type: ignore[arg-type]
+            y, last = reference.layer(program, x_, initial_, own_, lengths)
         else:
             y, last = operator.run_layer(
                 program.name,
                 isa,
                 x_,
-                initial_,  # type: ignore[arg-type]
+                initial_,
                 own_,
                 lengths,
                 batch_first=False,

@@ -126,7 +126,7 @@ def choice_without_default(W: Any, U: Any, x: Any, h: Any, *, k: Any) -> Any:
     [
         (no_x, r"Bad\.step: expected step\(W, U, x, h, \.\.\.\), found no argument 'x'"),
         (no_state, r"Bad\.step: expected at least one state after x"),
-        (with_self, r"'self' is neither \(a step has no self; states come after x\)"),
+        (with_self, r"'self' is none of them \(a step has no self; states come after x\)"),
         (starred, r"argument 'states' is neither a weight, x or a state"),
         (
             choice_without_default,

@@ -23,7 +23,7 @@ from unrolled.compiler.program import Program, Space
 from unrolled.compiler.trace import trace
 from unrolled.compiler.transforms import project
 from unrolled.engine import reference
-from unrolled.engine.weights import Weights
+from unrolled.engine.weights import split
 
 from .invented import INVENTED, cell_from, steps
 from .simulator import Array, Parameters, Row
@@ -66,7 +66,7 @@ def check(laid: Plan, T: int, descending: bool, bias: bool) -> bool:
         None if a is None else torch.tensor(a, requires_grad=True)
         for a in [p.W, p.U, p.b, p.c, p.P]
     ]
-    weights = Weights(*leaves)  # type: ignore[arg-type]
+    weights = split(laid.program, [leaf for leaf in leaves if leaf is not None], 1)[0]
     given_x = torch.tensor(x, requires_grad=True)
     given_initial = [torch.tensor(a, requires_grad=True) for a in initial]
     output, last = reference.run(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from unrolled.cells import BUILTIN, GRU, LSTM, RNN, Cell, OriginalGRU, sigmoid, tanh
-from unrolled.compiler.program import Assignment, Product, Program, symbols
+from unrolled.compiler.program import Assignment, Product, Program, VectorKind, symbols
 from unrolled.compiler.trace import TraceError, trace
 
 from .invented import INVENTED, Delay, Reserved
@@ -189,9 +189,9 @@ class TooFew(Cell):
         return tanh(W.a(x) + U.a(h))
 
 
-class InputItself(Cell):
-    def step(W: Any, U: Any, x: Any, h: Any) -> Any:  # here
-        return W.a(x) + x
+class InputMultiplied(Cell):
+    def step(W: Any, U: Any, x: Any, h: Any) -> Any:
+        return W.a(x) + U.a(x)  # here
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ class InputItself(Cell):
         (Ufunc, "ufunc"),
         (Compared, "'>' not supported"),
         (TooFew, r"TooFew\.step returns 1 values, expected the 2 states h, c"),
-        (InputItself, r"uses x itself; it may only stand in W\.gate\(x\)"),
+        (InputMultiplied, r"U\.a takes a state or a value; for the input x write W\.a"),
     ],
 )
 def test_errors_name_the_line_and_say_what_is_wrong(cell: type[Cell], message: str) -> None:
@@ -215,3 +215,39 @@ def test_errors_name_the_line_and_say_what_is_wrong(cell: type[Cell], message: s
     line = first + next(n for n, text in enumerate(lines) if "# here" in text)
     with pytest.raises(TraceError, match=rf"test_trace\.py:{line}: .*{message}"):
         trace(cell())
+
+
+class Everything(Cell):
+    def step(
+        W: Any, V: Any, s: Any, x: Any, h: Any, c: Any, *, rate: Any = 2.0, k: Any = (1.0, 2.0)
+    ) -> Any:
+        u = W.u(x)
+        f = sigmoid(W.f(x) + V.f * c)
+        c = f * c + s.z * u
+        return rate * c * k + x, c
+
+
+def test_vectors_scalars_constants_and_the_input_itself() -> None:
+    program = trace(Everything())
+    assert [(v.symbol.name, v.kind) for v in program.vectors] == [
+        ("V_f", VectorKind.UNIT),
+        ("s_z", VectorKind.SCALAR),
+        ("K_k", VectorKind.CONSTANT),
+    ]
+    assert program.reads_input
+    assert not trace(LSTM()).reads_input
+    assert [str(i) for i in program.instructions] == [
+        "f = sigmoid(W_f + V_f * c_previous)",
+        "u = W_u",
+        "c = f * c_previous + s_z * u",
+        "h = 2 * c * K_k + x",
+    ]
+    other = trace(Everything(k=(3.0, 1.0), rate=2))
+    assert other.instructions == program.instructions, "a number for each unit comes at run time"
+    assert trace(Everything(rate=3)).instructions != program.instructions
+
+
+def test_named_values_in_the_order_of_the_step() -> None:
+    assert [symbol.name for symbol in trace(LSTM()).named] == ["i", "f", "g", "o"]
+    assert [symbol.name for symbol in trace(GRU()).named] == ["r", "z", "n"]
+    assert [symbol.name for symbol in trace(Everything()).named] == ["u", "f"]

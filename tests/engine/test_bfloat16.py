@@ -119,7 +119,7 @@ def test_the_product_adds_up_in_float32(isa: str, rows: int, depth: int, units: 
     generator = torch.Generator().manual_seed(rows * depth)
     x = torch.randn(1, rows, depth, generator=generator).to(BFLOAT16)
     matrix = torch.randn(units, depth, generator=generator).to(BFLOAT16)
-    weights = Weights(matrix, torch.zeros(units, units), None, None, None)
+    weights = Weights(matrix, torch.zeros(units, units), None, None, None, None, units)
     name = program_of(RNN(nonlinearity="identity")).name
     initial = [torch.zeros(1, rows, units)]
     output, _, _ = cpu.forward(name, isa, x, initial, [weights], None, False, False)
@@ -141,7 +141,7 @@ def test_gradients_add_up_in_float32(
     x, gradient, units = draw(steps, rows, columns), draw(steps, rows, 40), 40
     torch.set_num_threads(threads)
     matrix = torch.zeros(units, columns, requires_grad=True)
-    weights = Weights(matrix, torch.zeros(units, units), None, None, None)
+    weights = Weights(matrix, torch.zeros(units, units), None, None, None, None, units)
     drawn = Case(
         program_of(RNN(nonlinearity="identity")), Shape(steps, rows, units, threads=threads),
         x, [], [], None, [],

@@ -240,7 +240,9 @@ def whole_line() -> Tensor:
 def pointwise(isa: str, nonlinearity: str, values: Tensor, hidden: int) -> Tensor:
     """The kernel's function of these numbers: no recurrence, and the identity as input weights."""
     x = values.reshape(1, -1, hidden)
-    weights = Weights(torch.eye(hidden), torch.zeros(hidden, hidden), None, None, None)
+    weights = Weights(
+        torch.eye(hidden), torch.zeros(hidden, hidden), None, None, None, None, hidden
+    )
     name = program_of(RNN(nonlinearity=nonlinearity)).name
     initial = [torch.zeros(1, x.shape[1], hidden)]
     output, _, _ = cpu.forward(name, isa, x, initial, [weights], None, False, False)

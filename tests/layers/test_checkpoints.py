@@ -79,7 +79,7 @@ def test_less_is_kept(kind: Any) -> None:
 def test_automatic_segments() -> None:
     """Short sequences are kept whole; a segment's tape stays in the cache; states stay few."""
     H = 256
-    weights = Weights(torch.zeros(4 * H, 8), torch.zeros(4 * H, H), None, None, None)
+    weights = Weights(torch.zeros(4 * H, 8), torch.zeros(4 * H, H), None, None, None, None, H)
     assert automatic("lstm", 100, 8, weights) == 0
     every = automatic("lstm", 100_000, 8, weights)
     assert every * 8 * 5 * H * 4 <= 2 * 2**23

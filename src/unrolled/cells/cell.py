@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from .functions import NONLINEARITIES, Function
 
-_WEIGHTS = ("W", "U")
+_WEIGHTS = ("W", "U", "V", "s")
 
 
 class Cell:
@@ -26,9 +26,13 @@ class Cell:
     * ``W.r(x)`` is the affine map W_r x + b_r of the input, ``U.r(h)`` the affine map U_r h + c_r
       of a state or of something computed in the step. The order in which gates are first named is
       the order of the rows in the stacked weights.
+    * ``V.p`` is a per-unit weight, a vector of as many numbers as there are units; ``s.q`` a scalar
+      weight, one number for all units. Of W, U, V and s those stand before ``x`` that are used.
+    * ``x`` itself may stand in the equations; the input then has as many features as units.
     * The arguments after ``x`` are the states at the previous step. ``step`` returns their new
       values in the same order; the first is also the cell's output.
-    * Keyword-only arguments are choices, fixed when the cell is made: ``RNN(nonlinearity="relu")``.
+    * Keyword-only arguments are choices, fixed when the cell is made: a nonlinearity
+      (``RNN(nonlinearity="relu")``), a number, or a number for each unit.
 
     ``step`` has no ``self``: it is a static method. Everything else (the gradient, the kernels) is
     derived from it, so it may contain arithmetic and the functions of `unrolled.cells`, nothing
@@ -45,6 +49,12 @@ class Cell:
     step: ClassVar[Callable[..., Any]]
     states: ClassVar[tuple[str, ...]] = ()
     """Names of the states, in the order of ``step``'s arguments; the first is the output."""
+    gates_of_memory: ClassVar[Mapping[str, float]] = {}
+    """Gates that govern how long the cell remembers: +1 where opening them keeps the past (a forget
+    gate), -1 where it lets the present in (an input gate). The first is the forget gate."""
+    initial: ClassVar[Mapping[str, Any]] = {}
+    """Initial values of weights, by name (``"V.p"``, ``"s.q"``, ``"W.g.bias"``): a number, or a
+    function of uniform numbers between 0 and 1, made of this module's functions."""
 
     _weights: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[Mapping[str, Any]] = {}
@@ -68,23 +78,28 @@ class Cell:
                 f"{type(self).__name__}: unknown choice {min(unknown)!r}; it has {known}"
             )
         self.choices = {
-            name: _function(type(self).__name__, name, choices.get(name, default))
+            name: _choice(type(self).__name__, name, choices.get(name, default))
             for name, default in self._defaults.items()
         }
 
     def __call__(self, weights: Mapping[str, Any], x: Any, *states: Any) -> tuple[Any, ...]:
-        """One step with the given W and U (looked up by name); returns the new states."""
+        """One step with the given W, U, V and s (looked up by name); returns the new states.
+
+        Choices of a number for each unit are looked up in ``weights["K"]`` if that is there.
+        """
         arguments = [weights[name] for name in self._weights]
-        result = type(self).step(*arguments, x, *states, **self.choices)
+        constants = weights.get("K", {})
+        choices = {name: constants.get(name, value) for name, value in self.choices.items()}
+        result = type(self).step(*arguments, x, *states, **choices)
         return result if isinstance(result, tuple) else (result,)
 
     @property
     def name(self) -> str:
         """The class's name in lower case, with every choice that is not the default."""
         chosen = [
-            f"{key}={value}"
+            f"{key}=[{len(value)}]" if isinstance(value, tuple) else f"{key}={value}"
             for key, value in self.choices.items()
-            if value != _function("", key, self._defaults[key])
+            if value != _choice("", key, self._defaults[key])
         ]
         return ",".join([type(self).__name__.lower(), *chosen])
 
@@ -132,7 +147,7 @@ def _signature(
     for weight in weights:
         if weight not in _WEIGHTS:
             raise TypeError(
-                f"{name}.step: before x come W and U; {weight!r} is neither "
+                f"{name}.step: before x come W, U, V and s; {weight!r} is none of them "
                 "(a step has no self; states come after x)"
             )
     if not states:
@@ -140,11 +155,13 @@ def _signature(
     return weights, states, choices
 
 
-def _function(cell: str, choice: str, value: Any) -> Any:
-    """Look a nonlinearity up where it was given by name."""
-    if not isinstance(value, str):
-        return value
-    if value not in NONLINEARITIES:
-        names = ", ".join(NONLINEARITIES)
-        raise ValueError(f"{cell}: {choice} must be one of {names}, got {value!r}")
-    return NONLINEARITIES[value]
+def _choice(cell: str, choice: str, value: Any) -> Any:
+    """A nonlinearity looked up where it was given by name, numbers as a tuple."""
+    if isinstance(value, str):
+        if value not in NONLINEARITIES:
+            names = ", ".join(NONLINEARITIES)
+            raise ValueError(f"{cell}: {choice} must be one of {names}, got {value!r}")
+        return NONLINEARITIES[value]
+    if isinstance(value, Sequence) or getattr(value, "ndim", 0) == 1:
+        return tuple(float(number) for number in value)
+    return value

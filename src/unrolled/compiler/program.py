@@ -99,6 +99,44 @@ class Product:
         return f"{self.symbol} = {self.matrix}.{self.gate} @ {self.operand}{bias}"
 
 
+class VectorKind(Enum):
+    """Where the numbers of a vector that all steps and rows share come from."""
+
+    UNIT = "unit"  # a weight for each unit
+    SCALAR = "scalar"  # one weight, the same for all units
+    CONSTANT = "constant"  # not learned
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A vector of hidden size that is the same for all steps and rows."""
+
+    symbol: Symbol
+    kind: VectorKind
+
+    @property
+    def learned(self) -> bool:
+        """Whether it has a gradient."""
+        return self.kind is not VectorKind.CONSTANT
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Noise that the step multiplies by; its rate is given when it runs.
+
+    Attributes:
+        symbol: what it is called.
+        every_step: whether it is drawn anew at every step, or once for a sequence.
+        scaled: 0 with the rate's probability and else 1 / (1 - rate), which is 1 in evaluation
+            (dropout); or 1 with that probability and else 0, which is the rate in evaluation
+            (zoneout).
+    """
+
+    symbol: Symbol
+    every_step: bool
+    scaled: bool
+
+
 @dataclass(frozen=True)
 class State:
     """A state: the symbol of its value before the step, and of the one after."""
@@ -120,12 +158,20 @@ class Program:
         gates: symbols of the input products W_g x + b_g, in the order of the stacked rows.
         instructions: recurrent products and assignments, in an order that can be run.
         states: the first one's new value is the output.
+        vectors: per-unit weights, scalar weights and constants.
+        masks: noise.
+        named: values that the author gave a name and that are no state.
+        exposed: values that the caller gets for every step; never the first state.
     """
 
     name: str
     gates: tuple[Symbol, ...]
     instructions: tuple[Instruction, ...]
     states: tuple[State, ...]
+    vectors: tuple[Vector, ...] = ()
+    masks: tuple[Mask, ...] = ()
+    named: tuple[Symbol, ...] = ()
+    exposed: tuple[Symbol, ...] = ()
 
     @property
     def products(self) -> tuple[Product, ...]:
@@ -142,6 +188,11 @@ class Program:
         return tuple(product for product in self.products if product.matrix == name)
 
     @property
+    def reads_input(self) -> bool:
+        """Whether x stands in the equations itself, with as many features as there are units."""
+        return any(INPUT in reads(instruction) for instruction in self.instructions)
+
+    @property
     def projected(self) -> bool:
         """Whether the output has a size of its own."""
         return self.states[0].new.space is Space.PROJECTED
@@ -149,9 +200,14 @@ class Program:
     def __str__(self) -> str:
         lines = [f"{self.name}({', '.join(s.previous.name for s in self.states)}):"]
         lines += [f"    {gate} = W.{_gate(gate)} @ x + bias W.{_gate(gate)}" for gate in self.gates]
+        lines += [f"    {vector.symbol} = {vector.kind.value} vector" for vector in self.vectors]
         lines += [f"    {instruction}" for instruction in self.instructions]
         lines += [f"    return {', '.join(s.new.name for s in self.states)}"]
         return "\n".join(lines)
+
+
+INPUT = Symbol("x")
+"""The input itself, where it stands in the equations."""
 
 
 def _gate(symbol: Symbol) -> str:
@@ -165,6 +221,13 @@ def symbols(expression: Expression) -> Iterator[Symbol]:
     elif isinstance(expression, Call):
         for argument in expression.arguments:
             yield from symbols(argument)
+
+
+def reads(instruction: Instruction) -> list[Symbol]:
+    """Every symbol that an instruction names on its right side."""
+    if isinstance(instruction, Product):
+        return [instruction.operand]
+    return list(symbols(instruction.expression))
 
 
 def evaluate(

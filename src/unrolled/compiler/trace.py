@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from ..cells import Cell
 from .program import (
     ARITHMETIC,
+    INPUT,
     Assignment,
     Call,
     Constant,
@@ -21,11 +22,14 @@ from .program import (
     Program,
     State,
     Symbol,
-    symbols,
+    Vector,
+    VectorKind,
 )
 
 # What the compiler itself calls products, adjoints and what passes between steps.
-_RESERVED = re.compile(r"(W|U|P|D|T|d|p|product|gate|bias|delta|carry|leaving)_|gradient$")
+_RESERVED = re.compile(
+    r"(W|U|P|V|s|K|M|D|T|d|p|product|gate|bias|vector|delta|carry|leaving)_|(gradient|x)$"
+)
 
 
 class TraceError(TypeError):
@@ -100,17 +104,28 @@ def _expression(value: Any) -> Expression:
     raise TraceError(f"a step can combine vectors and numbers, not {type(value).__name__}")
 
 
+class _Vectors:
+    """V and s: weights that are looked up by name, not applied."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self.symbols: dict[str, Symbol] = {}
+
+    def __getattr__(self, name: str) -> Traced:
+        if name.startswith("__"):  # what Python itself asks for
+            raise AttributeError(name)
+        return Traced(self.symbols.setdefault(name, Symbol(f"{self._prefix}_{name}")))
+
+
 class _Input:
     """W: a gate's product with x."""
 
     def __init__(self, x: Traced) -> None:
         self._x = x
         self.gates: list[Symbol] = []
-        self.frame: FrameType | None = None
 
     def __getattr__(self, gate: str) -> Callable[[Any], Traced]:
         def product(x: Any) -> Traced:
-            self.frame = sys._getframe(1)
             if x is not self._x:
                 raise TraceError(
                     f"W.{gate} takes the input x; for a state or a value write U.{gate}"
@@ -133,6 +148,10 @@ class _Recurrent:
         def product(operand: Any) -> Traced:
             if not isinstance(operand, Traced):
                 raise TraceError(f"U.{gate} takes a vector, got {type(operand).__name__}")
+            if operand.expression == INPUT:
+                raise TraceError(
+                    f"U.{gate} takes a state or a value; for the input x write W.{gate}"
+                )
             if gate in self.operands and self.operands[gate].expression != operand.expression:
                 raise TraceError(f"U.{gate} is applied to two different vectors in one step")
             self.operands[gate] = operand
@@ -148,8 +167,15 @@ def trace(cell: Cell) -> Program:
     Raises:
         TraceError: if the step does something that is not an equation; names file and line.
     """
-    x = Traced(Symbol("x"))
-    weights = {"W": _Input(x), "U": _Recurrent()}
+    x = Traced(INPUT)
+    W, U, V, s = _Input(x), _Recurrent(), _Vectors("V"), _Vectors("s")
+    constants = {
+        name: Symbol(f"K_{name}")
+        for name, value in cell.choices.items()
+        if isinstance(value, tuple)
+    }
+    traced = {name: Traced(symbol) for name, symbol in constants.items()}
+    weights = {"W": W, "U": U, "V": V, "s": s, "K": traced}
     previous = {name: Symbol(f"{name}_previous") for name in cell.states}
     try:
         outputs, names = _run(cell, weights, x, previous)
@@ -159,27 +185,36 @@ def trace(cell: Cell) -> Program:
                 f"{type(cell).__name__}.step returns {len(expressions)} values, expected the "
                 f"{len(cell.states)} states {', '.join(cell.states)}"
             )
-        writer = _Writer(weights["U"].operands, names, set(previous.values()))  # type: ignore[attr-defined]
+        writer = _Writer(U.operands, names, set(previous.values()))
         writer.multiply_all()
         new = [
             writer.assign_state(expression, name)
             for name, expression in zip(cell.states, expressions, strict=True)
         ]
-        if any(symbol.name == "x" for i in writer.instructions for symbol in _reads(i)):
-            raise TraceError(
-                f"{type(cell).__name__}.step uses x itself; it may only stand in W.gate(x)"
+        vectors = [
+            Vector(symbol, kind)
+            for kind, symbols in (
+                (VectorKind.UNIT, V.symbols),
+                (VectorKind.SCALAR, s.symbols),
+                (VectorKind.CONSTANT, constants),
             )
+            for symbol in symbols.values()
+        ]
+        if not (W.gates or U.operands or vectors):
+            raise TraceError(f"{type(cell).__name__}.step uses no weight: none of W, U, V and s")
     except TypeError as error:  # ours, or Python's own: an operator or ufunc that we do not have
         cause = None if isinstance(error, TraceError) else error
         raise TraceError(f"{_where(cell, error)}: {error}") from cause
     return Program(
         name=cell.name,
-        gates=tuple(weights["W"].gates),  # type: ignore[attr-defined]
+        gates=tuple(W.gates),
         instructions=tuple(writer.instructions),
         states=tuple(
             State(name, previous[name], symbol)
             for name, symbol in zip(cell.states, new, strict=True)
         ),
+        vectors=tuple(vectors),
+        named=tuple(symbol for symbol in writer.named() if symbol not in new),
     )
 
 
@@ -187,17 +222,31 @@ def _run(
     cell: Cell, weights: dict[str, Any], x: Traced, previous: dict[str, Symbol]
 ) -> tuple[tuple[Any, ...], dict[Expression, str]]:
     """Run the step; also tell which of its local names stands for which expression."""
-    outputs = cell(weights, x, *(Traced(symbol) for symbol in previous.values()))
-    # A frame that somebody holds keeps its variables after the return.
-    frame: FrameType | None = weights["W"].frame
     code = type(cell).step.__code__
-    while frame is not None and frame.f_code is not code:
-        frame = frame.f_back
+    local: dict[str, Any] = {}
+
+    def watch(frame: FrameType, event: str, _: Any) -> None:
+        if event == "return" and frame.f_code is code:
+            local.update(frame.f_locals)
+
+    before = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        outputs = cell(weights, x, *(Traced(symbol) for symbol in previous.values()))
+    finally:
+        sys.setprofile(before)
     names: dict[Expression, str] = {}
-    for name, value in frame.f_locals.items() if frame is not None else ():
-        if isinstance(value, Traced) and isinstance(value.expression, Call):
+    for name, value in local.items():
+        if isinstance(value, Traced) and _can_be_named(value.expression):
             names.setdefault(value.expression, name)
     return outputs, names
+
+
+def _can_be_named(expression: Expression) -> bool:
+    """What the step computes: not its own arguments, nor numbers."""
+    if isinstance(expression, Symbol):
+        return expression.name.startswith(("W_", "U_"))
+    return isinstance(expression, Call)
 
 
 def _where(cell: Cell, error: TypeError) -> str:
@@ -210,12 +259,6 @@ def _where(cell: Cell, error: TypeError) -> str:
             line = at.tb_lineno
         at = at.tb_next
     return f"{code.co_filename}:{line}"
-
-
-def _reads(instruction: Instruction) -> list[Symbol]:
-    if isinstance(instruction, Product):
-        return [instruction.operand]
-    return list(symbols(instruction.expression))
 
 
 class _Writer:
@@ -238,14 +281,19 @@ class _Writer:
         for gate in self._operands:
             self._multiply(Symbol(f"U_{gate}"))
 
+    def named(self) -> list[Symbol]:
+        """What was written under a name of the step's, in the order of its names."""
+        return [self._written[e] for e in self._names if e in self._written]
+
     def assign(self, expression: Expression, name: str | None = None) -> Symbol:
         """Write what computes an expression, and the symbol that then holds it."""
         if expression in self._written:
             return self._written[expression]
         body = self._flatten(expression, top=True)
-        if isinstance(body, Symbol) and name is None:
+        chosen = self._names.get(expression)
+        if isinstance(body, Symbol) and name is None and chosen is None:
             return body
-        symbol = Symbol(self._unused(self._names.get(expression) or name or "v"))
+        symbol = Symbol(self._unused(chosen or name or "v"))
         self._written[expression] = symbol
         self.instructions.append(Assignment(symbol, body))
         return symbol
@@ -267,7 +315,7 @@ class _Writer:
         if isinstance(expression, Symbol):
             if expression in self._results:
                 self._multiply(expression)
-            return expression
+            return expression if top or expression not in self._names else self.assign(expression)
         if not top and (expression in self._names or expression.operation not in ARITHMETIC):
             return self.assign(expression)
         return Call(expression.operation, tuple(map(self._flatten, expression.arguments)))

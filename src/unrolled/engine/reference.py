@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from ..compiler.program import Product, Program, Symbol, evaluate
+from ..compiler.program import INPUT, Product, Program, Symbol, evaluate
 from .weights import Weights
 
 _OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -29,13 +29,16 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
 
 
 def step(
-    program: Program, gates: Tensor, states: Sequence[Tensor], weights: Weights
+    program: Program, x: Tensor, gates: Tensor, states: Sequence[Tensor], weights: Weights
 ) -> list[Tensor]:
-    """One step: input products ``[N, G * H]`` and states ``[N, ·]`` to the new states."""
-    values: dict[Symbol, Any] = dict(
-        zip(program.gates, gates.chunk(len(program.gates), dim=-1), strict=True)
-    )
+    """One step: input ``[N, ·]``, its products ``[N, G * H]``, states ``[N, ·]``: the new states."""
+    values: dict[Symbol, Any] = {INPUT: x}
+    if program.gates:
+        values.update(zip(program.gates, gates.chunk(len(program.gates), dim=-1), strict=True))
     values.update(zip([state.previous for state in program.states], states, strict=True))
+    if weights.vectors is not None:
+        shared = weights.vectors.chunk(len(program.vectors))
+        values.update(zip([vector.symbol for vector in program.vectors], shared, strict=True))
     rows = {"U": weights.recurrent, "P": weights.projection}
     biases = {"U": weights.recurrent_bias, "P": None}
     for instruction in program.instructions:
@@ -44,7 +47,7 @@ def step(
             matrix, bias = rows[instruction.matrix], biases[instruction.matrix]
             assert matrix is not None
             block = blocks.index(instruction)
-            values[instruction.symbol] = linear(
+            values[instruction.symbol] = _multiply(
                 values[instruction.operand],
                 matrix.chunk(len(blocks))[block],
                 None if bias is None else bias.chunk(len(blocks))[block],
@@ -53,10 +56,21 @@ def step(
             values[instruction.symbol] = evaluate(
                 instruction.expression, values.__getitem__, _OPERATIONS
             )
+    new = [values[state.new] for state in program.states]
     return [
-        torch.full_like(old, new) if isinstance(new := values[state.new], float) else new
-        for state, old in zip(program.states, states, strict=True)
+        torch.full_like(old, value) if isinstance(value, float) else value.expand_as(old)
+        for value, old in zip(new, states, strict=True)
     ]
+
+
+def _multiply(operand: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
+    """The product with a matrix, or with the blocks of a block-diagonal one."""
+    heads = operand.shape[-1] // matrix.shape[1]
+    if heads == 1:
+        return linear(operand, matrix, bias)
+    parts = zip(operand.chunk(heads, dim=-1), matrix.chunk(heads), strict=True)
+    product = torch.cat([linear(part, block) for part, block in parts], dim=-1)
+    return product if bias is None else product + bias
 
 
 def run(
@@ -94,7 +108,7 @@ def run(
         if reset is not None and 0 < cut < len(steps):
             here = reset[cut].unsqueeze(-1)
             states = [torch.where(here, a, b) for a, b in zip(initial, states, strict=True)]
-        new = step(program, gates[t], states, weights)
+        new = step(program, x[t], gates[t], states, weights)
         if lengths is None:
             states = new
             outputs.append(new[0])
@@ -102,8 +116,8 @@ def run(
             running = (t < lengths).unsqueeze(-1)
             states = [torch.where(running, a, b) for a, b in zip(new, states, strict=True)]
             outputs.append(torch.where(running, new[0], torch.zeros_like(new[0])))
-    if not outputs:
-        return gates[..., : weights.output_size], states  # empty, and still part of the graph
+    if not outputs:  # empty, and still part of the graph
+        return x[..., :1].expand(*x.shape[:-1], weights.output_size), states
     return torch.stack(outputs[::-1] if reverse else outputs), states
 
 

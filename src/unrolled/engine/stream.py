@@ -52,10 +52,7 @@ class ReferenceStream:
 
     def __init__(self, program: Program, weights: Sequence[Weights], rows: int) -> None:
         self._program, self._rows = program, rows
-        self._weights = [
-            Weights(*(None if t is None else t.detach().clone() for t in own))  # type: ignore[arg-type]
-            for own in weights
-        ]
+        self._weights = [own.map(lambda tensor: tensor.detach().clone()) for own in weights]
         first = self._weights[0]
         self._input_size, self._output_size = int(first.input.shape[1]), first.output_size
         sizes = [first.output_size, *[first.hidden_size] * (len(program.states) - 1)]
@@ -96,7 +93,7 @@ class ReferenceStream:
     def _advance(self, x: Tensor) -> Tensor:
         for k, own in enumerate(self._weights):
             gates = linear(x, own.input, own.input_bias)
-            self._states[k] = reference.step(self._program, gates, self._states[k], own)
+            self._states[k] = reference.step(self._program, x, gates, self._states[k], own)
             x = self._states[k][0]
         return x
 

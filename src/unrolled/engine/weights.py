@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
@@ -19,11 +19,14 @@ class Weights(NamedTuple):
     """Parameters as torch.nn lays them out; G gates, R recurrent products, H units, S outputs.
 
     Attributes:
-        input: W, ``[G * H, input_size]``.
-        recurrent: U, ``[R * H, S]``.
+        input: W, ``[G * H, input_size]``; ``[0, input_size]`` without gates.
+        recurrent: U, ``[R * H, S / heads]``: of every block of H rows the first H / heads belong to
+            the first S / heads of the operand's numbers, and so on; ``[0, S]`` without products.
         input_bias: b, ``[G * H]``, or None.
         recurrent_bias: c, ``[R * H]``, or None.
         projection: P, ``[S, H]``, or None where S = H.
+        vectors: what all steps and rows share, ``[K * H]``, or None if the program has none.
+        hidden_size: H.
     """
 
     input: Tensor
@@ -31,18 +34,27 @@ class Weights(NamedTuple):
     input_bias: Tensor | None
     recurrent_bias: Tensor | None
     projection: Tensor | None
+    vectors: Tensor | None
+    hidden_size: int
 
-    @property
-    def hidden_size(self) -> int:
-        """H."""
-        if self.projection is not None:
-            return int(self.projection.shape[1])
-        return int(self.recurrent.shape[1])
+    def map(self, function: Callable[[Tensor], Tensor]) -> Weights:
+        """The same with every tensor replaced by the function's value of it."""
+        replaced = {
+            name: function(value)
+            for name, value in self._asdict().items()
+            if isinstance(value, Tensor)
+        }
+        return self._replace(**replaced)  # type: ignore[arg-type]
 
     @property
     def output_size(self) -> int:
         """S."""
-        return int(self.recurrent.shape[1])
+        return self.hidden_size if self.projection is None else int(self.projection.shape[0])
+
+    @property
+    def heads(self) -> int:
+        """Blocks on the diagonal of each recurrent matrix."""
+        return self.output_size // int(self.recurrent.shape[1])
 
 
 _PROGRAMS: dict[str, Program] = {}
@@ -76,17 +88,41 @@ program_of(LSTM(), projected=True)
 
 
 def split(program: Program, tensors: Sequence[Tensor], directions: int) -> list[Weights]:
-    """Sort a layer's flat list of parameters (in torch.nn's order) by direction."""
+    """Sort a layer's flat list of parameters by direction.
+
+    Each has W, U, then both biases or none, then P and the vectors where the program has them.
+    """
     count = len(tensors) // directions
     found = []
     for start in range(0, len(tensors), count):
         own = list(tensors[start : start + count])
+        vectors = own.pop() if program.vectors else None
         projection = own.pop() if program.projected else None
         input_bias, recurrent_bias = (own[2], own[3]) if len(own) > 2 else (None, None)
-        found.append(Weights(own[0], own[1], input_bias, recurrent_bias, projection))
+        hidden = _hidden_size(program, own[0], own[1], projection, vectors)
+        found.append(
+            Weights(own[0], own[1], input_bias, recurrent_bias, projection, vectors, hidden)
+        )
     return found
+
+
+def _hidden_size(
+    program: Program,
+    input: Tensor,  # noqa: A002
+    recurrent: Tensor,
+    projection: Tensor | None,
+    vectors: Tensor | None,
+) -> int:
+    """H, from any of the weights that there are."""
+    if program.gates:
+        return int(input.shape[0]) // len(program.gates)
+    if projection is not None:
+        return int(projection.shape[1])
+    if vectors is not None:
+        return int(vectors.shape[0]) // len(program.vectors)
+    return int(recurrent.shape[0]) // len(program.matrix("U"))
 
 
 def join(weights: Sequence[Weights]) -> list[Tensor]:
     """The inverse of `split`."""
-    return [tensor for direction in weights for tensor in direction if tensor is not None]
+    return [tensor for own in weights for tensor in own if isinstance(tensor, Tensor)]

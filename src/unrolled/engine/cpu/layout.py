@@ -71,26 +71,20 @@ def contiguous(weights: Weights, dtype: torch.dtype) -> Weights:
         _in_float32(weights.input_bias),
         _in_float32(weights.recurrent_bias),
         None if weights.projection is None else weights.projection.to(dtype).contiguous(),
+        _in_float32(weights.vectors),
+        weights.hidden_size,
     )
 
 
 def zeros_like(weights: Weights) -> Weights:
     """Where gradients are to be added, in float32."""
-    return Weights(
-        torch.zeros(weights.input.shape),
-        torch.zeros(weights.recurrent.shape),
-        *(None if tensor is None else torch.zeros(tensor.shape) for tensor in weights[2:]),
-    )
+    return weights.map(lambda tensor: torch.zeros(tensor.shape))
 
 
 def rounded_like(gradients: Weights, weights: Weights) -> Weights:
     """Gradients, each in the dtype of its parameter."""
-    pairs = zip(gradients[2:], weights[2:], strict=True)
-    return Weights(
-        gradients.input.to(weights.input.dtype),
-        gradients.recurrent.to(weights.recurrent.dtype),
-        *(None if a is None or b is None else a.to(b.dtype) for a, b in pairs),
-    )
+    dtypes = iter([tensor.dtype for tensor in weights[:-1] if tensor is not None])
+    return gradients.map(lambda tensor: tensor.to(next(dtypes)))
 
 
 def states(tensors: Sequence[Tensor]) -> list[Tensor]:
