@@ -8,8 +8,8 @@ from typing import Any
 
 from sympy.printing.str import StrPrinter
 
-from .plan import Location, Pass, Plan, Stage
-from .program import Space
+from .plan import Location, Pass, Place, Plan, Stage
+from .program import Mask, Space
 
 
 def source(plans: Iterable[Plan]) -> str:
@@ -73,6 +73,7 @@ class _Unit:
                 _array("Matrix", f"{p}_matrices", matrices),
                 _array("Bias", f"{p}_biases", self._biases()),
                 _array("Gradient", f"{p}_gradients", self._gradients()),
+                _array("MaskKind", f"{p}_masks", map(_mask, plan.program.masks)),
             ]
         )
 
@@ -114,6 +115,9 @@ class _Unit:
             str(len(plan.program.gates)),
             counted("biases", self._biases()),
             counted("gradients", self._gradients()),
+            str(len(plan.program.vectors)),
+            str(plan.input_slot),
+            counted("masks", plan.program.masks),
         ]
         return "  {" + ",\n   ".join(fields) + "}"
 
@@ -172,8 +176,11 @@ def _function(name: str, stage: Stage) -> str:
         text = printer.doprint(value)
         text = f"broadcast({text})" if value.is_number else text
         lines.append(f"    const vec {_name(symbol.name)} = {text};")
-    for number, (_, symbol) in enumerate(stage.outputs):
-        lines.append(f"    lanes.store(out{number} + j, {_name(symbol)});")
+    for number, (location, symbol) in enumerate(stage.outputs):
+        value = _name(symbol)
+        if location.place is Place.SUM:
+            value = f"lanes.load(out{number} + j) + {value}"
+        lines.append(f"    lanes.store(out{number} + j, {value});")
     lines += ["  });", "}"]
     return "\n".join(lines)
 
@@ -206,6 +213,10 @@ class _VectorPrinter(StrPrinter):  # type: ignore[misc]
 
 def _name(symbol: str) -> str:
     return f"{symbol}_"  # no C++ keyword, no name of ours ends so
+
+
+def _mask(mask: Mask) -> str:
+    return f"{{{str(mask.every_step).lower()}, {str(mask.scaled).lower()}}}"
 
 
 def _space(space: Space) -> str:

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import sympy
 
 from .program import (
+    INPUT,
     Assignment,
     Call,
     Expression,
@@ -83,6 +84,8 @@ class Adjoint:
         gates: for each gate's symbol, the adjoint of its input product.
         products: for each product's symbol, the adjoint of its result.
         outgoing: for each state, the elementwise part of its previous value's adjoint (0 if none).
+        vectors: for each learned vector, its adjoint at this step and row.
+        input: x's adjoint, but for what goes through the gates' products (0 if none).
         transposed: for each operand computed in the step, the symbol of its matrix's transpose
             times the adjoints of the products taken of it.
         spaces: which size each symbol's vector has.
@@ -93,6 +96,8 @@ class Adjoint:
     gates: dict[Symbol, SympyExpression]
     products: dict[Symbol, SympyExpression]
     outgoing: dict[str, SympyExpression]
+    vectors: dict[Symbol, SympyExpression]
+    input: SympyExpression
     transposed: dict[Symbol, sympy.Symbol]
     spaces: dict[sympy.Symbol, Space]
 
@@ -104,6 +109,7 @@ class Adjoint:
         lines = [f"{symbol} = {value}" for symbol, value in self.equations]
         lines += [f"adjoint of {symbol}: {value}" for symbol, value in self.gates.items()]
         lines += [f"adjoint of {symbol}: {value}" for symbol, value in self.products.items()]
+        lines += [f"adjoint of {symbol}: {value}" for symbol, value in self.vectors.items()]
         lines += [f"adjoint of {name} before: {value}" for name, value in self.outgoing.items()]
         return "\n".join(lines)
 
@@ -129,6 +135,10 @@ def differentiate(program: Program) -> Adjoint:
         incoming[state.name] = sympy.Symbol(f"D_{state.name}")
         spaces[incoming[state.name]] = state.new.space
         adjoints[state.new] += incoming[state.name]
+    for symbol in program.exposed:
+        given = sympy.Symbol(f"gradient_{symbol.name}")
+        spaces[given] = symbol.space
+        adjoints[symbol] += given
 
     previous = {state.previous for state in program.states}
     transposed: dict[Symbol, sympy.Symbol] = {}
@@ -157,6 +167,8 @@ def differentiate(program: Program) -> Adjoint:
         gates={gate: adjoints[gate] for gate in program.gates},
         products={product.symbol: products[product.symbol] for product in program.products},
         outgoing={state.name: adjoints[state.previous] for state in program.states},
+        vectors={v.symbol: adjoints[v.symbol] for v in program.vectors if v.learned},
+        input=adjoints[INPUT],
         transposed=transposed,
         spaces=spaces,
     )

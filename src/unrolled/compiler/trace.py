@@ -28,7 +28,7 @@ from .program import (
 
 # What the compiler itself calls products, adjoints and what passes between steps.
 _RESERVED = re.compile(
-    r"(W|U|P|V|s|K|M|D|T|d|p|product|gate|bias|vector|delta|carry|leaving)_|(gradient|x)$"
+    r"(W|U|P|V|s|K|M|D|T|d|p|product|gate|bias|vector|delta|sum|carry|leaving|gradient)_|(gradient|x)$"
 )
 
 

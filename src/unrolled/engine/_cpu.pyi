@@ -37,6 +37,10 @@ def call(
     reset: tuple[int, int, int] = ...,
     anew: list[int] = ...,
     gradient_anew: list[int] = ...,
+    vectors: int = ...,
+    exact_input: tuple[int, int, int] = ...,
+    gradient_tape: tuple[int, int, int] = ...,
+    gradient_vectors: int = ...,
 ) -> None: ...
 
 class Stream:

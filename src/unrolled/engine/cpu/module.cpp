@@ -102,7 +102,8 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
           nb::handle gradient_input, Pointer gradient_input_weights, Pointer gradient_input_bias,
           Pointer gradient_recurrent_bias, const std::vector<Pointer>& gradient_matrices,
           nb::handle reset, const std::vector<Pointer>& anew,
-          const std::vector<Pointer>& gradient_anew) {
+          const std::vector<Pointer>& gradient_anew, Pointer vectors, nb::handle exact_input,
+          nb::handle gradient_tape, Pointer gradient_vectors) {
   const Engine& engine = engine_of(isa);
   const Kernel& kernel = find(engine, name);
   const auto initial_of = pointers(initial), last_of = pointers(last),
@@ -142,6 +143,10 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
   c.reset = mask(reset);
   c.anew = anew_of.data();
   c.gradient_anew = gradient_anew_of.data();
+  c.vectors = pointer<float>(vectors);
+  c.exact_input = sequence(exact_input);
+  c.gradient_tape = sequence(gradient_tape);
+  c.gradient_vectors = pointer<float>(gradient_vectors);
   nb::gil_scoped_release release;
   engine.run(kernel, c);
 }
@@ -190,7 +195,8 @@ NB_MODULE(_cpu, m) {
         nb::arg("gradient_input") = nothing, nb::arg("gradient_input_weights") = 0,
         nb::arg("gradient_input_bias") = 0, nb::arg("gradient_recurrent_bias") = 0,
         nb::arg("gradient_matrices") = none, nb::arg("reset") = nothing, nb::arg("anew") = none,
-        nb::arg("gradient_anew") = none,
+        nb::arg("gradient_anew") = none, nb::arg("vectors") = 0, nb::arg("exact_input") = nothing,
+        nb::arg("gradient_tape") = nothing, nb::arg("gradient_vectors") = 0,
         "Runs one direction of one layer over a whole sequence; see kernel.h.");
   bind_stream(m);
 }
