@@ -52,7 +52,7 @@ class Stream:
         input_size: int,
         hidden: int,
         projected: int,
-        layers: list[tuple[int, int, int, list[int]]],
+        layers: list[tuple[int, int, int, list[int], int]],
         tensor: type,
         float32: object,
         outputs: tuple[object, object, object, object],

@@ -31,7 +31,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
 def step(
     program: Program, x: Tensor, gates: Tensor, states: Sequence[Tensor], weights: Weights
 ) -> list[Tensor]:
-    """One step: from x ``[N, ·]``, its products ``[N, G * H]`` and states ``[N, ·]`` to new states."""
+    """One step: x ``[N, ·]``, its products ``[N, G * H]``, states ``[N, ·]``; the new states."""
     values: dict[Symbol, Any] = {INPUT: x}
     if program.gates:
         values.update(zip(program.gates, gates.chunk(len(program.gates), dim=-1), strict=True))

@@ -48,7 +48,7 @@ def strided(sequence: Tensor) -> tuple[int, int, int]:
 
 
 def exact_input(program: str, x: Tensor) -> Tensor:
-    """x in float32, for a step in which it stands itself; else just x."""
+    """The input in float32, for a step in which it stands itself; else as it is."""
     return x.to(torch.float32) if program_named(program).reads_input else x
 
 
