@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from sympy.printing.str import StrPrinter
 
 from .plan import Location, Pass, Plan, Stage
-from .program import Space
+from .planning import plan
+from .program import Program, Space
 
 
 def source(plans: Iterable[Plan]) -> str:
     """A translation unit with the kernels of the given plans.
 
-    It is compiled once for each instruction set, with ``UNROLLED_ISA`` as its name.
+    It is compiled once for each target (an instruction set, as far as cells are concerned), with
+    ``UNROLLED_TARGET`` as its name.
     """
     parts, kernels = [], []
     for number, plan in enumerate(plans):
@@ -30,12 +33,26 @@ def source(plans: Iterable[Plan]) -> str:
 #define UNROLLED_JOIN_(a, b) a##b
 #define UNROLLED_JOIN(a, b) UNROLLED_JOIN_(a, b)
 
-extern const Kernel UNROLLED_JOIN(kernels_, UNROLLED_ISA)[] = {{
+extern const Kernel UNROLLED_JOIN(kernels_, UNROLLED_TARGET)[] = {{
 {tables}
 }};
-extern const index UNROLLED_JOIN(kernel_count_, UNROLLED_ISA) = {len(kernels)};
+extern const index UNROLLED_JOIN(kernel_count_, UNROLLED_TARGET) = {len(kernels)};
 
 }}  // namespace unrolled
+"""
+
+
+def library_source(program: Program) -> str:
+    """A translation unit that becomes a library of its own: the kernel of one program.
+
+    Its one visible symbol is a function, called ``UNROLLED_SYMBOL``, that returns the kernel. The
+    text does not depend on the program's name, by which only the engine tells programs apart.
+    """
+    return f"""#define UNROLLED_TARGET library
+{source([plan(replace(program, name="cell"))])}
+extern "C" __attribute__((visibility("default"))) const unrolled::Kernel* UNROLLED_SYMBOL() {{
+  return unrolled::kernels_library;
+}}
 """
 
 
