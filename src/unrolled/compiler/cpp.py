@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from sympy.printing.str import StrPrinter
 
 from .plan import Location, Pass, Plan, Stage
-from .planning import plan
-from .program import Program, Space
+from .program import Space
 
 
 def source(plans: Iterable[Plan]) -> str:
@@ -42,14 +40,13 @@ extern const index UNROLLED_JOIN(kernel_count_, UNROLLED_TARGET) = {len(kernels)
 """
 
 
-def library_source(program: Program) -> str:
-    """A translation unit that becomes a library of its own: the kernel of one program.
+def library_source(plan: Plan) -> str:
+    """A translation unit that becomes a library of its own, with the kernel of one plan.
 
-    Its one visible symbol is a function, called ``UNROLLED_SYMBOL``, that returns the kernel. The
-    text does not depend on the program's name, by which only the engine tells programs apart.
+    Its one visible symbol is a function, called ``UNROLLED_SYMBOL``, that returns the kernel.
     """
     return f"""#define UNROLLED_TARGET library
-{source([plan(replace(program, name="cell"))])}
+{source([plan])}
 extern "C" __attribute__((visibility("default"))) const unrolled::Kernel* UNROLLED_SYMBOL() {{
   return unrolled::kernels_library;
 }}

@@ -102,8 +102,9 @@ def choose(
         steps: length of the sequences, where torch's layers could take them as they are.
         reset: whether states are reset inside the sequences, which torch's layers cannot do.
 
-    The kernels where they apply, compiled now if the cell is not built in and this is its first use; else, for the cells that torch has, its own fused layers; else
-    the reference. An engine forced by `using` that cannot run the call gives way in this order.
+    The kernels where they apply, which are compiled now if the cell is not built in and this is its
+    first use; else, for the cells that torch has, its own fused layers; else the reference. An
+    engine forced by `using` that cannot run the call gives way in this order.
     """
     forced = _forced.get()
     if forced == "reference":

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from .. import _cpu
-from .library_cache import Unavailable, cache_folder, cached, keep, workshop
+from .library_cache import UnavailableError, cache_folder, cached, keep, workshop
 
 _INCLUDE = Path(_cpu.__file__).parent / "include"
 """The headers that the module was built with, which are installed beside it."""
@@ -34,7 +34,7 @@ def kernel_address(source: str, flags: str) -> int:
         flags: of the compiler, for the target that is to run it.
 
     Raises:
-        Unavailable: if it cannot be compiled, kept or loaded.
+        UnavailableError: if it cannot be compiled, kept or loaded.
     """
     compiler = _compiler()
     command = [*compiler, *shlex.split(flags), "-fPIC", "-shared"]
@@ -53,7 +53,7 @@ def kernel_address(source: str, flags: str) -> int:
         # By its symbol a library proves that it is what the key stands for.
         function = getattr(ctypes.CDLL(str(library)), symbol)
     except (OSError, AttributeError) as error:
-        raise Unavailable(
+        raise UnavailableError(
             f"a compiled kernel cannot be loaded: {error}",
             "If the cache's file system forbids to execute files, name another folder in "
             "$UNROLLED_CACHE",
@@ -64,17 +64,24 @@ def kernel_address(source: str, flags: str) -> int:
 
 def _compiler() -> tuple[str, ...]:
     """$CXX, which may bring options, or the first compiler on the path."""
-    given = shlex.split(os.environ.get("CXX", ""))
+    try:
+        given = shlex.split(os.environ.get("CXX", ""))
+    except ValueError as error:
+        raise UnavailableError(f"$CXX is no command: {error}", _INSTALL) from None
     if given:
         found = shutil.which(given[0])
         if found is None:
-            raise Unavailable(f"there is no C++ compiler {given[0]}, which $CXX names", _INSTALL)
+            raise UnavailableError(
+                f"there is no C++ compiler {given[0]}, which $CXX names", _INSTALL
+            )
         return found, *given[1:]
     for name in _COMPILERS:
         found = shutil.which(name)
         if found is not None:
             return (found,)
-    raise Unavailable(f"no C++ compiler was found (tried $CXX, {', '.join(_COMPILERS)})", _INSTALL)
+    raise UnavailableError(
+        f"no C++ compiler was found (tried $CXX, {', '.join(_COMPILERS)})", _INSTALL
+    )
 
 
 @cache
@@ -92,7 +99,7 @@ def _run(command: Sequence[str], temporary: Path | None = None) -> str:
     """Run the compiler, which puts its own temporary files where told."""
     environment = os.environ if temporary is None else os.environ | {"TMPDIR": str(temporary)}
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - the user's own compiler
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -102,11 +109,13 @@ def _run(command: Sequence[str], temporary: Path | None = None) -> str:
             timeout=_PATIENCE,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable(f"the C++ compiler {command[0]} does not run: {error}", _INSTALL) from None
+        raise UnavailableError(
+            f"the C++ compiler {command[0]} does not run: {error}", _INSTALL
+        ) from None
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         first = next((line for line in said if "error" in line.lower()), said[-1])
-        raise Unavailable(f"the C++ compiler {command[0]} failed: {first.strip()}", _INSTALL)
+        raise UnavailableError(f"the C++ compiler {command[0]} failed: {first.strip()}", _INSTALL)
     return done.stdout
 
 

@@ -1,7 +1,7 @@
 """The folder of compiled kernels: what is loaded from it was put there by this user, whole.
 
-A library is called ``KEY.DIGEST.so``: what it was made of, and what it holds. So one rename makes it
-appear, complete, whoever else makes the same at the same time; and what was cut off or changed
+A library is called ``KEY.DIGEST.so``: what it was made of, and what it holds. So one rename makes
+it appear, complete, whoever else makes the same at the same time; and what was cut off or changed
 afterwards has the wrong name.
 """
 
@@ -24,7 +24,7 @@ _ABANDONED = 86400
 _NAME_ANOTHER = "Name another folder in $UNROLLED_CACHE"
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """There is no kernel; says why, and what the user can do about it."""
 
     def __init__(self, reason: str, advice: str) -> None:
@@ -38,7 +38,7 @@ def cache_folder() -> Path:
     ``$UNROLLED_CACHE``, or ``unrolled`` in the user's folder of caches.
 
     Raises:
-        Unavailable: if it cannot be made, or others can put files into it.
+        UnavailableError: if it cannot be made, or others can put files into it.
     """
     named = os.environ.get("UNROLLED_CACHE")
     try:
@@ -46,9 +46,11 @@ def cache_folder() -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
     except (OSError, RuntimeError) as error:  # without a home there is a RuntimeError
-        raise Unavailable(f"there is no folder for compiled kernels: {error}", _NAME_ANOTHER) from None
+        raise UnavailableError(
+            f"there is no folder for compiled kernels: {error}", _NAME_ANOTHER
+        ) from None
     if not _ours(status):
-        raise Unavailable(
+        raise UnavailableError(
             f"others can write in {folder}, where compiled kernels are kept",
             f"{_NAME_ANOTHER}, or make this one yours alone (chown, chmod 700)",
         )
@@ -73,7 +75,7 @@ def workshop(folder: Path) -> Iterator[Path]:
     """A place to make a library in, on the cache's own file system; gone afterwards.
 
     Raises:
-        Unavailable: if nothing can be written there.
+        UnavailableError: if nothing can be written there.
     """
     try:
         _sweep(folder)
@@ -83,7 +85,8 @@ def workshop(folder: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(place, ignore_errors=True)
     except OSError as error:
-        raise Unavailable(f"compiled kernels cannot be kept: {error}", _NAME_ANOTHER) from None
+        reason = f"compiled kernels cannot be kept: {error}"
+        raise UnavailableError(reason, _NAME_ANOTHER) from None
 
 
 def keep(folder: Path, key: str, made: Path) -> Path:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+from dataclasses import replace
 
 from ...compiler.program import Program
 from .. import _cpu
 from .layout import TAPES
 from .library import kernel_address
-from .library_cache import Unavailable
+from .library_cache import UnavailableError
 
 
 class KernelWarning(UserWarning):
@@ -56,7 +57,7 @@ def _settle(program: Program, isa: str) -> str | None:
             return _settled[key]
         try:
             _add(program, isa)
-        except Unavailable as obstacle:
+        except UnavailableError as obstacle:
             _settled[key] = reason = str(obstacle)
             if reason not in _warned:
                 _warned.add(reason)
@@ -78,12 +79,13 @@ def _add(program: Program, isa: str) -> None:
     from ...compiler.planning import plan
 
     try:
-        source = library_source(program)
-        tape = tuple(space.value for space in plan(program).tape)
+        # Under a neutral name: the same equations are the same library, whatever they are called.
+        laid = plan(replace(program, name="cell"))
+        source = library_source(laid)
     except (NotImplementedError, ValueError) as error:
-        raise Unavailable(
+        raise UnavailableError(
             f"{program.name} cannot be written as a kernel ({error})",
             'with unrolled.using("reference") it runs there without this warning',
         ) from error
     _cpu.add_kernel(target, program.name, kernel_address(source, flags))
-    TAPES[program.name] = tape
+    TAPES[program.name] = tuple(space.value for space in laid.tape)
