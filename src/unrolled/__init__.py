@@ -13,11 +13,13 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .cells import Cell
     from .engine.choice import using
+    from .engine.cpu import KernelWarning
     from .layers import GRU, LSTM, RNN, Stream, explain
 
 _HOMES = {
     "Cell": ".cells",
     "GRU": ".layers",
+    "KernelWarning": ".engine.cpu",
     "LSTM": ".layers",
     "RNN": ".layers",
     "Stream": ".layers",
@@ -26,7 +28,17 @@ _HOMES = {
 }
 _ROOMS = ("bench", "cells", "compiler", "engine", "layers", "tasks", "training")
 
-__all__ = ["GRU", "LSTM", "RNN", "Cell", "Stream", "__version__", "explain", "using"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Cell",
+    "KernelWarning",
+    "Stream",
+    "__version__",
+    "explain",
+    "using",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unrolled.cells import BUILTIN, LSTM
 from unrolled.compiler.program import Program, Space
-from unrolled.engine import operator, reference
+from unrolled.engine import cpu, operator, reference
 from unrolled.engine.weights import Weights, program_of, split
 
 PROGRAMS = [*map(program_of, BUILTIN), program_of(LSTM(), projected=True)]
@@ -110,6 +110,7 @@ def case(program: Program, shape: Shape, seed: int = 0) -> Case:
 def by_kernels(isa: str) -> Run:
     def run(case: Case, x: Tensor, initial: Sequence[Tensor], weights: Sequence[Weights]) -> Any:
         torch.set_num_threads(case.shape.threads)
+        assert cpu.ensure(case.program, isa) is None
         name, first = case.program.name, case.shape.batch_first
         every = case.shape.checkpoint or None
         return operator.run_layer(

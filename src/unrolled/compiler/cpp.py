@@ -15,7 +15,8 @@ from .program import Mask, Space
 def source(plans: Iterable[Plan]) -> str:
     """A translation unit with the kernels of the given plans.
 
-    It is compiled once for each instruction set, with ``UNROLLED_ISA`` as its name.
+    It is compiled once for each target (an instruction set, as far as cells are concerned), with
+    ``UNROLLED_TARGET`` as its name.
     """
     parts, kernels = [], []
     for number, plan in enumerate(plans):
@@ -30,12 +31,25 @@ def source(plans: Iterable[Plan]) -> str:
 #define UNROLLED_JOIN_(a, b) a##b
 #define UNROLLED_JOIN(a, b) UNROLLED_JOIN_(a, b)
 
-extern const Kernel UNROLLED_JOIN(kernels_, UNROLLED_ISA)[] = {{
+extern const Kernel UNROLLED_JOIN(kernels_, UNROLLED_TARGET)[] = {{
 {tables}
 }};
-extern const index UNROLLED_JOIN(kernel_count_, UNROLLED_ISA) = {len(kernels)};
+extern const index UNROLLED_JOIN(kernel_count_, UNROLLED_TARGET) = {len(kernels)};
 
 }}  // namespace unrolled
+"""
+
+
+def library_source(plan: Plan) -> str:
+    """A translation unit that becomes a library of its own, with the kernel of one plan.
+
+    Its one visible symbol is a function, called ``UNROLLED_SYMBOL``, that returns the kernel.
+    """
+    return f"""#define UNROLLED_TARGET library
+{source([plan])}
+extern "C" __attribute__((visibility("default"))) const unrolled::Kernel* UNROLLED_SYMBOL() {{
+  return unrolled::kernels_library;
+}}
 """
 
 

@@ -102,8 +102,9 @@ def choose(
         steps: length of the sequences, where torch's layers could take them as they are.
         reset: whether states are reset inside the sequences, which torch's layers cannot do.
 
-    The kernels where they apply; else, for the cells that torch has, its own fused layers; else
-    the reference. An engine forced by `using` that cannot run the call gives way in this order.
+    The kernels where they apply, which are compiled now if the cell is not built in and this is its
+    first use; else, for the cells that torch has, its own fused layers; else the reference. An
+    engine forced by `using` that cannot run the call gives way in this order.
     """
     forced = _forced.get()
     if forced == "reference":
@@ -122,9 +123,11 @@ def choose(
         fused = program.name in _IN_TORCH and not program.projected and not reset
         if fused and not trained and not cpu.forked():
             obstacle = f"so short a sequence ({steps}) is over before packed weights pay"
+    fastest = (cpu.INSTRUCTION_SETS if bfloat16 else cpu.FLOAT32_SETS)[0]
+    isa = forced if forced in cpu.INSTRUCTION_SETS else fastest
     if obstacle is None:
-        fastest = (cpu.INSTRUCTION_SETS if bfloat16 else cpu.FLOAT32_SETS)[0]
-        isa = forced if forced in cpu.INSTRUCTION_SETS else fastest
+        obstacle = cpu.ensure(program, isa)
+    if obstacle is None:
         reason = "" if isa == fastest else f'using("{isa}") asks for it'
         return Choice("kernels", isa, reason, bfloat16)
     if program.name in _IN_TORCH and not reset:
@@ -167,8 +170,6 @@ def _obstacle(program: Program, tensors: Sequence[Tensor], bfloat16: bool) -> st
             if tensor.dtype == torch.bfloat16:
                 return "some numbers are bfloat16 and some are not"
             return f"the numbers are {name} and the kernels compute in float32 or bfloat16"
-    if program.name not in cpu.TAPES:
-        return f"{program.name} has no kernels"
     return None
 
 

@@ -12,6 +12,7 @@ from .backward_pass import backward
 from .checkpointing import automatic, segment_count
 from .forward_pass import forward
 from .layout import TAPES, tape_width
+from .on_demand import KernelWarning, ensure
 from .parallel import forked, threads
 
 INSTRUCTION_SETS: tuple[str, ...] = tuple(_cpu.instruction_sets())
@@ -24,8 +25,10 @@ __all__ = [
     "FLOAT32_SETS",
     "INSTRUCTION_SETS",
     "TAPES",
+    "KernelWarning",
     "automatic",
     "backward",
+    "ensure",
     "forked",
     "forward",
     "segment_count",

@@ -192,9 +192,12 @@ struct RowProduct {
                    float* const* result, index columns, bool accumulate);
 };
 
-// One instruction set: the loop compiled for it, and the cells.
+// One instruction set: the loop compiled for it, and the cells. Sets that differ in nothing but
+// products share a target, what cells are compiled for.
 struct Engine {
   const char* name;
+  const char* target;
+  const char* flags;  // of the compiler, for the target's cells
   Run run;
   RowProduct row_product;
   const Kernel* kernels;

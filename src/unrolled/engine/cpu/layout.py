@@ -14,7 +14,9 @@ from ..weights import Weights, program_named
 TAPES: dict[str, tuple[str, ...]] = {
     plan["name"]: tuple(plan["tape"]) for plan in map(json.loads, _cpu.plans())
 }
-"""For every program that has kernels the vectors of its tape, each named by its size."""
+"""For every program that has kernels, the vectors of its tape, each named by its size.
+
+`on_demand` adds those that it compiles."""
 
 SLICES = 0
 """Threads that share the units of a row; 0 leaves it to the kernels."""

@@ -118,15 +118,20 @@ void pack_columns(float* to, index depth, index columns, const float* const* col
 #define UNROLLED_JOIN_(a, b) a##b
 #define UNROLLED_JOIN(a, b) UNROLLED_JOIN_(a, b)
 
-extern const Kernel UNROLLED_JOIN(kernels_, UNROLLED_ISA)[];
-extern const index UNROLLED_JOIN(kernel_count_, UNROLLED_ISA);
+extern const Kernel UNROLLED_JOIN(kernels_, UNROLLED_TARGET)[];
+extern const index UNROLLED_JOIN(kernel_count_, UNROLLED_TARGET);
 
 #define UNROLLED_TEXT_(a) #a
 #define UNROLLED_TEXT(a) UNROLLED_TEXT_(a)
 
 Engine UNROLLED_JOIN(engine_, UNROLLED_ISA)() {
-  return {UNROLLED_TEXT(UNROLLED_ISA), run, {lanes, pack_columns, multiply_rows},
-          UNROLLED_JOIN(kernels_, UNROLLED_ISA), UNROLLED_JOIN(kernel_count_, UNROLLED_ISA)};
+  return {UNROLLED_TEXT(UNROLLED_ISA),
+          UNROLLED_TEXT(UNROLLED_TARGET),
+          UNROLLED_FLAGS,
+          run,
+          {lanes, pack_columns, multiply_rows},
+          UNROLLED_JOIN(kernels_, UNROLLED_TARGET),
+          UNROLLED_JOIN(kernel_count_, UNROLLED_TARGET)};
 }
 
 }  // namespace unrolled
