@@ -38,7 +38,8 @@ def step(
     values.update(zip([state.previous for state in program.states], states, strict=True))
     if weights.vectors is not None:
         shared = weights.vectors.chunk(len(program.vectors))
-        values.update(zip([vector.symbol for vector in program.vectors], shared, strict=True))
+        for vector, numbers in zip(program.vectors, shared, strict=True):
+            values[vector.symbol] = numbers if vector.learned else numbers.detach()
     rows = {"U": weights.recurrent, "P": weights.projection}
     biases = {"U": weights.recurrent_bias, "P": None}
     for instruction in program.instructions:
