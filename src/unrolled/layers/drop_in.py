@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from copy import copy
 from typing import Any, NamedTuple
@@ -27,6 +26,7 @@ from .checks import (
     check_states,
     resets_nothing,
 )
+from .compiling import compilable, uncompiled
 from .packing import Packing, mask_padding, run_packed
 from .stack import Checkpoint, run_stack
 from .stream import Stream
@@ -64,6 +64,10 @@ class DropIn(torch.nn.RNNBase):
     A subclass comes before torch.nn's class among the bases and says which ``cell`` it runs.
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        compilable(cls)
+
     @property
     def cell(self) -> Cell:
         """The equations."""
@@ -84,13 +88,6 @@ class DropIn(torch.nn.RNNBase):
             TypeError: if an argument is of a wrong kind.
             ValueError: if it has a wrong size, dtype, device or value.
         """
-        # torch.compile leaves torch.nn's recurrent classes alone, but not what they call. Who has
-        # not loaded it, which takes seconds, is not compiling.
-        if "torch._dynamo" in sys.modules:
-            from .uncompiled import uncompiled
-
-            found: tuple[Any, Any] = uncompiled(self._run, input, hx, lengths, reset, checkpoint)
-            return found
         return self._run(input, hx, lengths, reset, checkpoint)
 
     def stream(self, batch_size: int = 1, state: Any = None) -> Stream:
@@ -136,6 +133,11 @@ class DropIn(torch.nn.RNNBase):
         checkpoint: Checkpoint,
     ) -> tuple[Any, Any]:
         call = self._accept(input, hx, lengths, reset, checkpoint)
+        if torch.compiler.is_dynamo_compiling() and (
+            call.choice.engine != "kernels" or isinstance(input, PackedSequence)
+        ):
+            # Only the kernels are one node; the others would be traced step by step.
+            return uncompiled(self._run, input, hx, lengths, reset, checkpoint)
         if call.choice.engine == "torch" and call.lengths is None:
             output, states = self._by_torch(call.x.is_cuda, input, hx)
             return output, states
