@@ -13,7 +13,7 @@ Loading Dynamo takes seconds, so the entries are made when somebody else has loa
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -31,11 +31,6 @@ def compilable(cls: type) -> None:
     _classes.append(cls)
     if _BUILDER in sys.modules:
         _enter(sys.modules[_BUILDER])
-
-
-def uncompiled(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function as it is, with nothing of it compiled; only where Dynamo is loaded."""
-    return torch.compiler.disable(function)(*arguments)
 
 
 def _enter(builder: ModuleType) -> None:

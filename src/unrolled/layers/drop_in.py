@@ -26,7 +26,7 @@ from .checks import (
     check_states,
     resets_nothing,
 )
-from .compiling import compilable, uncompiled
+from .compiling import compilable
 from .packing import Packing, mask_padding, run_packed
 from .stack import Checkpoint, run_stack
 from .stream import Stream
@@ -88,6 +88,8 @@ class DropIn(torch.nn.RNNBase):
             TypeError: if an argument is of a wrong kind.
             ValueError: if it has a wrong size, dtype, device or value.
         """
+        if torch.compiler.is_dynamo_compiling() and isinstance(input, PackedSequence):
+            return self._apart(input, hx, lengths, reset, checkpoint)  # its sizes are values
         return self._run(input, hx, lengths, reset, checkpoint)
 
     def stream(self, batch_size: int = 1, state: Any = None) -> Stream:
@@ -133,11 +135,9 @@ class DropIn(torch.nn.RNNBase):
         checkpoint: Checkpoint,
     ) -> tuple[Any, Any]:
         call = self._accept(input, hx, lengths, reset, checkpoint)
-        if torch.compiler.is_dynamo_compiling() and (
-            call.choice.engine != "kernels" or isinstance(input, PackedSequence)
-        ):
+        if torch.compiler.is_dynamo_compiling() and call.choice.engine != "kernels":
             # Only the kernels are one node; the others would be traced step by step.
-            return uncompiled(self._run, input, hx, lengths, reset, checkpoint)
+            return self._apart(input, hx, lengths, reset, checkpoint)
         if call.choice.engine == "torch" and call.lengths is None:
             output, states = self._by_torch(call.x.is_cuda, input, hx)
             return output, states
@@ -167,6 +167,13 @@ class DropIn(torch.nn.RNNBase):
         if not call.batched:
             output, last = output.squeeze(1), [state.squeeze(1) for state in last]
         return output, self._states(last)
+
+    def _apart(self, *arguments: Any) -> tuple[Any, Any]:
+        """Run as a break in torch.compile's graph."""
+        from .uncompiled import uncompiled  # loads the compiler
+
+        found: tuple[Any, Any] = uncompiled(self._run, *arguments)
+        return found
 
     def _accept(
         self,
