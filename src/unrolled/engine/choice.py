@@ -35,6 +35,9 @@ _NAMES = {
 }
 
 _forced: ContextVar[str] = ContextVar("unrolled_engine", default="auto")
+# torch.compile can neither read nor guard a ContextVar: what it sees is the latest that was asked
+# for in any thread, and it compiles anew where that changes.
+_latest = "auto"
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,14 @@ def using(engine: str) -> Iterator[None]:
     """
     if engine not in ENGINES:
         raise ValueError(f"using: expected one of {', '.join(ENGINES)}, got {engine!r}")
-    token = _forced.set(engine)
+    global _latest
+    token, before = _forced.set(engine), _latest
+    _latest = engine
     try:
         yield
     finally:
         _forced.reset(token)
+        _latest = before
 
 
 _FEW = 8
@@ -111,8 +117,13 @@ def choose(
     first use; else, for the cells that torch has, its own fused layers; else the reference. An
     engine forced by `using` that cannot run the call gives way in this order.
     """
+<<<<<<< HEAD
     beyond = "heads" if heads > 1 else "resets" * reset
     forced = _forced.get()
+=======
+    compiling = torch.compiler.is_compiling()
+    forced = _latest if compiling else _forced.get()
+>>>>>>> c66368f584a065899e1a2fdff8ecf5c8465c00a5
     if forced == "reference":
         return Choice("reference", reason='using("reference") asks for it')
     transform = _transform(tensors)
@@ -124,7 +135,13 @@ def choose(
         obstacle = "the kernels multiply by whole matrices, not by heads,"
     if forced == "torch":
         obstacle = 'using("torch") asks for it'
-    if obstacle is None and forced == "auto" and steps is not None and 0 < steps < _FEW:
+    if (
+        obstacle is None
+        and forced == "auto"
+        and not compiling
+        and steps is not None
+        and 0 < steps < _FEW
+    ):
         # A gradient may be differentiated again, which torch's layers cannot always do, and in a
         # forked child they wait for threads that are gone.
         trained = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
@@ -136,9 +153,18 @@ def choose(
     if obstacle is None:
         obstacle = cpu.ensure(program, isa)
     if obstacle is None:
+<<<<<<< HEAD
         reason = "" if isa == fastest else f'using("{isa}") asks for it'
         return Choice("kernels", isa, reason, bfloat16)
     if program.name in IN_TORCH and not beyond:
+=======
+        fastest = cpu.fastest(bfloat16)
+        isa = forced if forced in cpu.INSTRUCTION_SETS else fastest
+        reason = "" if isa == fastest else f'using("{isa}") asks for it'
+        # What is compiled or exported here may run on another processor: it finds out there.
+        return Choice("kernels", "" if compiling and not reason else isa, reason, bfloat16)
+    if program.name in _IN_TORCH and not reset:
+>>>>>>> c66368f584a065899e1a2fdff8ecf5c8465c00a5
         return Choice("torch", reason=obstacle)
     if program.name in IN_TORCH:
         return Choice("reference", reason=f"{obstacle} and torch's layer knows no {beyond}")

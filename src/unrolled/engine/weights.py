@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import NamedTuple
 
 from torch import Tensor
@@ -60,20 +59,32 @@ class Weights(NamedTuple):
 _PROGRAMS: dict[str, Program] = {}
 
 
-@cache
+_NAMES: dict[tuple[Cell, bool], str] = {}
+
+
 def program_of(cell: Cell, projected: bool = False) -> Program:
     """The program of a cell, with its output projected or not; afterwards it is known by name.
 
     Where another program has the name already (another class called so), it gets a number.
     """
-    program = trace(cell)
-    if projected:
-        program = project(program)
-    name, number = program.name, 1
-    while _PROGRAMS.setdefault(program.name, program) != program:
-        number += 1
-        program = replace(program, name=f"{name}#{number}")
-    return program
+    return _PROGRAMS[_name_of(cell, projected)]
+
+
+def _name_of(cell: Cell, projected: bool) -> str:
+    name = _NAMES.get((cell, projected))
+    if name is None:
+        program = trace(cell)
+        if projected:
+            program = project(program)
+        name, number = program.name, 1
+        while _PROGRAMS.setdefault(program.name, program) != program:
+            number += 1
+            program = replace(program, name=f"{name}#{number}")
+        name = _NAMES[cell, projected] = program.name
+    return name
+
+
+_name_of._dynamo_marked_constant = True
 
 
 def program_named(name: str) -> Program:
