@@ -284,3 +284,9 @@ class _Writer:
             number, candidate = number + 1, f"{name}{number + 1}"
         self._taken.add(candidate)
         return candidate
+
+
+def name_in_step(symbol: Symbol) -> str:
+    """What the step itself calls a value that got another name where that one was reserved."""
+    name = symbol.name.removeprefix("v_")
+    return name if _RESERVED.match(name) else symbol.name
