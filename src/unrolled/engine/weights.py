@@ -84,7 +84,8 @@ def _name_of(cell: Cell, projected: bool) -> str:
     return name
 
 
-_name_of._dynamo_marked_constant = True
+# What `torch.compiler.assume_constant_result` sets, which would load the compiler here.
+_name_of._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def program_named(name: str) -> Program:
