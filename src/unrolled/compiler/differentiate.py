@@ -37,6 +37,10 @@ DERIVATIVES: dict[str, Callable[[SympyExpression], SympyExpression]] = {
 }
 """Derivative of each function, in terms of its value."""
 
+NORMALIZE = "normalize"
+"""The one function of a whole vector. Its derivative is applied, not multiplied by:
+``normalize_adjoint(dy, v)``, of bare symbols, for y = normalize(v)."""
+
 _OPERATIONS: dict[str, Callable[..., SympyExpression]] = {
     "add": lambda a, b: a + b,
     "subtract": lambda a, b: a - b,
@@ -50,7 +54,7 @@ _OPERATIONS: dict[str, Callable[..., SympyExpression]] = {
 def function_of(assignment: Assignment) -> str | None:
     """The function at the top of an assignment, None where it is plain arithmetic."""
     expression = assignment.expression
-    if isinstance(expression, Call) and expression.operation in DERIVATIVES:
+    if isinstance(expression, Call) and expression.operation in {*DERIVATIVES, NORMALIZE}:
         return expression.operation
     return None
 
@@ -145,6 +149,14 @@ def differentiate(program: Program) -> Adjoint:
         symbol = instruction.symbol
         adjoint = name("d", symbol, adjoints[symbol])
         function = function_of(instruction)
+        if function == NORMALIZE:
+            (normalized,) = symbols(argument_of(instruction))
+            if adjoint != 0:
+                applied = sympy.Function("normalize_adjoint")(
+                    adjoint, sympy.Symbol(normalized.name)
+                )
+                adjoints[normalized] += name("p", symbol, applied)
+            continue
         if function is not None:
             slope = DERIVATIVES[function](sympy.Symbol(symbol.name))
             adjoint = name("p", symbol, adjoint * slope)

@@ -28,7 +28,8 @@ from .program import (
 
 # What the compiler itself calls products, adjoints and what passes between steps.
 _RESERVED = re.compile(
-    r"(W|U|P|V|s|K|M|D|T|d|p|product|gate|bias|vector|delta|carry|leaving)_|(gradient|x)$"
+    r"(W|U|P|V|s|K|M|D|T|d|p|gain|shift|product|gate|bias|vector|delta|carry|leaving)_|"
+    r"(gradient|x)$"
 )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..cells import BUILTIN, LSTM, Cell
 from ..compiler.program import Program
 from ..compiler.trace import trace
-from ..compiler.transforms import project
+from ..compiler.transforms import Variant, vary
 
 
 class Weights(NamedTuple):
@@ -61,14 +61,14 @@ _PROGRAMS: dict[str, Program] = {}
 
 
 @cache
-def program_of(cell: Cell, projected: bool = False) -> Program:
-    """The program of a cell, with its output projected or not; afterwards it is known by name.
+def program_of(cell: Cell, projected: bool = False, variant: Variant | None = None) -> Program:
+    """The program of a cell, with its output projected or otherwise varied.
 
-    Where another program has the name already (another class called so), it gets a number.
+    Afterwards it is known by name. Where another program has the name already (another class called
+    so), it gets a number.
     """
-    program = trace(cell)
-    if projected:
-        program = project(program)
+    variant = variant or Variant()
+    program = vary(trace(cell), replace(variant, projected=projected or variant.projected))
     name, number = program.name, 1
     while _PROGRAMS.setdefault(program.name, program) != program:
         number += 1
@@ -120,7 +120,7 @@ def _hidden_size(
         return int(projection.shape[1])
     if vectors is not None:
         return int(vectors.shape[0]) // len(program.vectors)
-    return int(recurrent.shape[0]) // len(program.matrix("U"))
+    return int(recurrent.shape[0]) // len(program.rows("U"))
 
 
 def join(weights: Sequence[Weights]) -> list[Tensor]:
