@@ -91,7 +91,8 @@ def event(seed: Tensor, words: Sequence[int], rows: int, units: int, rate: float
 def numbers(seed: Tensor, words: Sequence[int], rows: int, units: int) -> Tensor:
     """Uniform integers of 24 bits, ``[rows, units]``, for a seed ``[1]`` and what follows it."""
     key = torch.zeros_like(seed)
-    for word in (seed & _BITS, (seed >> 32) & _BITS, *words):
+    before: list[Tensor | int] = [seed & _BITS, (seed >> 32) & _BITS, *words]
+    for word in before:
         key = _mix(((key + _GOLDEN) & _BITS) ^ word)
     row = torch.arange(rows, device=seed.device).unsqueeze(-1)
     key = _mix(((key + _GOLDEN) & _BITS) ^ row)

@@ -9,7 +9,7 @@ from .rewriting import fresh, product, rewritten
 
 
 def candidate_dropout(program: Program, candidate: str) -> Program:
-    """g ← m ∘ g for the candidate g, with a mask m for every step.
+    """Candidate g ← m ∘ g, with a mask m for every step.
 
     The recurrent dropout without memory loss of Semeniuta, Severyn & Barth (2016): what a step
     would add to the memory is dropped, the memory itself never.

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..program import Assignment, Call, Expression, Instruction, Product, Program, Symbol
-from ..program import Vector, VectorKind
+from ..program import (
+    Assignment,
+    Call,
+    Expression,
+    Instruction,
+    Product,
+    Program,
+    Symbol,
+    Vector,
+    VectorKind,
+)
 from .rewriting import fresh, product, take_its_place
 
 

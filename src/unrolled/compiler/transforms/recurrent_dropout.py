@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..program import Assignment, Mask, Product, Program, Symbol
+from ..program import Assignment, Instruction, Mask, Product, Program, Symbol
 from .rewriting import fresh, product
 
 
@@ -21,8 +21,8 @@ def recurrent_dropout(program: Program) -> Program:
     space = next(iter(operands)).space
     mask = Symbol(fresh(program, "M_recurrent"), space)
     dropped = {v: Symbol(fresh(program, f"dropped_{v.name}"), space) for v in operands}
-    instructions = []
-    written = set()
+    instructions: list[Instruction] = []
+    written: set[Symbol] = set()
     for instruction in program.instructions:
         if isinstance(instruction, Product) and instruction.matrix == "U":
             operand = instruction.operand
