@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,16 @@ from hypothesis import settings
 settings.register_profile("usual", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "usual")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def kernel_cache(pytestconfig: pytest.Config) -> Iterator[Path]:
+    """One cache of compiled kernels for all tests, their workers and the next run's."""
+    assert pytestconfig.cache is not None
+    folder = pytestconfig.cache.mkdir("kernels") / "own"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNROLLED_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(autouse=True)

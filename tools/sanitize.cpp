@@ -258,7 +258,7 @@ void check_stream(const Engine& engine, const Kernel& kernel, const Shape& shape
   };
   std::vector<StreamLayer> layers;
   for (const index features : {input_size, output_size}) {
-    StreamLayer layer{draw(kernel.gate_count * shape.hidden * features), {}, nullptr, nullptr};
+    StreamLayer layer{draw(kernel.gate_count * shape.hidden * features), {}, nullptr, nullptr, nullptr};
     for (index m = 0; m < kernel.matrix_count; ++m) {
       const Matrix& matrix = kernel.matrices[m];
       layer.matrices.push_back(draw(matrix.blocks * size[static_cast<int>(matrix.rows)] *

@@ -81,6 +81,8 @@ def build(folder: Path, generated: Path, name: str, flags: list[str], x86: bool)
         command += ["-DUNROLLED_X86"] if x86 else []
         command += [
             f"-DUNROLLED_ISA={name}",
+            f"-DUNROLLED_TARGET={name}",
+            '-DUNROLLED_FLAGS=""',
             f"-DUNROLLED_VECTOR_BYTES={width}",
             f"-DUNROLLED_ENGINE=engine_{name}",
             f'-DUNROLLED_SET="{name}"',

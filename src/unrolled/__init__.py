@@ -13,20 +13,34 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .cells import Cell
     from .engine.choice import using
-    from .layers import GRU, LSTM, RNN, Stream, explain
+    from .engine.cpu import KernelWarning
+    from .layers import GRU, LSTM, RNN, Recurrent, Stream, explain
 
 _HOMES = {
     "Cell": ".cells",
     "GRU": ".layers",
+    "KernelWarning": ".engine.cpu",
     "LSTM": ".layers",
     "RNN": ".layers",
+    "Recurrent": ".layers",
     "Stream": ".layers",
     "explain": ".layers",
     "using": ".engine.choice",
 }
 _ROOMS = ("bench", "cells", "compiler", "engine", "layers", "tasks", "training")
 
-__all__ = ["GRU", "LSTM", "RNN", "Cell", "Stream", "__version__", "explain", "using"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Cell",
+    "KernelWarning",
+    "Recurrent",
+    "Stream",
+    "__version__",
+    "explain",
+    "using",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unrolled.cells import BUILTIN, LSTM
 from unrolled.compiler.program import Program, Space
-from unrolled.engine import operator, reference
+from unrolled.engine import cpu, operator, reference
 from unrolled.engine.weights import Weights, program_of, split
 
 PROGRAMS = [*map(program_of, BUILTIN), program_of(LSTM(), projected=True)]
@@ -77,15 +77,18 @@ def case(program: Program, shape: Shape, seed: int = 0) -> Case:
         found = torch.rand(*size, generator=generator) * 2 - 1
         return (found * scale).double()
 
+    features = H if program.reads_input else X
     bound = H**-0.5
     gates, blocks = len(program.gates) * H, len(program.rows("U")) * H
     weights = []
     for _ in range(D):
-        weights += [draw(gates, X, scale=bound), draw(blocks, output, scale=bound)]
+        weights += [draw(gates, features, scale=bound), draw(blocks, output, scale=bound)]
         if shape.bias:
             weights += [draw(gates, scale=bound), draw(blocks, scale=bound)]
         if program.projected:
             weights.append(draw(output, H, scale=bound))
+        if program.vectors:
+            weights.append(draw(len(program.vectors) * H))
     lengths = None
     if shape.lengths == "ragged":
         lengths = torch.randint(0, T + 1, (N,), generator=generator)
@@ -96,7 +99,7 @@ def case(program: Program, shape: Shape, seed: int = 0) -> Case:
     first = (N, T) if shape.batch_first else (T, N)
     initial = [draw(D, N, size_of(s.new.space, H)) for s in program.states]
     gradients = [draw(*first, D * output), *(draw(*state.shape) for state in initial)]
-    x = draw(*first, X)
+    x = draw(*first, features)
     share = {"none": 0.0, "some": 0.3, "all": 1.0}
     reset = None
     if shape.reset:
@@ -107,6 +110,7 @@ def case(program: Program, shape: Shape, seed: int = 0) -> Case:
 def by_kernels(isa: str) -> Run:
     def run(case: Case, x: Tensor, initial: Sequence[Tensor], weights: Sequence[Weights]) -> Any:
         torch.set_num_threads(case.shape.threads)
+        assert cpu.ensure(case.program, isa) is None
         name, first = case.program.name, case.shape.batch_first
         every = case.shape.checkpoint or None
         return operator.run_layer(

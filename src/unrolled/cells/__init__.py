@@ -1,7 +1,29 @@
 """The equations: one file per cell."""
 
 from .cell import Cell
-from .functions import Function, identity, relu, sigmoid, tanh
+from .functions import (
+    Function,
+    abs,  # noqa: A004 - as torch and NumPy call it
+    clamp,
+    cos,
+    elu,
+    exp,
+    gelu,
+    identity,
+    leaky_relu,
+    log,
+    maximum,
+    minimum,
+    relu,
+    sigmoid,
+    sign,
+    silu,
+    sin,
+    softplus,
+    sqrt,
+    tanh,
+    where,
+)
 from .gru import GRU
 from .lstm import LSTM
 from .original_gru import OriginalGRU
@@ -26,8 +48,24 @@ __all__ = [
     "Cell",
     "Function",
     "OriginalGRU",
+    "abs",
+    "clamp",
+    "cos",
+    "elu",
+    "exp",
+    "gelu",
     "identity",
+    "leaky_relu",
+    "log",
+    "maximum",
+    "minimum",
     "relu",
     "sigmoid",
+    "sign",
+    "silu",
+    "sin",
+    "softplus",
+    "sqrt",
     "tanh",
+    "where",
 ]

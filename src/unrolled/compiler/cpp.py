@@ -8,14 +8,15 @@ from typing import Any
 
 from sympy.printing.str import StrPrinter
 
-from .plan import Location, Pass, Plan, Stage
-from .program import Space
+from .plan import Location, Pass, Place, Plan, Stage
+from .program import Mask, Space
 
 
 def source(plans: Iterable[Plan]) -> str:
     """A translation unit with the kernels of the given plans.
 
-    It is compiled once for each instruction set, with ``UNROLLED_ISA`` as its name.
+    It is compiled once for each target (an instruction set, as far as cells are concerned), with
+    ``UNROLLED_TARGET`` as its name.
     """
     parts, kernels = [], []
     for number, plan in enumerate(plans):
@@ -30,12 +31,25 @@ def source(plans: Iterable[Plan]) -> str:
 #define UNROLLED_JOIN_(a, b) a##b
 #define UNROLLED_JOIN(a, b) UNROLLED_JOIN_(a, b)
 
-extern const Kernel UNROLLED_JOIN(kernels_, UNROLLED_ISA)[] = {{
+extern const Kernel UNROLLED_JOIN(kernels_, UNROLLED_TARGET)[] = {{
 {tables}
 }};
-extern const index UNROLLED_JOIN(kernel_count_, UNROLLED_ISA) = {len(kernels)};
+extern const index UNROLLED_JOIN(kernel_count_, UNROLLED_TARGET) = {len(kernels)};
 
 }}  // namespace unrolled
+"""
+
+
+def library_source(plan: Plan) -> str:
+    """A translation unit that becomes a library of its own, with the kernel of one plan.
+
+    Its one visible symbol is a function, called ``UNROLLED_SYMBOL``, that returns the kernel.
+    """
+    return f"""#define UNROLLED_TARGET library
+{source([plan])}
+extern "C" __attribute__((visibility("default"))) const unrolled::Kernel* UNROLLED_SYMBOL() {{
+  return unrolled::kernels_library;
+}}
 """
 
 
@@ -74,6 +88,7 @@ class _Unit:
                 _array("Matrix", f"{p}_matrices", matrices),
                 _array("Bias", f"{p}_biases", self._biases()),
                 _array("Gradient", f"{p}_gradients", self._gradients()),
+                _array("MaskKind", f"{p}_masks", map(_mask, plan.program.masks)),
             ]
         )
 
@@ -115,6 +130,9 @@ class _Unit:
             str(len(plan.program.gates)),
             counted("biases", self._biases()),
             counted("gradients", self._gradients()),
+            str(len(plan.program.vectors)),
+            str(plan.input_slot),
+            counted("masks", plan.program.masks),
         ]
         return "  {" + ",\n   ".join(fields) + "}"
 
@@ -173,8 +191,11 @@ def _function(name: str, stage: Stage) -> str:
         text = printer.doprint(value)
         text = f"broadcast({text})" if value.is_number else text
         lines.append(f"    const vec {_name(symbol.name)} = {text};")
-    for number, (_, symbol) in enumerate(stage.outputs):
-        lines.append(f"    lanes.store(out{number} + j, {_name(symbol)});")
+    for number, (location, symbol) in enumerate(stage.outputs):
+        value = _name(symbol)
+        if location.place is Place.SUM:
+            value = f"lanes.load(out{number} + j) + {value}"
+        lines.append(f"    lanes.store(out{number} + j, {value});")
     lines += ["  });", "}"]
     return "\n".join(lines)
 
@@ -207,6 +228,10 @@ class _VectorPrinter(StrPrinter):  # type: ignore[misc]
 
 def _name(symbol: str) -> str:
     return f"{symbol}_"  # no C++ keyword, no name of ours ends so
+
+
+def _mask(mask: Mask) -> str:
+    return f"{{{str(mask.every_step).lower()}, {str(mask.scaled).lower()}}}"
 
 
 def _space(space: Space) -> str:

@@ -1,8 +1,7 @@
 """Differentiate: from a program to its adjoint, the program of one step backward.
 
-Reverse accumulation over the instructions. Every function's derivative is named in terms of the
-function's own value where that is possible, so that backward needs the values of the nonlinearities
-and little else; the arithmetic between them is differentiated by sympy.
+Reverse accumulation over the instructions. Functions have their rules in the table of operations;
+the arithmetic between them is differentiated by sympy.
 """
 
 from __future__ import annotations
@@ -15,31 +14,22 @@ from typing import Any, TypeAlias
 
 import sympy
 
+from . import operations
 from .program import (
-    Assignment,
+    INPUT,
     Call,
+    Constant,
     Expression,
     Product,
     Program,
     Space,
     Symbol,
-    evaluate,
+    is_arithmetic,
     symbols,
 )
 
 SympyExpression: TypeAlias = Any
 Equation: TypeAlias = tuple[sympy.Symbol, SympyExpression]
-
-DERIVATIVES: dict[str, Callable[[SympyExpression], SympyExpression]] = {
-    "sigmoid": lambda value: value * (1 - value),
-    "tanh": lambda value: 1 - value * value,
-    "relu": lambda value: sympy.Function("positive")(value),
-}
-"""Derivative of each function, in terms of its value."""
-
-NORMALIZE = "normalize"
-"""The one function of a whole vector. Its derivative is applied, not multiplied by:
-``normalize_adjoint(dy, v)``, of bare symbols, for y = normalize(v)."""
 
 _OPERATIONS: dict[str, Callable[..., SympyExpression]] = {
     "add": lambda a, b: a + b,
@@ -47,29 +37,22 @@ _OPERATIONS: dict[str, Callable[..., SympyExpression]] = {
     "multiply": lambda a, b: a * b,
     "divide": lambda a, b: a / b,
     "negate": lambda a: -a,
-    "identity": lambda a: a,
+    "power": lambda a, b: a ** sympy.Integer(int(b)),
 }
 
 
-def function_of(assignment: Assignment) -> str | None:
-    """The function at the top of an assignment, None where it is plain arithmetic."""
-    expression = assignment.expression
-    if isinstance(expression, Call) and expression.operation in {*DERIVATIVES, NORMALIZE}:
-        return expression.operation
-    return None
-
-
-def argument_of(assignment: Assignment) -> Expression:
-    """What the assignment's function is applied to; the whole right side for plain arithmetic."""
-    expression = assignment.expression
-    if function_of(assignment) is not None and isinstance(expression, Call):
-        return expression.arguments[0]
-    return expression
-
-
 def to_sympy(expression: Expression) -> SympyExpression:
-    """The arithmetic of an expression, in sympy's terms."""
-    return sympy.sympify(evaluate(expression, lambda s: sympy.Symbol(s.name), _OPERATIONS))
+    """An expression in sympy's terms; a function is one that sympy knows by name only."""
+    if isinstance(expression, Symbol):
+        return sympy.Symbol(expression.name)
+    if isinstance(expression, Constant):
+        # 1 * x is x, and 2 * (a + b) stays as it is: sympy multiplies out whole numbers
+        number = expression.value
+        return sympy.Integer(number) if number in (-1, 0, 1) else sympy.Float(number)
+    arguments = map(to_sympy, expression.arguments)
+    if is_arithmetic(expression):
+        return _OPERATIONS[expression.operation](*arguments)
+    return sympy.Function(expression.operation)(*arguments)
 
 
 @dataclass(frozen=True)
@@ -87,6 +70,8 @@ class Adjoint:
         gates: for each gate's symbol, the adjoint of its input product.
         products: for each product's symbol, the adjoint of its result.
         outgoing: for each state, the elementwise part of its previous value's adjoint (0 if none).
+        vectors: for each learned vector, its adjoint at this step and row.
+        input: x's adjoint, but for what goes through the gates' products (0 if none).
         transposed: for each operand computed in the step, the symbol of its matrix's transpose
             times the adjoints of the products taken of it.
         spaces: which size each symbol's vector has.
@@ -97,6 +82,8 @@ class Adjoint:
     gates: dict[Symbol, SympyExpression]
     products: dict[Symbol, SympyExpression]
     outgoing: dict[str, SympyExpression]
+    vectors: dict[Symbol, SympyExpression]
+    input: SympyExpression
     transposed: dict[Symbol, sympy.Symbol]
     spaces: dict[sympy.Symbol, Space]
 
@@ -108,6 +95,7 @@ class Adjoint:
         lines = [f"{symbol} = {value}" for symbol, value in self.equations]
         lines += [f"adjoint of {symbol}: {value}" for symbol, value in self.gates.items()]
         lines += [f"adjoint of {symbol}: {value}" for symbol, value in self.products.items()]
+        lines += [f"adjoint of {symbol}: {value}" for symbol, value in self.vectors.items()]
         lines += [f"adjoint of {name} before: {value}" for name, value in self.outgoing.items()]
         return "\n".join(lines)
 
@@ -128,11 +116,21 @@ def differentiate(program: Program) -> Adjoint:
         spaces[named] = symbol.space
         return named
 
+    def propagate(adjoint: SympyExpression, expression: Expression) -> None:
+        """Add to the adjoints of what an expression of arithmetic names."""
+        value = to_sympy(expression)
+        for used in dict.fromkeys(symbols(expression)):
+            adjoints[used] += adjoint * sympy.diff(value, sympy.Symbol(used.name))
+
     incoming = {}
     for state in program.states:
         incoming[state.name] = sympy.Symbol(f"D_{state.name}")
         spaces[incoming[state.name]] = state.new.space
         adjoints[state.new] += incoming[state.name]
+    for symbol in program.exposed:
+        given = sympy.Symbol(f"gradient_{symbol.name}")
+        spaces[given] = symbol.space
+        adjoints[symbol] += given
 
     previous = {state.previous for state in program.states}
     transposed: dict[Symbol, sympy.Symbol] = {}
@@ -148,27 +146,25 @@ def differentiate(program: Program) -> Adjoint:
             continue
         symbol = instruction.symbol
         adjoint = name("d", symbol, adjoints[symbol])
-        function = function_of(instruction)
-        if function == NORMALIZE:
-            (normalized,) = symbols(argument_of(instruction))
-            if adjoint != 0:
-                applied = sympy.Function("normalize_adjoint")(
-                    adjoint, sympy.Symbol(normalized.name)
-                )
-                adjoints[normalized] += name("p", symbol, applied)
+        if adjoint == 0:
             continue
-        if function is not None:
-            slope = DERIVATIVES[function](sympy.Symbol(symbol.name))
-            adjoint = name("p", symbol, adjoint * slope)
-        argument = to_sympy(argument_of(instruction))
-        for used in dict.fromkeys(symbols(argument_of(instruction))):
-            adjoints[used] += adjoint * sympy.diff(argument, sympy.Symbol(used.name))
+        expression = instruction.expression
+        if not isinstance(expression, Call) or is_arithmetic(expression):
+            propagate(adjoint, expression)
+            continue
+        found = operations.adjoints(expression, Symbol(adjoint.name), symbol)
+        for place, value in enumerate(found):
+            if value is not None:
+                prefix = f"p{place or ''}"
+                propagate(name(prefix, symbol, to_sympy(value)), expression.arguments[place])
     return Adjoint(
         equations=tuple(equations),
         incoming=incoming,
         gates={gate: adjoints[gate] for gate in program.gates},
         products={product.symbol: products[product.symbol] for product in program.products},
         outgoing={state.name: adjoints[state.previous] for state in program.states},
+        vectors={v.symbol: adjoints[v.symbol] for v in program.vectors if v.learned},
+        input=adjoints[INPUT],
         transposed=transposed,
         spaces=spaces,
     )

@@ -29,10 +29,14 @@ class Place(Enum):
     GATE = 4  # product of a gate with the input of this step
     BIAS = 5  # the same for all steps: a bias of each gate, then those of the recurrent products
     SCRATCH = 6  # from one stage to a later one
-    GRADIENT = 7  # gradient of the output
+    GRADIENT = 7  # of the output (0), of slot k - 1 of the tape (k)
     CARRY = 8  # elementwise adjoint of a state, from the step after
     DELTA = 9  # slot of the delta, at this step
     DELTA_AFTER = 10  # the same, at the step after
+    VECTOR = 11  # what all steps and rows share
+    INPUT = 12  # x itself, at this step
+    MASK = 13  # noise
+    SUM = 14  # gradient of a vector: what is written is added
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ class Plan:
         matrix_runs: for each matrix, its operands and their adjoints.
         folded: pairs (row block of U, gate) whose biases act as one.
         biases: row blocks of U that have a bias of their own.
+        input_slot: slot of the delta that is x's own adjoint, -1 where x stands in products only.
     """
 
     program: Program
@@ -116,6 +121,7 @@ class Plan:
     matrix_runs: dict[str, tuple[tuple[Location, tuple[Run, ...]], ...]]
     folded: tuple[tuple[int, int], ...]
     biases: tuple[int, ...]
+    input_slot: int
 
     def as_json(self) -> dict[str, Any]:
         """What a caller of the kernels needs, in plain values."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import sympy
 
-from .differentiate import Equation, argument_of, differentiate, function_of, to_sympy
+from .differentiate import Equation, differentiate, to_sympy
 from .plan import Location, Pass, Place, Plan, Run, runs
-from .program import Assignment, Product, Program, Space, State, Symbol, symbols
+from .program import INPUT, Assignment, Product, Program, Space, State, Symbol, symbols
 from .stages import StageBuilder
 
 
@@ -27,7 +27,12 @@ class _Planner:
         self.row = {p.symbol: program.rows(p.matrix).index(p.gate) for p in program.products}
         self.previous = {state.previous: k for k, state in enumerate(program.states)}
         self.new = {state.new: k for k, state in enumerate(program.states)}
-        self.assigned = {a.symbol: a for a in program.assignments}
+        # Where everything is that is there at any time.
+        self.anywhere = {
+            **{v.symbol: Location(Place.VECTOR, k) for k, v in enumerate(program.vectors)},
+            **{m.symbol: Location(Place.MASK, k) for k, m in enumerate(program.masks)},
+            INPUT: Location(Place.INPUT, 0),
+        }
         self.shared = self._match_shared()
 
     def plan(self) -> Plan:
@@ -57,6 +62,7 @@ class _Planner:
                 for product, gate in self.shared.items()
             ),
             biases=tuple(self.row[product] for product in self._own_biases()),
+            input_slot=delta_slots.get(INPUT, -1),
         )
 
     # What the program shares and what backward needs.
@@ -91,32 +97,41 @@ class _Planner:
             for s in value.free_symbols
             if s.name in by_name
         }
-        states = {*self.previous, *self.new}
+        free = {*self.previous, *self.new, *self.anywhere}
         recomputed: list[Assignment] = []
+        exposed = set(self.program.exposed)
         for assignment in self.program.assignments:
             reads = set(symbols(assignment.expression))
-            if assignment.symbol in named - states and reads <= states:
+            if assignment.symbol in named - free - exposed and reads <= free:
                 recomputed.append(assignment)
                 named |= reads
-        kept = named - {a.symbol for a in recomputed} - set(self.previous)
+        kept = named - {a.symbol for a in recomputed} - set(self.previous) - set(self.anywhere)
         operands = {p.operand for p in self.program.products}
         # A state other than the output is on the tape if its value before or after is named, be it
         # by the gradient of a matrix.
         named |= operands
         kept |= {s.new for s in self.program.states[1:] if s.previous in named}
-        kept |= operands - set(self.previous)
+        kept |= operands - set(self.previous) - set(self.anywhere)
+        kept |= exposed
         return kept - {self.program.states[0].new}, recomputed
 
     def _adjoint_equations(self) -> list[Equation]:
         """The adjoint's equations, and those of what leaves it."""
         adjoint = self.adjoint
-        leaving = [*adjoint.gates.values(), *adjoint.products.values(), *adjoint.outgoing.values()]
+        leaving = [
+            *adjoint.gates.values(),
+            *adjoint.products.values(),
+            *adjoint.vectors.values(),
+            *adjoint.outgoing.values(),
+            adjoint.input,
+        ]
         return [*adjoint.equations, *((sympy.Symbol("_"), sympy.sympify(v)) for v in leaving)]
 
     # Stages.
 
     def _forward_levels(self) -> dict[Symbol, int]:
-        levels: dict[Symbol, int] = dict.fromkeys([*self.program.gates, *self.previous], 0)
+        known = [*self.program.gates, *self.previous, *self.anywhere]
+        levels: dict[Symbol, int] = dict.fromkeys(known, 0)
         for instruction in self.program.instructions:
             if isinstance(instruction, Product):
                 computed = instruction.operand not in self.previous
@@ -139,6 +154,8 @@ class _Planner:
         for assignment in self.program.assignments:
             for symbol in set(symbols(assignment.expression)) & first_read.keys():
                 first_read[symbol] = min(first_read[symbol], levels[assignment.symbol])
+        for symbol, location in self.anywhere.items():
+            builder.homes[symbol.name] = location
         for k, state in enumerate(self.program.states):
             builder.homes[state.previous.name] = Location(Place.PREVIOUS, k)
         for k, (name, _) in enumerate(leaving):
@@ -155,10 +172,7 @@ class _Planner:
         for instruction in self.program.instructions:
             symbol = instruction.symbol
             if isinstance(instruction, Assignment):
-                value = to_sympy(argument_of(instruction))
-                function = function_of(instruction)
-                if function is not None:
-                    value = sympy.Function(function)(value)
+                value = to_sympy(instruction.expression)
                 builder.equation(levels[symbol], symbol.space, sympy.Symbol(symbol.name), value)
                 continue
             result = builder.product(levels[symbol], symbol.space, symbol.name)
@@ -221,6 +235,8 @@ class _Planner:
             place(product.symbol)
             if product.symbol in self.shared:
                 slots[self.shared[product.symbol]] = slots[product.symbol]
+        if self.program.reads_input:
+            place(INPUT)
         return tuple(spaces), slots
 
     def _matrix_runs(
@@ -232,6 +248,8 @@ class _Planner:
         for operand in dict.fromkeys(p.operand for p in products):
             if operand in self.previous:
                 place = Location(Place.PREVIOUS, self.previous[operand])
+            elif operand in self.anywhere:
+                place = self.anywhere[operand]
             elif operand in self.new and self.new[operand] == 0:
                 place = Location(Place.STATE, 0)
             else:
@@ -252,6 +270,11 @@ class _Planner:
             levels[symbol.name] = level
             builder.equation(level, space, symbol, sympy.sympify(value))
 
+        for symbol, location in self.anywhere.items():
+            builder.homes[symbol.name] = location
+        for symbol in program.exposed:
+            slot = self.slots[symbol]
+            builder.homes[f"gradient_{symbol.name}"] = Location(Place.GRADIENT, 1 + slot)
         for k, state in enumerate(program.states):
             builder.homes[state.previous.name] = Location(Place.PREVIOUS, k)
             builder.homes[state.new.name] = Location(Place.STATE, k)
@@ -272,10 +295,7 @@ class _Planner:
                 self._transpose(builder, 0, used, delta_slots, result, state=k)
             equation(adjoint.incoming[state.name], value, state.new.space)
         for assignment in recomputed:
-            function = function_of(assignment)
-            value = to_sympy(argument_of(assignment))
-            if function is not None:
-                value = sympy.Function(function)(value)
+            value = to_sympy(assignment.expression)
             equation(sympy.Symbol(assignment.symbol.name), value, assignment.symbol.space)
 
         # Equations stand in reverse order of the program; a transposed product becomes possible
@@ -306,7 +326,10 @@ class _Planner:
             release()
 
         written: set[int] = set()
-        for symbol, value in [*adjoint.gates.items(), *adjoint.products.items()]:
+        adjoints = [*adjoint.gates.items(), *adjoint.products.items()]
+        if program.reads_input:
+            adjoints.append((INPUT, adjoint.input))
+        for symbol, value in adjoints:
             slot = delta_slots[symbol]
             if slot in written:
                 continue
@@ -314,6 +337,11 @@ class _Planner:
             named = sympy.Symbol(f"delta_{symbol.name}")
             builder.written[named.name] = Location(Place.DELTA, slot)
             equation(named, value, symbol.space)
+        for k, vector in enumerate(program.vectors):
+            if vector.learned:
+                named = sympy.Symbol(f"sum_{vector.symbol.name}")
+                builder.written[named.name] = Location(Place.SUM, k)
+                equation(named, adjoint.vectors[vector.symbol], vector.symbol.space)
         for k, state in enumerate(program.states):
             named = sympy.Symbol(f"leaving_{state.name}")
             builder.written[named.name] = Location(Place.CARRY, k)

@@ -2,6 +2,8 @@ from typing import Any
 
 def instruction_sets() -> list[str]: ...
 def plans() -> list[str]: ...
+def target(isa: str) -> tuple[str, str]: ...
+def add_kernel(target: str, name: str, kernel: int) -> None: ...
 def advise(begin: int, bytes: int) -> None: ...  # noqa: A002
 def call(
     isa: str,
@@ -37,6 +39,10 @@ def call(
     reset: tuple[int, int, int] = ...,
     anew: list[int] = ...,
     gradient_anew: list[int] = ...,
+    vectors: int = ...,
+    exact_input: tuple[int, int, int] = ...,
+    gradient_tape: tuple[int, int, int] = ...,
+    gradient_vectors: int = ...,
 ) -> None: ...
 
 class Stream:
@@ -48,7 +54,7 @@ class Stream:
         input_size: int,
         hidden: int,
         projected: int,
-        layers: list[tuple[int, int, int, list[int]]],
+        layers: list[tuple[int, int, int, list[int], int]],
         tensor: type,
         float32: object,
         outputs: tuple[object, object, object, object],

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import sys
+<<<<<<< HEAD
+from collections.abc import Mapping
+from typing import Any
+=======
 from collections.abc import Sequence
 from copy import copy
 from typing import Any, NamedTuple
+>>>>>>> c66368f584a065899e1a2fdff8ecf5c8465c00a5
 
 import torch
-from torch import Tensor
-from torch.nn.functional import dropout
-from torch.nn.utils.rnn import PackedSequence
 
+<<<<<<< HEAD
+from .layer import Layer
+from .options import split_options
+=======
 from ..cells import Cell
 from ..compiler.program import Program
 from ..engine.choice import Choice, choose
@@ -27,42 +32,37 @@ from .checks import (
     check_states,
     resets_nothing,
 )
+from .compiling import compilable
 from .packing import Packing, mask_padding, run_packed
 from .stack import Checkpoint, run_stack
 from .stream import Stream
+>>>>>>> c66368f584a065899e1a2fdff8ecf5c8465c00a5
 
 
-class _Call(NamedTuple):
-    """A checked call.
-
-    Attributes:
-        x: the input's tensor, batched; the data of a packed sequence.
-        initial: the states ``[layers * directions, N, ·]``, or None.
-        lengths: ``[N]`` on x's device, or None.
-        reset: ``[T, N]`` on x's device, or None.
-        weights: for each layer, for each direction.
-        batched: whether the caller's input had a batch dimension.
-        batch_first: the order of x's dimensions.
-        program: what each layer runs.
-        choice: the engine.
-    """
-
-    x: Tensor
-    initial: list[Tensor] | None
-    lengths: Tensor | None
-    reset: Tensor | None
-    weights: list[list[Weights]]
-    batched: bool
-    batch_first: bool
-    program: Program
-    choice: Choice
-
-
-class DropIn(torch.nn.RNNBase):
+class DropIn(Layer, torch.nn.RNNBase):
     """A layer of torch.nn, run by our engine; parameters and everything else are torch's own.
 
     A subclass comes before torch.nn's class among the bases and says which ``cell`` it runs.
     """
+
+<<<<<<< HEAD
+    def __init__(
+        self, *arguments: Any, choices: Mapping[str, Any] | None = None, **keywords: Any
+    ) -> None:
+        """Make torch.nn's layer, and then what is ours: the cell's choices and the options."""
+        options, own = split_options(keywords)
+        super().__init__(*arguments, **own)
+        for name, value in (choices or {}).items():
+            setattr(self, name, value)
+        self._complete(options)
+
+    def extra_repr(self) -> str:
+        """As torch.nn's, and what torch.nn does not have."""
+        return super().extra_repr() + str(self.options)
+=======
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        compilable(cls)
 
     @property
     def cell(self) -> Cell:
@@ -84,13 +84,8 @@ class DropIn(torch.nn.RNNBase):
             TypeError: if an argument is of a wrong kind.
             ValueError: if it has a wrong size, dtype, device or value.
         """
-        # torch.compile leaves torch.nn's recurrent classes alone, but not what they call. Who has
-        # not loaded it, which takes seconds, is not compiling.
-        if "torch._dynamo" in sys.modules:
-            from .uncompiled import uncompiled
-
-            found: tuple[Any, Any] = uncompiled(self._run, input, hx, lengths, reset, checkpoint)
-            return found
+        if torch.compiler.is_dynamo_compiling() and isinstance(input, PackedSequence):
+            return self._apart(input, hx, lengths, reset, checkpoint)  # its sizes are values
         return self._run(input, hx, lengths, reset, checkpoint)
 
     def stream(self, batch_size: int = 1, state: Any = None) -> Stream:
@@ -136,6 +131,9 @@ class DropIn(torch.nn.RNNBase):
         checkpoint: Checkpoint,
     ) -> tuple[Any, Any]:
         call = self._accept(input, hx, lengths, reset, checkpoint)
+        if torch.compiler.is_dynamo_compiling() and call.choice.engine != "kernels":
+            # Only the kernels are one node; the others would be traced step by step.
+            return self._apart(input, hx, lengths, reset, checkpoint)
         if call.choice.engine == "torch" and call.lengths is None:
             output, states = self._by_torch(call.x.is_cuda, input, hx)
             return output, states
@@ -165,6 +163,13 @@ class DropIn(torch.nn.RNNBase):
         if not call.batched:
             output, last = output.squeeze(1), [state.squeeze(1) for state in last]
         return output, self._states(last)
+
+    def _apart(self, *arguments: Any) -> tuple[Any, Any]:
+        """Run as a break in torch.compile's graph."""
+        from .uncompiled import uncompiled  # loads the compiler
+
+        found: tuple[Any, Any] = uncompiled(self._run, *arguments)
+        return found
 
     def _accept(
         self,
@@ -286,3 +291,4 @@ class DropIn(torch.nn.RNNBase):
     def _states(states: Sequence[Tensor]) -> Any:
         """As torch.nn gives and takes them: one tensor, or a tuple."""
         return states[0] if len(states) == 1 else tuple(states)
+>>>>>>> c66368f584a065899e1a2fdff8ecf5c8465c00a5

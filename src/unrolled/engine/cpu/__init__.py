@@ -12,6 +12,7 @@ from .backward_pass import backward
 from .checkpointing import automatic, segment_count
 from .forward_pass import forward
 from .layout import TAPES, tape_width
+from .on_demand import KernelWarning, ensure
 from .parallel import forked, threads
 
 INSTRUCTION_SETS: tuple[str, ...] = tuple(_cpu.instruction_sets())
@@ -20,12 +21,24 @@ INSTRUCTION_SETS: tuple[str, ...] = tuple(_cpu.instruction_sets())
 FLOAT32_SETS = tuple(name for name in INSTRUCTION_SETS if name not in ("amx", "avx512_bf16"))
 """Without those that differ from the next in nothing but products of bfloat16."""
 
+
+def fastest(bfloat16: bool) -> str:
+    """The instruction set for float32 or bfloat16 on this processor."""
+    return (INSTRUCTION_SETS if bfloat16 else FLOAT32_SETS)[0]
+
+
 __all__ = [
     "FLOAT32_SETS",
     "INSTRUCTION_SETS",
     "TAPES",
+    "KernelWarning",
     "automatic",
     "backward",
+<<<<<<< HEAD
+    "ensure",
+=======
+    "fastest",
+>>>>>>> c66368f584a065899e1a2fdff8ecf5c8465c00a5
     "forked",
     "forward",
     "segment_count",

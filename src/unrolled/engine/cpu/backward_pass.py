@@ -9,9 +9,10 @@ from torch import Tensor
 
 from ..weights import Weights
 from . import checkpointing
-from .direction import run_backward
+from .direction import Direction, Gradients
 from .layout import (
     contiguous,
+    exact_input,
     fresh,
     like,
     plain,
@@ -60,17 +61,30 @@ def backward(
     gradient_initial = [torch.empty_like(state) for state in first]
     anew = reset is not None or checkpoint > 0
     gradient_anew = [torch.zeros_like(state) for state in first] if anew else []
+    exact = exact_input(program, sequence)
     gradient_weights = []
     gradient_x: Tensor | None = None
     for d, own in enumerate(weights):
         found = zeros_like(own)
         found_x = fresh(x, *sequence.shape) if need_x else None
-        part = slice(d * size, (d + 1) * size)
         before = [state[d] for state in first]
-        given = (program, isa, sequence, before, contiguous(own, x.dtype), lengths, reset)
-        wanted = (
+        direction = Direction(
+            program,
+            isa,
+            sequence,
+            exact,
+            before,
+            before,
+            contiguous(own, x.dtype),
+            lengths,
+            reset,
+            d == 1,
+        )
+        part = slice(d * size, (d + 1) * size)
+        wanted = Gradients(
             None if gradients is None else gradients[..., part],
             [None if g is None else g[d] for g in incoming],
+            None,
             found_x,
             found,
             [state[d] for state in gradient_initial],
@@ -78,9 +92,9 @@ def backward(
         )
         if checkpoint:
             kept = tapes[d * len(first) : (d + 1) * len(first)]
-            checkpointing.backward(checkpoint, *given, d == 1, outputs[..., part], kept, *wanted)
+            checkpointing.backward(checkpoint, direction, outputs[..., part], kept, wanted)
         else:
-            run_backward(*given, before, d == 1, outputs[..., part], tapes[d], *wanted)
+            direction.backward(outputs[..., part], tapes[d], wanted)
         gradient_weights.append(rounded_like(found, own))
         if gradient_x is not None and found_x is not None:
             gradient_x.add_(found_x)

@@ -7,14 +7,18 @@ the segments from the last to the first: it runs one forward again, with a tape,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+<<<<<<< HEAD
+from dataclasses import dataclass, replace
 from math import isqrt
+=======
+from dataclasses import dataclass
+>>>>>>> c66368f584a065899e1a2fdff8ecf5c8465c00a5
 
 import torch
 from torch import Tensor
 
 from ..weights import Weights
-from .direction import run_backward, run_forward
+from .direction import Direction, Gradients
 from .layout import fresh, tape_width
 
 _TAPE = 2**22
@@ -24,9 +28,14 @@ _TAPE = 2**22
 def automatic(program: str, steps: int, rows: int, weights: Weights) -> int:
     """Steps of a segment; 0 where the whole tape is no longer than one.
 
-    Segments get longer with the sequence, so that the states kept do not outgrow the tape.
+    Segments get longer with the sequence, so that the states kept do not outgrow the tape. Their
+    length is at least the root of the sequence's, rounded up to a power of two: torch.compile, to
+    which the number of steps is a symbol, compiles anew for each.
     """
-    every = max(_TAPE // max(1, rows * tape_width(program, weights)), isqrt(steps))
+    root = 1
+    while root * root < steps:
+        root *= 2
+    every = max(_TAPE // max(1, rows * tape_width(program, weights)), root)
     return every if every < steps else 0
 
 
@@ -53,10 +62,10 @@ class _Segment:
     anew: Tensor | None
 
 
-def _segments(
-    every: int, steps: int, lengths: Tensor | None, reset: Tensor | None, descending: bool
-) -> list[_Segment]:
+def _segments(every: int, direction: Direction) -> list[_Segment]:
     """All segments in the order of going."""
+    lengths, reset, descending = direction.lengths, direction.reset, direction.descending
+    steps = len(direction.x)
     found = []
     for number in range(segment_count(steps, every)):
         start, stop = number * every, min((number + 1) * every, steps)
@@ -81,25 +90,28 @@ def _segments(
     return found[::-1] if descending else found
 
 
+def _part(direction: Direction, segment: _Segment, states: Sequence[Tensor]) -> Direction:
+    """A segment of a direction, entered in the given states."""
+    return replace(
+        direction,
+        x=direction.x[segment.times],
+        exact_x=direction.exact_x[segment.times],
+        initial=states,
+        lengths=segment.lengths,
+        reset=segment.reset,
+    )
+
+
 def forward(
-    every: int,
-    program: str,
-    isa: str,
-    x: Tensor,
-    initial: Sequence[Tensor],
-    weights: Weights,
-    lengths: Tensor | None,
-    reset: Tensor | None,
-    descending: bool,
-    output: Tensor,
-    last: Sequence[Tensor],
+    every: int, direction: Direction, output: Tensor, last: Sequence[Tensor]
 ) -> list[Tensor]:
-    """One direction; see `direction.run_forward`.
+    """One direction; see `Direction.forward`.
 
     Returns:
         For each state its values ``[segments - 1, N, ·]`` where a segment is entered.
     """
-    segments = _segments(every, len(x), lengths, reset, descending)
+    segments = _segments(every, direction)
+    initial = direction.initial
     kept = [state.new_empty(len(segments) - 1, *state.shape) for state in initial]
     states = list(initial)
     for number, segment in enumerate(segments):
@@ -110,81 +122,40 @@ def forward(
                 if segment.anew is not None:
                     entered = torch.where(segment.anew, first, before)
                 state.copy_(entered)
-        run_forward(
-            program,
-            isa,
-            x[segment.times],
-            states,
-            weights,
-            segment.lengths,
-            segment.reset,
-            initial,
-            descending,
-            output[segment.times],
-            last,
-            None,
-        )
+        _part(direction, segment, states).forward(output[segment.times], last, None)
     return kept
 
 
 def backward(
     every: int,
-    program: str,
-    isa: str,
-    x: Tensor,
-    initial: Sequence[Tensor],
-    weights: Weights,
-    lengths: Tensor | None,
-    reset: Tensor | None,
-    descending: bool,
+    direction: Direction,
     output: Tensor,
     kept: Sequence[Tensor],
-    gradient: Tensor | None,
-    gradient_last: Sequence[Tensor | None],
-    gradient_x: Tensor | None,
-    gradient_weights: Weights,
-    gradient_initial: Sequence[Tensor],
-    gradient_anew: Sequence[Tensor],
+    gradients: Gradients,
 ) -> None:
-    """One direction; see `direction.run_backward`. ``kept`` is what `forward` returned."""
-    segments = _segments(every, len(x), lengths, reset, descending)
+    """One direction; see `Direction.backward`. ``kept`` is what `forward` returned."""
+    segments = _segments(every, direction)
+    x, initial = direction.x, direction.initial
     longest, rows = min(every, len(x)), x.shape[1]
-    whole_tape = fresh(x, longest, rows, tape_width(program, weights))
+    whole_tape = fresh(x, longest, rows, tape_width(direction.program, direction.weights))
     whole_output = fresh(x, longest, rows, output.shape[-1])
     last = [torch.empty_like(state) for state in initial]
-    incoming: list[Tensor | None] = list(gradient_last)
     for number in reversed(range(len(segments))):
         segment = segments[number]
         times, count = segment.times, segment.times.stop - segment.times.start
         states = [state[number - 1] for state in kept] if number > 0 else initial
-        given = (
-            program,
-            isa,
-            x[times],
-            states,
-            weights,
-            segment.lengths,
-            segment.reset,
-            initial,
-            descending,
+        part, tape = _part(direction, segment, states), whole_tape[:count]
+        part.forward(whole_output[:count], last, tape)
+        of_part = replace(
+            gradients,
+            output=None if gradients.output is None else gradients.output[times],
+            x=None if gradients.x is None else gradients.x[times],
         )
-        tape = whole_tape[:count]
-        run_forward(*given, whole_output[:count], last, tape)
-        run_backward(
-            *given,
-            output[times],
-            tape,
-            None if gradient is None else gradient[times],
-            incoming,
-            None if gradient_x is None else gradient_x[times],
-            gradient_weights,
-            gradient_initial,
-            gradient_anew,
-        )
+        part.backward(output[times], tape, of_part)
         if number > 0:
-            found = [state.clone() for state in gradient_initial]
+            found = [state.clone() for state in gradients.initial]
             if segment.anew is not None:
-                for state, total in zip(found, gradient_anew, strict=True):
+                for state, total in zip(found, gradients.anew, strict=True):
                     total += torch.where(segment.anew, state, 0)
                     state.masked_fill_(segment.anew, 0)
-            incoming = list(found)
+            gradients = replace(gradients, last=found)

@@ -3,87 +3,133 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from .. import _cpu
 from ..weights import Weights
-from .layout import arguments, matrices, pointer, strided
+from .layout import SLICES, matrices, pointer, strided
 from .parallel import threads
 
 _BLOCK = 0
 """Steps whose adjoints are held at a time; 0 leaves it to the kernels."""
 
 
-def run_forward(
-    program: str,
-    isa: str,
-    x: Tensor,
-    initial: Sequence[Tensor],
-    weights: Weights,
-    lengths: Tensor | None,
-    reset: Tensor | None,
-    anew: Sequence[Tensor],
-    descending: bool,
-    output: Tensor,
-    last: Sequence[Tensor],
-    tape: Tensor | None,
-) -> None:
-    """One pass over time.
+@dataclass(frozen=True)
+class Direction:
+    """What forward and backward of one direction have in common.
 
-    The program, its instruction set, x, lengths and the mask of resets are as `forward` takes them;
-    ``initial`` are the states before the first step, ``anew`` those after a reset. Output, last
-    states and tape are written; without a tape nothing is kept for backward.
+    Attributes:
+        program: the program's name.
+        isa: instruction set.
+        x: ``[T, N, input_size]``, float32 or bfloat16, the features of a step side by side.
+        exact_x: the same in float32.
+        initial: the states before the first step.
+        anew: the states after a reset.
+        weights: of x's dtype, but for biases and vectors in float32.
+        lengths: ``[N]``, or None.
+        reset: ``[T, N]``, or None.
+        descending: whether it goes from the last step to the first.
     """
-    _cpu.call(
-        mode="inference" if tape is None else "forward",
-        initial=[state.data_ptr() for state in initial],
-        last=[state.data_ptr() for state in last],
-        output=strided(output),
-        tape=(0, 0, 0) if tape is None else strided(tape),
-        **arguments(program, isa, threads(), descending, x, lengths, weights, reset, anew),
-    )
+
+    program: str
+    isa: str
+    x: Tensor
+    exact_x: Tensor
+    initial: Sequence[Tensor]
+    anew: Sequence[Tensor]
+    weights: Weights
+    lengths: Tensor | None
+    reset: Tensor | None
+    descending: bool
+
+    def forward(self, output: Tensor, last: Sequence[Tensor], tape: Tensor | None) -> None:
+        """One pass over time; without a tape nothing is kept for backward.
+
+        ``output`` ``[T, N, S]``, the states after the last step and the tape are written.
+        """
+        _cpu.call(
+            mode="inference" if tape is None else "forward",
+            last=[state.data_ptr() for state in last],
+            output=strided(output),
+            tape=_sequence(tape),
+            **self._arguments(),
+        )
+
+    def backward(self, output: Tensor, tape: Tensor, gradients: Gradients) -> None:
+        """One pass against time, from what `forward` wrote."""
+        _cpu.call(
+            mode="backward",
+            last=[state.data_ptr() for state in gradients.initial],
+            output=strided(output),
+            tape=strided(tape),
+            block=_BLOCK,
+            gradient=_sequence(gradients.output),
+            gradient_last=[pointer(state) for state in gradients.last],
+            gradient_tape=_sequence(gradients.tape),
+            gradient_input=_sequence(gradients.x),
+            gradient_input_weights=gradients.weights.input.data_ptr(),
+            gradient_input_bias=pointer(gradients.weights.input_bias),
+            gradient_recurrent_bias=pointer(gradients.weights.recurrent_bias),
+            gradient_matrices=matrices(gradients.weights),
+            gradient_vectors=pointer(gradients.weights.vectors),
+            gradient_anew=[state.data_ptr() for state in gradients.anew],
+            **self._arguments(),
+        )
+
+    def _arguments(self) -> dict[str, Any]:
+        weights = self.weights
+        return {
+            "isa": self.isa,
+            "name": self.program,
+            "bfloat16": self.x.dtype == torch.bfloat16,
+            "descending": self.descending,
+            "steps": self.x.shape[0],
+            "rows": self.x.shape[1],
+            "hidden": weights.hidden_size,
+            "projected": weights.output_size,
+            "threads": threads(),
+            "slices": SLICES,
+            "lengths": pointer(self.lengths),
+            "input": strided(self.x),
+            "exact_input": strided(self.exact_x),
+            "input_size": self.x.shape[2],
+            "input_weights": weights.input.data_ptr(),
+            "input_bias": pointer(weights.input_bias),
+            "recurrent_bias": pointer(weights.recurrent_bias),
+            "matrices": matrices(weights),
+            "vectors": pointer(weights.vectors),
+            "initial": [state.data_ptr() for state in self.initial],
+            "reset": _sequence(self.reset),
+            "anew": [] if self.reset is None else [state.data_ptr() for state in self.anew],
+        }
 
 
-def run_backward(
-    program: str,
-    isa: str,
-    x: Tensor,
-    initial: Sequence[Tensor],
-    weights: Weights,
-    lengths: Tensor | None,
-    reset: Tensor | None,
-    anew: Sequence[Tensor],
-    descending: bool,
-    output: Tensor,
-    tape: Tensor,
-    gradient: Tensor | None,
-    gradient_last: Sequence[Tensor | None],
-    gradient_x: Tensor | None,
-    gradient_weights: Weights,
-    gradient_initial: Sequence[Tensor],
-    gradient_anew: Sequence[Tensor],
-) -> None:
-    """One pass against time.
+@dataclass(frozen=True)
+class Gradients:
+    """What backward is given, and where it leaves what it finds.
 
-    What `run_forward` was given and wrote comes first, then the gradients of output and last states
-    (None where zero). Those of x, which may be None, and of the initial states are written; those
-    of the weights, and with resets of the states ``anew``, are added to.
+    Attributes:
+        output: of the output, or None where it is zero.
+        last: of the states after the last step; each may be None.
+        tape: of what the tape holds, or None.
+        x: to be written, or None if nobody asks for it.
+        weights: to be added to.
+        initial: to be written.
+        anew: to be added to; empty where nothing starts anew.
     """
-    _cpu.call(
-        mode="backward",
-        initial=[state.data_ptr() for state in initial],
-        last=[state.data_ptr() for state in gradient_initial],
-        output=strided(output),
-        tape=strided(tape),
-        block=_BLOCK,
-        gradient=(0, 0, 0) if gradient is None else strided(gradient),
-        gradient_last=[pointer(state) for state in gradient_last],
-        gradient_input=(0, 0, 0) if gradient_x is None else strided(gradient_x),
-        gradient_input_weights=gradient_weights.input.data_ptr(),
-        gradient_input_bias=pointer(gradient_weights.input_bias),
-        gradient_recurrent_bias=pointer(gradient_weights.recurrent_bias),
-        gradient_matrices=matrices(gradient_weights),
-        gradient_anew=[state.data_ptr() for state in gradient_anew],
-        **arguments(program, isa, threads(), descending, x, lengths, weights, reset, anew),
-    )
+
+    output: Tensor | None
+    last: Sequence[Tensor | None]
+    tape: Tensor | None
+    x: Tensor | None
+    weights: Weights
+    initial: Sequence[Tensor]
+    anew: Sequence[Tensor]
+
+
+def _sequence(tensor: Tensor | None) -> tuple[int, int, int]:
+    return (0, 0, 0) if tensor is None else strided(tensor)

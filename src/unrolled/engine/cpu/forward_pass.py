@@ -9,9 +9,10 @@ from torch import Tensor
 
 from ..weights import Weights
 from . import checkpointing
-from .direction import run_forward
+from .direction import Direction
 from .layout import (
     contiguous,
+    exact_input,
     fresh,
     like,
     plain,
@@ -64,17 +65,29 @@ def forward(
     lengths = plain(lengths)
     first = states(initial)
     last = [torch.empty_like(state) for state in first]
+    exact = exact_input(program, sequence)
     tapes = []
     for d, own in enumerate(weights):
-        part = outputs[..., d * size : (d + 1) * size]
         before = [state[d] for state in first]
+        direction = Direction(
+            program,
+            isa,
+            sequence,
+            exact,
+            before,
+            before,
+            contiguous(own, x.dtype),
+            lengths,
+            reset,
+            d == 1,
+        )
+        part = outputs[..., d * size : (d + 1) * size]
         after = [state[d] for state in last]
-        given = (program, isa, sequence, before, contiguous(own, x.dtype), lengths, reset)
         if save and checkpoint:
-            tapes += checkpointing.forward(checkpoint, *given, d == 1, part, after)
+            tapes += checkpointing.forward(checkpoint, direction, part, after)
             continue
         tape = fresh(x, *sequence.shape[:2], tape_width(program, own)) if save else None
-        run_forward(*given, before, d == 1, part, after, tape)
+        direction.forward(part, after, tape)
         if tape is not None:
             tapes.append(tape)
     return output, like(last, initial), tapes

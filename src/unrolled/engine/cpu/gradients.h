@@ -156,6 +156,7 @@ class Gradients {
       sum_column(adjoints + share.begin, run_.delta_width_, depth, [](index) { return 1.0f; },
                  run_.sums_ + share.begin, 1, share.end - share.begin);
     }
+    add_vectors();
     if (run_.call_.gradient_input.data != nullptr) multiply(from, count);
   }
 
@@ -179,12 +180,11 @@ class Gradients {
   // The gradients of the biases, from the sums of all adjoints; one thread's work.
   void add_biases() {
     const Call& call = run_.call_;
-    if (call.gradient_input_bias == nullptr) return;
     for (index g = 0; g < run_.kernel_.gradient_count; ++g) {
       const Gradient& gradient = run_.kernel_.gradients[g];
-      if (gradient.matrix > 0) continue;  // a projection has none
       float* const to =
           gradient.matrix < 0 ? call.gradient_input_bias : call.gradient_recurrent_bias;
+      if (gradient.matrix > 0 || to == nullptr) continue;  // a projection has none
       const float* const from = run_.sums_ + run_.offset(run_.kernel_.delta, gradient.slot);
       for (index j = 0; j < gradient.count * hidden(); ++j) to[gradient.row * hidden() + j] += from[j];
     }
@@ -308,27 +308,53 @@ class Gradients {
     }
   }
 
+  // What the threads have found for the vectors in this block; all begin the next one with zeros.
+  void add_vectors() {
+    const Share share = own(run_.kernel_.vector_count * hidden());
+    for (index j = share.begin; j < share.end; ++j)
+      for (int m = 0; m < members_; ++m) {
+        float& found = run_.vector_sums_[m * run_.vector_sums_size_ + j];
+        run_.call_.gradient_vectors[j] += found;
+        found = 0.0f;
+      }
+  }
+
   // The gradient of x over a block: this thread's share of its rows.
   void multiply(index from, index count) {
     const Call& call = run_.call_;
     const Share share = own(count);
     for (index first = share.begin; first < share.end; first += sum_depth) {
       const index depth = share.end - first < sum_depth ? share.end - first : sum_depth;
-      bool accumulate = false;
+      bool accumulate = run_.kernel_.input_slot >= 0 || run_.kernel_.gate_count == 0;
+      for (index k = 0; accumulate && k < depth; ++k) begin_input_row(from, first + k);
       each_of_input([&](const Gradient& gradient, index gates, const float* packed) {
         const index slot = run_.offset(run_.kernel_.delta, gradient.slot);
         for (index k = 0; k < depth; ++k) {
-          const index row = from * call.rows + first + k;
           operands_[k] = adjoint(from, first + k) + slot;
-          results_[k] = call.gradient_input.data +
-                        run_.time(row / call.rows) * call.gradient_input.step +
-                        row % call.rows * call.gradient_input.row;
+          results_[k] = input_row(from * call.rows + first + k);
         }
         Arithmetic::product(laid_, operands_, depth, gates, packed, results_, call.input_size,
                             accumulate);
         accumulate = true;
       });
     }
+  }
+
+  float* input_row(index row) const {
+    const Call& call = run_.call_;
+    return call.gradient_input.data + run_.time(row / call.rows) * call.gradient_input.step +
+           row % call.rows * call.gradient_input.row;
+  }
+
+  // The gradient of x but for what comes through the gates' products.
+  void begin_input_row(index from, index row) const {
+    const Kernel& kernel = run_.kernel_;
+    float* const to = input_row(from * run_.call_.rows + row);
+    const std::size_t bytes = run_.call_.input_size * sizeof(float);
+    if (kernel.input_slot >= 0)
+      std::memcpy(to, adjoint(from, row) + run_.offset(kernel.delta, kernel.input_slot), bytes);
+    else
+      std::memset(to, 0, bytes);
   }
 
   // Calls body(gradient, depth, packed) for each run of row blocks of the input weights.

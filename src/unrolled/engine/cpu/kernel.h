@@ -17,7 +17,8 @@ enum class Space : std::uint8_t { hidden, projected };
 
 // Where a vector of one step lives; unrolled.compiler.plan documents each.
 enum class Place : std::uint8_t {
-  tape, state, previous, product, gate, bias, scratch, gradient, carry, delta, delta_after
+  tape, state, previous, product, gate, bias, scratch, gradient, carry, delta, delta_after,
+  vector, input, mask, sum
 };
 
 struct Location {
@@ -78,6 +79,12 @@ struct Gradient {
   Location operand;
 };
 
+// Noise of one value for each unit, drawn anew at every step or once for a sequence: scaled to keep
+// the mean (0 or 1 / (1 - rate)), or 1 with the rate's probability.
+struct MaskKind {
+  bool every_step, scaled;
+};
+
 struct Kernel {
   const char* name;
   const char* plan;  // as JSON, for callers
@@ -96,6 +103,10 @@ struct Kernel {
   index bias_count;
   const Gradient* gradients;
   index gradient_count;
+  index vector_count;  // vectors of hidden size that all steps and rows share
+  index input_slot;    // of the delta: the adjoint of x itself; -1 where only products read x
+  const MaskKind* masks;
+  index mask_count;
 };
 
 enum class Mode : std::uint8_t { inference, forward, backward };
@@ -149,19 +160,23 @@ struct Call {
   Sequence input;               // read
   index input_size;
   const float* input_weights;   // [gate_count * hidden, input_size], contiguous
-  const float* input_bias;      // [gate_count * hidden], or null together with the next
-  const float* recurrent_bias;  // [row blocks of the first matrix * hidden]
+  const float* input_bias;      // [gate_count * hidden], or null
+  const float* recurrent_bias;  // [row blocks of the first matrix * hidden], or null
+  const float* vectors;         // [vector_count, hidden]
+  Sequence exact_input;         // the input in float32, where the kernel has an input slot
 
   // Backward only.
   index block;                       // steps whose adjoints are held at a time; 0: as is best
   Sequence gradient;                 // of the output; read
   const float* const* gradient_last; // per state [N, size], or null where it is zero
+  Sequence gradient_tape;            // of what the tape holds, or null where it is zero; read
   Sequence gradient_input;           // written, or null
   // Shaped as the weights and, with resets, as `anew`; what is found there is added to.
   float* const* gradient_matrices;
   float* gradient_input_weights;
   float* gradient_input_bias;
   float* gradient_recurrent_bias;
+  float* gradient_vectors;
   float* const* gradient_anew;
 };
 
@@ -177,9 +192,12 @@ struct RowProduct {
                    float* const* result, index columns, bool accumulate);
 };
 
-// One instruction set: the loop compiled for it, and the cells.
+// One instruction set: the loop compiled for it, and the cells. Sets that differ in nothing but
+// products share a target, what cells are compiled for.
 struct Engine {
   const char* name;
+  const char* target;
+  const char* flags;  // of the compiler, for the target's cells
   Run run;
   RowProduct row_product;
   const Kernel* kernels;

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import _cpu
-from ..weights import Weights
+from ..weights import Weights, program_named
 
 TAPES: dict[str, tuple[str, ...]] = {
     plan["name"]: tuple(plan["tape"]) for plan in map(json.loads, _cpu.plans())
 }
-"""For every program that has kernels the vectors of its tape, each named by its size."""
+"""For every program that has kernels, the vectors of its tape, each named by its size.
+
+`on_demand` adds those that it compiles."""
 
 SLICES = 0
 """Threads that share the units of a row; 0 leaves it to the kernels."""
@@ -46,6 +47,11 @@ def time_major(sequence: Tensor, batch_first: bool) -> Tensor:
 def strided(sequence: Tensor) -> tuple[int, int, int]:
     """A time-major sequence as the kernels take it."""
     return sequence.data_ptr(), sequence.stride(0), sequence.stride(1)
+
+
+def exact_input(program: str, x: Tensor) -> Tensor:
+    """The input in float32, for a step in which it stands itself; else as it is."""
+    return x.to(torch.float32) if program_named(program).reads_input else x
 
 
 def pointer(tensor: Tensor | None) -> int:
@@ -101,44 +107,7 @@ def like(tensors: Sequence[Tensor], models: Sequence[Tensor]) -> list[Tensor]:
     return [tensor.to(model.dtype) for tensor, model in zip(tensors, models, strict=True)]
 
 
-def arguments(
-    program: str,
-    isa: str,
-    threads: int,
-    descending: bool,
-    x: Tensor,
-    lengths: Tensor | None,
-    weights: Weights,
-    reset: Tensor | None,
-    anew: Sequence[Tensor],
-) -> dict[str, Any]:
-    """What forward and backward have in common; whoever calls keeps the tensors alive."""
-    return {
-        "isa": isa,
-        "name": program,
-        "bfloat16": x.dtype == torch.bfloat16,
-        "descending": descending,
-        "steps": x.shape[0],
-        "rows": x.shape[1],
-        "hidden": weights.hidden_size,
-        "projected": weights.output_size,
-        "threads": threads,
-        "slices": SLICES,
-        "lengths": pointer(lengths),
-        "input": strided(x),
-        "input_size": x.shape[2],
-        "input_weights": weights.input.data_ptr(),
-        "input_bias": pointer(weights.input_bias),
-        "recurrent_bias": pointer(weights.recurrent_bias),
-        "matrices": matrices(weights),
-        "reset": (0, 0, 0) if reset is None else strided(reset),
-        "anew": [state.data_ptr() for state in anew] if reset is not None else [],
-    }
-
-
 def matrices(weights: Weights) -> list[int]:
     """The matrices inside the step, in the kernels' order."""
-    found = [weights.recurrent.data_ptr()]
-    if weights.projection is not None:
-        found.append(weights.projection.data_ptr())
-    return found
+    given = [weights.recurrent, weights.projection]
+    return [matrix.data_ptr() for matrix in given if matrix is not None and len(matrix) > 0]

@@ -1,5 +1,6 @@
 // The Python side of the CPU engine: which instruction sets there are, and one call.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -8,8 +9,10 @@
 #endif
 
 #include <cstring>
+#include <map>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "amx.h"
@@ -54,9 +57,18 @@ const std::vector<Engine>& engines() {
   return found;
 }
 
+// Kernels that were compiled after the module was, by target and name; guarded by the interpreter's
+// lock. Their libraries are never closed.
+std::map<std::pair<std::string, std::string>, const Kernel*>& added() {
+  static std::map<std::pair<std::string, std::string>, const Kernel*> kernels;
+  return kernels;
+}
+
 const Kernel& find(const Engine& engine, const std::string& name) {
   for (index k = 0; k < engine.kernel_count; ++k)
     if (name == engine.kernels[k].name) return engine.kernels[k];
+  const auto found = added().find({engine.target, name});
+  if (found != added().end()) return *found->second;
   throw std::invalid_argument("no kernel is called " + name);
 }
 
@@ -102,7 +114,8 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
           nb::handle gradient_input, Pointer gradient_input_weights, Pointer gradient_input_bias,
           Pointer gradient_recurrent_bias, const std::vector<Pointer>& gradient_matrices,
           nb::handle reset, const std::vector<Pointer>& anew,
-          const std::vector<Pointer>& gradient_anew) {
+          const std::vector<Pointer>& gradient_anew, Pointer vectors, nb::handle exact_input,
+          nb::handle gradient_tape, Pointer gradient_vectors) {
   const Engine& engine = engine_of(isa);
   const Kernel& kernel = find(engine, name);
   const auto initial_of = pointers(initial), last_of = pointers(last),
@@ -142,6 +155,10 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
   c.reset = mask(reset);
   c.anew = anew_of.data();
   c.gradient_anew = gradient_anew_of.data();
+  c.vectors = pointer<float>(vectors);
+  c.exact_input = sequence(exact_input);
+  c.gradient_tape = sequence(gradient_tape);
+  c.gradient_vectors = pointer<float>(gradient_vectors);
   nb::gil_scoped_release release;
   engine.run(kernel, c);
 }
@@ -174,6 +191,14 @@ NB_MODULE(_cpu, m) {
     for (unrolled::index k = 0; k < engine.kernel_count; ++k) plans.push_back(engine.kernels[k].plan);
     return plans;
   }, "For each kernel how its arrays are laid out, as JSON.");
+  m.def("target", [](const std::string& isa) {
+    const Engine& engine = engine_of(isa);
+    return std::make_pair(std::string(engine.target), std::string(engine.flags));
+  }, nb::arg("isa"), "What cells are compiled for, and the compiler's flags for it.");
+  m.def("add_kernel", [](const std::string& target, const std::string& name, Pointer kernel) {
+    added()[{target, name}] = pointer<const Kernel>(kernel);
+  }, nb::arg("target"), nb::arg("name"), nb::arg("kernel"),
+        "Makes a kernel known by name; it must stay where it is for ever.");
   m.def("advise", &advise, nb::arg("begin"), nb::arg("bytes"),
         "Asks for large pages under memory that is about to be written for the first time.");
   const nb::tuple nothing = nb::make_tuple(0, 0, 0);
@@ -190,7 +215,8 @@ NB_MODULE(_cpu, m) {
         nb::arg("gradient_input") = nothing, nb::arg("gradient_input_weights") = 0,
         nb::arg("gradient_input_bias") = 0, nb::arg("gradient_recurrent_bias") = 0,
         nb::arg("gradient_matrices") = none, nb::arg("reset") = nothing, nb::arg("anew") = none,
-        nb::arg("gradient_anew") = none,
+        nb::arg("gradient_anew") = none, nb::arg("vectors") = 0, nb::arg("exact_input") = nothing,
+        nb::arg("gradient_tape") = nothing, nb::arg("gradient_vectors") = 0,
         "Runs one direction of one layer over a whole sequence; see kernel.h.");
   bind_stream(m);
 }

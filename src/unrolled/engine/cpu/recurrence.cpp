@@ -23,11 +23,14 @@ struct Grid {
 
 // What one step costs a thread, in seconds, on a processor of about two gigahertz: its products, at
 // the speed of arithmetic or of reading the weights, and what slices wait and read from each other.
+// Without products inside the step, `alone` counts: those of the input and the elementwise part.
 template <class Arithmetic>
 double cost(const Run& run, Grid grid) {
   const Kernel& kernel = run.kernel_;
   const Call& call = run.call_;
-  double weights = 0;
+  double weights = 0, alone = 0;
+  if (kernel.matrix_count == 0)
+    alone = double(call.size[0]) * (kernel.gate_count * call.input_size + 64);
   for (index m = 0; m < kernel.matrix_count; ++m) {
     const Matrix& matrix = kernel.matrices[m];
     weights += double(matrix.blocks) * call.size[Run::at(matrix.rows)] *
@@ -36,7 +39,7 @@ double cost(const Run& run, Grid grid) {
   constexpr double near = 1e11, far = 1.2e10, other = 4e9;  // bytes a second
   const double rows = double((call.rows + grid.groups - 1) / grid.groups);
   const double bytes = weights * sizeof(typename Arithmetic::Weight) / grid.slices;
-  const double compute = 2 * weights * rows / grid.slices / Arithmetic::speed;
+  const double compute = 2 * (weights + alone) * rows / grid.slices / Arithmetic::speed;
   const double read = bytes / (bytes < cache_size() * 0.75 ? near : far);
   double together = 0;
   if (grid.slices > 1) {
@@ -115,15 +118,20 @@ void pack_columns(float* to, index depth, index columns, const float* const* col
 #define UNROLLED_JOIN_(a, b) a##b
 #define UNROLLED_JOIN(a, b) UNROLLED_JOIN_(a, b)
 
-extern const Kernel UNROLLED_JOIN(kernels_, UNROLLED_ISA)[];
-extern const index UNROLLED_JOIN(kernel_count_, UNROLLED_ISA);
+extern const Kernel UNROLLED_JOIN(kernels_, UNROLLED_TARGET)[];
+extern const index UNROLLED_JOIN(kernel_count_, UNROLLED_TARGET);
 
 #define UNROLLED_TEXT_(a) #a
 #define UNROLLED_TEXT(a) UNROLLED_TEXT_(a)
 
 Engine UNROLLED_JOIN(engine_, UNROLLED_ISA)() {
-  return {UNROLLED_TEXT(UNROLLED_ISA), run, {lanes, pack_columns, multiply_rows},
-          UNROLLED_JOIN(kernels_, UNROLLED_ISA), UNROLLED_JOIN(kernel_count_, UNROLLED_ISA)};
+  return {UNROLLED_TEXT(UNROLLED_ISA),
+          UNROLLED_TEXT(UNROLLED_TARGET),
+          UNROLLED_FLAGS,
+          run,
+          {lanes, pack_columns, multiply_rows},
+          UNROLLED_JOIN(kernels_, UNROLLED_TARGET),
+          UNROLLED_JOIN(kernel_count_, UNROLLED_TARGET)};
 }
 
 }  // namespace unrolled

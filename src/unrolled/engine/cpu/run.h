@@ -84,9 +84,11 @@ class Run {
     const index packed = backward && call.gradient_input.data != nullptr
                              ? packed_size(kernel.gate_count * (hidden + 32), call.input_size)
                              : 0;
-    const index starts = backward && resets() ? call.rows * delta_width_ : 0;
+    const index starts = backward && resets() ? round_up(call.rows * delta_width_, cache_line) : 0;
+    vector_sums_size_ = backward ? round_up(kernel.vector_count * hidden, cache_line) : 0;
+    const index vector_sums = vector_sums_size_ * (call.threads + 1);
     float* memory = team_workspace.reserve(order + round_up(longest, cache_line) + biases + sums +
-                                           scratch + deltas + packed + starts);
+                                           scratch + deltas + packed + starts + vector_sums);
     order_ = reinterpret_cast<index*>(memory);
     zeros_ = memory + order;
     biases_ = zeros_ + round_up(longest, cache_line);
@@ -95,6 +97,8 @@ class Run {
     delta_ = scratch_ + scratch;
     packed_input_ = delta_ + deltas;
     starts_ = packed_input_ + packed;
+    vector_sums_ = starts_ + starts;
+    std::memset(vector_sums_, 0, vector_sums * sizeof(float));
     std::memset(starts_, 0, starts * sizeof(float));
     std::memset(zeros_, 0, longest * sizeof(float));
     std::memset(sums_, 0, sums * sizeof(float));
@@ -116,6 +120,8 @@ class Run {
   float* delta_;  // [block_, rows, delta_width_]: step number i at i % block_
   float* packed_input_;  // the input weights, for the gradient of x
   float* starts_;  // [rows, delta_width_]: adjoints, summed over the steps that start anew
+  float* vector_sums_;  // each thread's gradients of the vectors, of one block of steps
+  index vector_sums_size_;
   index* order_;  // rows, the longest first
 
   static index at(Space space) { return static_cast<index>(space); }
@@ -160,9 +166,14 @@ class Run {
         return {biases_ + k * call_.size[at(Space::hidden)]};
       case Place::scratch:
         return {scratch_ + offset(pass_.scratch, k), 0, scratch_width_};
+      case Place::vector:
+        return {const_cast<float*>(call_.vectors) + k * call_.size[at(Space::hidden)]};
+      case Place::input:
+        return whole(call_.exact_input);
       case Place::gradient:
-        if (call_.gradient.data == nullptr) return {zeros_};
-        return {call_.gradient.data, call_.gradient.step, call_.gradient.row};
+        if (k > 0 && call_.gradient_tape.data != nullptr)
+          return slot(call_.gradient_tape, kernel_.tape, k - 1);
+        return k > 0 || call_.gradient.data == nullptr ? Array{zeros_} : whole(call_.gradient);
       case Place::carry: {
         Array a{call_.last[k], 0, state_size(k)};
         if (!write) {
@@ -185,6 +196,8 @@ class Run {
       }
       case Place::product:
       case Place::gate:
+      case Place::mask:
+      case Place::sum:
         break;  // live with the thread
     }
     return {};
@@ -212,6 +225,10 @@ class Run {
     return sum;
   }
 
+  static Array whole(const Sequence& sequence) {
+    return {sequence.data, sequence.step, sequence.row};
+  }
+
   Array slot(const Sequence& sequence, const Space* sizes, index k) const {
     return {sequence.data + offset(sizes, k), sequence.step, sequence.row};
   }
@@ -223,17 +240,17 @@ class Run {
       const Bias& bias = kernel_.biases[b];
       for (index j = 0; j < hidden; ++j) {
         float sum = 0.0f;
-        if (call_.input_bias != nullptr) {
-          if (bias.input >= 0) sum = call_.input_bias[bias.input * hidden + j];
-          if (bias.recurrent >= 0) sum += call_.recurrent_bias[bias.recurrent * hidden + j];
-        }
+        if (call_.input_bias != nullptr && bias.input >= 0)
+          sum = call_.input_bias[bias.input * hidden + j];
+        if (call_.recurrent_bias != nullptr && bias.recurrent >= 0)
+          sum += call_.recurrent_bias[bias.recurrent * hidden + j];
         biases_[b * hidden + j] = sum;
       }
     }
   }
 
   Array state(index k) const {
-    if (k == 0) return {call_.output.data, call_.output.step, call_.output.row};
+    if (k == 0) return whole(call_.output);
     if (call_.mode != Mode::inference && kernel_.kept[k] >= 0)
       return slot(call_.tape, kernel_.tape, kernel_.kept[k]);
     return {call_.last[k], 0, state_size(k)};

@@ -35,8 +35,9 @@ void add_bias(const Bias& bias, const StreamLayer& layer, index hidden, float* t
               index width) {
   for (index n = 0; n < rows; ++n)
     for (index j = 0; j < hidden; ++j) {
-      if (bias.input >= 0) to[n * width + j] += layer.input_bias[bias.input * hidden + j];
-      if (bias.recurrent >= 0)
+      if (layer.input_bias != nullptr && bias.input >= 0)
+        to[n * width + j] += layer.input_bias[bias.input * hidden + j];
+      if (layer.recurrent_bias != nullptr && bias.recurrent >= 0)
         to[n * width + j] += layer.recurrent_bias[bias.recurrent * hidden + j];
     }
 }
@@ -83,7 +84,7 @@ std::shared_ptr<const Stream::Weights> Stream::pack(const Engine& engine, const 
   const auto add = [&](Parts& parts, const float* from, index blocks, index space, index depth) {
     const index width = weights->width[space];
     float* to = parts.take(depth * blocks * width);
-    const index pieces = rows == 1 ? 1 : blocks;
+    const index pieces = rows == 1 || blocks == 0 ? 1 : blocks;
     const Packed packed{to, depth, blocks * width / pieces, pieces};
     if (to == nullptr) return packed;
     columns.assign(blocks * width, nullptr);
@@ -117,10 +118,14 @@ std::shared_ptr<const Stream::Weights> Stream::pack(const Engine& engine, const 
       }
       const index width = weights->width[hidden];
       float* biases = parts.take(kernel.bias_count * rows * width);
-      if (biases != nullptr && layer.input_bias != nullptr)
-        for (index b = 0; b < kernel.bias_count; ++b)
-          add_bias(kernel.biases[b], layer, size[hidden], biases + b * rows * width, rows, width);
+      for (index b = 0; biases != nullptr && b < kernel.bias_count; ++b)
+        add_bias(kernel.biases[b], layer, size[hidden], biases + b * rows * width, rows, width);
       own.biases = biases;
+      float* vectors = parts.take(kernel.vector_count * rows * width);
+      for (index v = 0; vectors != nullptr && v < kernel.vector_count * rows; ++v)
+        std::memcpy(vectors + v * width, layer.vectors + v / rows * size[hidden],
+                    size[hidden] * sizeof(float));
+      own.vectors = vectors;
       weights->layers.push_back(std::move(own));
     }
     if (counting) weights->memory = reserve(parts.taken());
@@ -155,6 +160,7 @@ Stream::Stream(std::shared_ptr<const Weights> weights) : weights_(std::move(weig
       layer.before = keeps ? parts.take(rows * output) : nullptr;
     }
     gates_ = parts.take(block_ * gate_step_);
+    inputs_ = parts.take(kernel.input_slot >= 0 ? block_ * rows * width : 0);
     sequence_ = parts.take(count > 1 ? block_ * rows * output : 0);
     products_ = parts.take(rows * results);
     scratch_ = parts.take(rows * scratch);
@@ -195,6 +201,10 @@ Stream::Step Stream::resolve(const Layer& layer, const PackedLayer& own, const S
         return gates_ + k * rows * width_of(Space::hidden);
       case Place::bias:
         return const_cast<float*>(own.biases) + k * rows * width_of(Space::hidden);
+      case Place::vector:
+        return const_cast<float*>(own.vectors) + k * rows * width_of(Space::hidden);
+      case Place::input:
+        return inputs_;
       case Place::scratch: {
         index offset = 0;
         for (index s = 0; s < k; ++s) offset += rows * width_of(pass.scratch[s]);
@@ -204,7 +214,7 @@ Stream::Step Stream::resolve(const Layer& layer, const PackedLayer& own, const S
         return nullptr;  // inference has no other
     }
   };
-  Step step{{}, stage.function, rows * width_of(stage.space), {}, {}, {}};
+  Step step{{}, stage.function, rows * width_of(stage.space), {}, {}, {}, {}};
   std::vector<bool> written(stage.results, false);
   for (index i = 0; i < stage.multiply_count; ++i, ++packed) {
     const Multiply& m = stage.multiplies[i];
@@ -224,6 +234,7 @@ Stream::Step Stream::resolve(const Layer& layer, const PackedLayer& own, const S
   for (index i = 0; i < stage.input_count; ++i) {
     step.in.push_back(place(stage.inputs[i]));
     if (stage.inputs[i].place == Place::gate) step.gates.push_back({i, stage.inputs[i].index});
+    if (stage.inputs[i].place == Place::input) step.inputs.push_back(i);
   }
   for (index i = 0; i < stage.output_count; ++i) step.out.push_back(place(stage.outputs[i]));
   return step;
@@ -237,6 +248,9 @@ void Stream::layer_input(index l, const float* x, index step, index row, index s
     for (index n = 0; n < rows; ++n) {
       operands_[t * rows + n] = x + t * step + n * row;
       results_[t * rows + n] = gates_ + t * gate_step_ + n * width;
+      if (weights_->kernel.input_slot >= 0)
+        std::memcpy(inputs_ + (t * rows + n) * width, x + t * step + n * row,
+                    input.depth * sizeof(float));
     }
   for (index p = 0; p < input.pieces; ++p) {
     weights_->engine.row_product.multiply(operands_.data(), steps * rows, input.depth,
@@ -259,6 +273,7 @@ void Stream::advance(Layer& layer, index t) {
                p.accumulate);
     for (const auto& [i, gate] : step.gates)
       step.in[i] = gates_ + t * gate_step_ + gate * rows * width_of(Space::hidden);
+    for (const index i : step.inputs) step.in[i] = inputs_ + t * rows * width_of(Space::hidden);
     step.function(step.in.data(), step.out.data(), 0, step.width);
   }
 }

@@ -22,8 +22,9 @@ namespace unrolled {
 struct StreamLayer {
   const float* input_weights;  // [gate_count * hidden, input size]
   std::vector<const float*> matrices;
-  const float* input_bias;      // [gate_count * hidden], or null together with the next
-  const float* recurrent_bias;  // [row blocks of the first matrix * hidden]
+  const float* input_bias;      // [gate_count * hidden], or null
+  const float* recurrent_bias;  // [row blocks of the first matrix * hidden], or null
+  const float* vectors;         // [vector_count, hidden]
 };
 
 class Stream {
@@ -67,6 +68,7 @@ class Stream {
     Packed input;
     std::vector<Packed> products;  // of all stages, in their order
     const float* biases;           // [bias_count, N, width]
+    const float* vectors;          // [vector_count, N, width]
   };
   struct Weights {
     const Engine& engine;
@@ -90,6 +92,7 @@ class Stream {
     std::vector<const float*> in;
     std::vector<float*> out;
     std::vector<std::pair<index, index>> gates;  // inputs that are gates: number, which gate
+    std::vector<index> inputs;                   // those that are x itself
   };
   struct Layer {
     std::vector<float*> states;  // [N, width] each
@@ -116,6 +119,7 @@ class Stream {
   index gate_step_;  // floats of one step's input products
   Memory memory_;
   float* gates_;     // [block, gate, N, width]
+  float* inputs_;    // [block, N, width]: x, where the equations read it
   float* sequence_;  // [block, N, width]: what passes from layer to layer
   float* products_;  // [result, N, width]
   float* scratch_;   // [slot, N, width]

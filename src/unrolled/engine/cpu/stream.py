@@ -39,6 +39,7 @@ class KernelStream:
                 pointer(own.input_bias),
                 pointer(own.recurrent_bias),
                 matrices(own),
+                pointer(own.vectors),
             )
             for own in held
         ]

@@ -259,12 +259,13 @@ void create(StreamObject* self, const std::string& isa, const std::string& name,
   const Engine& engine = engine_of(isa);
   std::vector<StreamLayer> parameters;
   for (nb::handle layer : layers) {
-    const auto [input_weights, input_bias, recurrent_bias, matrices] =
-        nb::cast<std::tuple<Pointer, Pointer, Pointer, std::vector<Pointer>>>(layer);
+    const auto [input_weights, input_bias, recurrent_bias, matrices, vectors] =
+        nb::cast<std::tuple<Pointer, Pointer, Pointer, std::vector<Pointer>, Pointer>>(layer);
     StreamLayer own{reinterpret_cast<const float*>(input_weights),
                     {},
                     reinterpret_cast<const float*>(input_bias),
-                    reinterpret_cast<const float*>(recurrent_bias)};
+                    reinterpret_cast<const float*>(recurrent_bias),
+                    reinterpret_cast<const float*>(vectors)};
     for (Pointer matrix : matrices) own.matrices.push_back(reinterpret_cast<const float*>(matrix));
     parameters.push_back(std::move(own));
   }

@@ -26,7 +26,8 @@ class Worker {
   Worker(const Run& run, int groups, int group, int slices, int slice, Barrier& barrier,
          Barrier& team)
       : run_(run), slices_(slices), members_(groups * slices), barrier_(barrier), team_(team),
-        gradients_(run, members_, group * slices + slice) {
+        gradients_(run, members_, group * slices + slice),
+        sums_(run.vector_sums_ + (group * slices + slice) * run.vector_sums_size_) {
     const Call& call = run.call_;
     for (int s = 0; s < 2; ++s) {
       // whole vectors, so that no two threads write to one
@@ -138,6 +139,7 @@ class Worker {
   Barrier& barrier_;  // of the group
   Barrier& team_;
   Gradients<Arithmetic> gradients_;
+  float* sums_;  // of the vectors' gradients, over this thread's rows and units
   index begin_[2], end_[2];
   index count_, chunk_;
   index block_, gate_width_;
@@ -184,6 +186,7 @@ class Worker {
 
   // The input products of a block of steps, beginning with the one taken as number `from`.
   void multiply_input(index from) {
+    if (gate_width_ == 0) return;
     const Call& call = run_.call_;
     const Weight* const input = numbers(call.input.data);
     auto** const operands = reinterpret_cast<const Weight**>(operands_);
@@ -239,7 +242,11 @@ class Worker {
                 : from.place == Place::gate  ? Array{gates_ + skipped, 0, gate_width_}
                                              : run_.resolve(from, false);
       }
-      for (index i = 0; i < stage.output_count; ++i) *to++ = run_.resolve(stage.outputs[i], true);
+      for (index i = 0; i < stage.output_count; ++i) {
+        const Location target = stage.outputs[i];
+        *to++ = target.place == Place::sum ? Array{sums_ + target.index * run_.call_.size[0]}
+                                           : run_.resolve(target, true);
+      }
       prepared.operands = to;
       for (index m = 0; m < stage.multiply_count; ++m) {
         const Location operand = stage.multiplies[m].operand;
