@@ -235,7 +235,12 @@ class Weights:
 
     def __getattr__(self, name: str) -> Any:
         if name not in self.drawn:
-            shapes = {"W": [(H, H), (H,)], "U": [(H, H), (H,)], "V": [(H,)], "s": [()]}
+            shapes: dict[str, list[tuple[int, ...]]] = {
+                "W": [(H, H), (H,)],
+                "U": [(H, H), (H,)],
+                "V": [(H,)],
+                "s": [()],
+            }
             self.drawn[name] = [self.random.standard_normal(size) for size in shapes[self.kind]]
         if self.kind in "WU":
             matrix, bias = self.drawn[name]

@@ -117,13 +117,9 @@ def choose(
     first use; else, for the cells that torch has, its own fused layers; else the reference. An
     engine forced by `using` that cannot run the call gives way in this order.
     """
-<<<<<<< HEAD
     beyond = "heads" if heads > 1 else "resets" * reset
-    forced = _forced.get()
-=======
     compiling = torch.compiler.is_compiling()
     forced = _latest if compiling else _forced.get()
->>>>>>> c66368f584a065899e1a2fdff8ecf5c8465c00a5
     if forced == "reference":
         return Choice("reference", reason='using("reference") asks for it')
     transform = _transform(tensors)
@@ -148,23 +144,15 @@ def choose(
         fused = program.name in IN_TORCH and not program.projected and not beyond
         if fused and not trained and not cpu.forked():
             obstacle = f"so short a sequence ({steps}) is over before packed weights pay"
-    fastest = (cpu.INSTRUCTION_SETS if bfloat16 else cpu.FLOAT32_SETS)[0]
+    fastest = cpu.fastest(bfloat16)
     isa = forced if forced in cpu.INSTRUCTION_SETS else fastest
     if obstacle is None:
         obstacle = cpu.ensure(program, isa)
     if obstacle is None:
-<<<<<<< HEAD
-        reason = "" if isa == fastest else f'using("{isa}") asks for it'
-        return Choice("kernels", isa, reason, bfloat16)
-    if program.name in IN_TORCH and not beyond:
-=======
-        fastest = cpu.fastest(bfloat16)
-        isa = forced if forced in cpu.INSTRUCTION_SETS else fastest
         reason = "" if isa == fastest else f'using("{isa}") asks for it'
         # What is compiled or exported here may run on another processor: it finds out there.
         return Choice("kernels", "" if compiling and not reason else isa, reason, bfloat16)
-    if program.name in _IN_TORCH and not reset:
->>>>>>> c66368f584a065899e1a2fdff8ecf5c8465c00a5
+    if program.name in IN_TORCH and not beyond:
         return Choice("torch", reason=obstacle)
     if program.name in IN_TORCH:
         return Choice("reference", reason=f"{obstacle} and torch's layer knows no {beyond}")

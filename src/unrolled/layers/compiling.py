@@ -1,11 +1,11 @@
 """What makes torch.compile take our layers: it refuses whatever inherits from torch.nn's.
 
 Dynamo stops at every instance of torch.nn.RNN, LSTM and GRU, for their sake: traced, they would
-become loops. ``torch._dynamo.config.allow_rnn`` lets them all pass, torch.nn's own too, and so would
-change how other people's models are compiled. Hence it is set while Dynamo looks at one of *our*
-modules and at no other time: Dynamo first looks an object's class up in a table, and there ours get
-an entry of their own. Should a version of torch have no such table, our layers are a break in the
-graph, as torch.nn's are.
+become loops. ``torch._dynamo.config.allow_rnn`` lets them all pass, torch.nn's own too, and so
+would change how other people's models are compiled. Hence it is set while Dynamo looks at one of
+*our* modules and at no other time: Dynamo first looks an object's class up in a table, and there
+ours get an entry of their own. Should a version of torch have no such table, our layers are a break
+in the graph, as torch.nn's are.
 
 Loading Dynamo takes seconds, so the entries are made when somebody else has loaded it.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -80,18 +79,24 @@ class Layer(torch.nn.Module):
             TypeError: if an argument is of a wrong kind.
             ValueError: if it has a wrong size, dtype, device or value.
         """
-        # torch.compile leaves torch.nn's recurrent classes alone, but not what they call. Who has
-        # not loaded it, which takes seconds, is not compiling.
-        if "torch._dynamo" in sys.modules:
-            from .uncompiled import uncompiled
-
-            found: tuple[Any, Any] = uncompiled(self._run, input, hx, lengths, reset, checkpoint)
-            return found
+        if torch.compiler.is_dynamo_compiling() and isinstance(input, PackedSequence):
+            return self._apart(input, hx, lengths, reset, checkpoint)  # its sizes are values
         return self._run(input, hx, lengths, reset, checkpoint)
 
     def _run(self, *arguments: Any) -> tuple[Any, Any]:
-        output, last = run(accept(self, *arguments))
+        call = accept(self, *arguments)
+        if torch.compiler.is_dynamo_compiling() and call.choice.engine != "kernels":
+            # Only the kernels are one node; the others would be traced step by step.
+            return self._apart(*arguments)
+        output, last = run(call)
         return output, last[0] if len(last) == 1 else tuple(last)
+
+    def _apart(self, *arguments: Any) -> tuple[Any, Any]:
+        """Run as a break in torch.compile's graph."""
+        from .uncompiled import uncompiled  # loads the compiler
+
+        found: tuple[Any, Any] = uncompiled(self._run, *arguments)
+        return found
 
     def stream(self, batch_size: int = 1, state: Any = None) -> Stream:
         """This layer as a machine that takes one step at a time; see `unrolled.Stream`.

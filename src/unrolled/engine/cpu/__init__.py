@@ -34,11 +34,8 @@ __all__ = [
     "KernelWarning",
     "automatic",
     "backward",
-<<<<<<< HEAD
     "ensure",
-=======
     "fastest",
->>>>>>> c66368f584a065899e1a2fdff8ecf5c8465c00a5
     "forked",
     "forward",
     "segment_count",

@@ -7,12 +7,7 @@ the segments from the last to the first: it runs one forward again, with a tape,
 from __future__ import annotations
 
 from collections.abc import Sequence
-<<<<<<< HEAD
 from dataclasses import dataclass, replace
-from math import isqrt
-=======
-from dataclasses import dataclass
->>>>>>> c66368f584a065899e1a2fdff8ecf5c8465c00a5
 
 import torch
 from torch import Tensor
