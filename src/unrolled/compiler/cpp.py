@@ -74,7 +74,8 @@ class _Unit:
         for name in plan.matrix_runs:
             products = plan.program.matrix(name)
             rows, columns = products[0].symbol.space, products[0].operand.space
-            matrices.append(f"{{{_space(rows)}, {_space(columns)}, {len(products)}}}")
+            count = len(plan.program.rows(name))
+            matrices.append(f"{{{_space(rows)}, {_space(columns)}, {count}}}")
         return "\n".join(
             [
                 self._pass("forward", plan.forward),

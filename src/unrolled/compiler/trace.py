@@ -31,8 +31,8 @@ from .traced import Traced, TraceError, expression_of
 
 # What the compiler itself calls products, adjoints and what passes between steps.
 _RESERVED = re.compile(
-    r"(W|U|P|V|s|K|M|D|T|d|p\d?|product|gate|bias|vector|delta|sum|carry|leaving|gradient)_"
-    r"|(gradient|x)$"
+    r"(W|U|P|V|s|K|M|D|T|d|p\d?|gain|shift|product|gate|bias|vector|delta|sum|carry|leaving|gradient)"
+    r"_|(gradient|x)$"
 )
 
 

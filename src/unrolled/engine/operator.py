@@ -241,7 +241,7 @@ def _differentiable(
     own = [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in inputs]
     states, count = len(initial), len(weights)
     exact = [tensor.to(torch.float32) for tensor in own]
-    output, last = reference.layer(
+    output, last, _ = reference.layer(
         found,
         exact[-1],
         exact[:states],

@@ -98,7 +98,8 @@ def _run_layer(
         return operator.run_layer(
             program.name, choice.isa, x, initial, weights, lengths, batch_first, reset, checkpoint
         )
-    return reference.layer(program, x, initial, weights, lengths, batch_first, reset)
+    found = reference.layer(program, x, initial, weights, lengths, batch_first, reset)
+    return found.output, found.last
 
 
 def _kept(program: Program) -> Collection[int]:
