@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ...cells import Function
 from ..program import ARITHMETIC, Assignment, Call, Expression, Instruction, Program, Symbol
-from ..trace import Traced
+from ..traced import Traced
 from .rewriting import fresh
 
 

@@ -94,6 +94,7 @@ def _part(direction: Direction, segment: _Segment, states: Sequence[Tensor]) -> 
         initial=states,
         lengths=segment.lengths,
         reset=segment.reset,
+        first_step=direction.first_step + segment.times.start,
     )
 
 
