@@ -11,6 +11,7 @@ from torch import Tensor
 
 import unrolled
 from unrolled.layers import GRU, LSTM, RNN, Recurrent
+from unrolled.layers.drop_in import DropIn
 
 from .cells import Memory, Shared
 
@@ -63,14 +64,12 @@ def compare(actual: list[Tensor], expected: list[Tensor], bar: float) -> None:
         torch.testing.assert_close(a.double(), b, rtol=0, atol=bar * scale)
 
 
+IN_TORCH = ("rnn", "rnn,nonlinearity=relu", "lstm", "gru")
+
+
 def alone(layer: Any) -> Any:
     """The layer that runs one piece: torch.nn's own, where it has the cell."""
-    if not isinstance(layer, torch.nn.RNNBase) or layer.cell.name not in (
-        "rnn",
-        "rnn,nonlinearity=relu",
-        "lstm",
-        "gru",
-    ):
+    if not isinstance(layer, DropIn) or layer.cell.name not in IN_TORCH:
         return layer
     own = {"nonlinearity": layer.nonlinearity} if isinstance(layer, RNN) else {}
     own |= {"proj_size": layer.proj_size} if layer.proj_size else {}
