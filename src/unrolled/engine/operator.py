@@ -31,7 +31,6 @@ _LIBRARY.define(  # type: ignore[no-untyped-call]
 )
 
 
-@torch.library.impl(_LIBRARY, "recurrence", "CPU")
 def _recurrence(
     x: Tensor,
     initial: Sequence[Tensor],
@@ -72,6 +71,31 @@ def _recurrence(
     if initial[0].dtype == output.dtype:
         return [output, *last, *tapes]
     return [output.to(initial[0].dtype), *last, *tapes, *([output] if save else [])]
+
+
+@torch.library.impl(_LIBRARY, "recurrence", "CPU")
+def _called(
+    x: Tensor,
+    initial: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    lengths: Tensor | None,
+    reset: Tensor | None,
+    program: str,
+    isa: str,
+    directions: int,
+    batch_first: bool,
+    *options: Any,
+) -> list[Tensor]:
+    """The operator as others call it: a compiled layer could not look at the lengths."""
+    steps = x.shape[1 if batch_first else 0]
+    if lengths is not None and not bool(((lengths >= 0) & (lengths <= steps)).all()):
+        raise ValueError(
+            f"{program}: lengths must lie between 0 and the input's {steps} steps, "
+            f"got {lengths.tolist()}"
+        )
+    return _recurrence(
+        x, initial, weights, lengths, reset, program, isa, directions, batch_first, *options
+    )
 
 
 @torch.library.register_fake("unrolled::recurrence", lib=_LIBRARY)  # type: ignore[untyped-decorator]
@@ -184,18 +208,18 @@ def _fake_backward(
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    x, initial, weights, lengths, reset, program, isa, directions, batch_first, _, *rest = inputs
-    checkpoint, seed, rates = rest
+    x, initial, weights, lengths, reset, program, isa, directions, batch_first, *rest = inputs
+    save, checkpoint, seed, rates = rest
     states = len(initial)
     ctx.set_materialize_grads(False)
     ctx.counts = (states, len(weights), len(output) - 1 - states)
-    ctx.options = (program, isa, directions, batch_first, checkpoint, rates)
+    ctx.options = (program, isa, directions, batch_first, save, checkpoint, rates)
     ctx.save_for_backward(lengths, reset, seed, x, *initial, *weights, *output)
 
 
 def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
     states, weight_count, tape_count = ctx.counts
-    program, isa, directions, batch_first, checkpoint, rates = ctx.options
+    program, isa, directions, batch_first, save, checkpoint, rates = ctx.options
     lengths, reset, seed, *saved = ctx.saved_tensors
     x, initial = saved[0], saved[1 : 1 + states]
     weights = saved[1 + states : 1 + states + weight_count]
@@ -226,6 +250,11 @@ def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
             program,
             directions,
             batch_first,
+        )
+    elif not save:
+        raise RuntimeError(
+            f"{program}: backward needs what forward was told not to keep (a model exported under "
+            "torch.no_grad?)"
         )
     else:
         need_x = bool(ctx.needs_input_grad[0])
