@@ -1,33 +1,49 @@
-"""The equations: one file per cell."""
+"""The equations: one file per cell, and one line for it here."""
 
-from .cell import Cell
-from .functions import Function, identity, relu, sigmoid, tanh
-from .gru import GRU
-from .lstm import LSTM
-from .original_gru import OriginalGRU
-from .rnn import RNN
+from .atr import ATR as ATR
+from .brc import BRC as BRC
+from .cell import Cell as Cell
+from .cfn import CFN as CFN
+from .cornn import CoRNN as CoRNN
+from .coupled_lstm import CoupledLSTM as CoupledLSTM
+from .fast_grnn import FastGRNN as FastGRNN
+from .functions import Function as Function
+from .functions import identity as identity
+from .functions import relu as relu
+from .functions import sigmoid as sigmoid
+from .functions import tanh as tanh
+from .gru import GRU as GRU
+from .indrnn import IndRNN as IndRNN
+from .janet import JANET as JANET
+from .leaky_rnn import LeakyRNN as LeakyRNN
+from .lem import LEM as LEM
+from .ligru import LiGRU as LiGRU
+from .lstm import LSTM as LSTM
+from .mgu import MGU as MGU
+from .min_gru import MinGRU as MinGRU
+from .min_lstm import MinLSTM as MinLSTM
+from .multiplicative_lstm import MultiplicativeLSTM as MultiplicativeLSTM
+from .mut1 import MUT1 as MUT1
+from .mut2 import MUT2 as MUT2
+from .mut3 import MUT3 as MUT3
+from .nas import NAS as NAS
+from .nbrc import NBRC as NBRC
+from .original_gru import OriginalGRU as OriginalGRU
+from .peephole_lstm import PeepholeLSTM as PeepholeLSTM
+from .qrnn import QRNN as QRNN
+from .ran import RAN as RAN
+from .rg_lru import RGLRU as RGLRU
+from .rnn import RNN as RNN
+from .slstm import SLSTM as SLSTM
+from .sru import SRU as SRU
+from .star import STAR as STAR
+from .ugrnn import UGRNN as UGRNN
+
+CELLS: tuple[type[Cell], ...] = tuple(Cell.__subclasses__())
+"""Every cell of the library."""
 
 BUILTIN: tuple[Cell, ...] = (
-    RNN(nonlinearity="tanh"),
-    RNN(nonlinearity="relu"),
-    RNN(nonlinearity="sigmoid"),
-    RNN(nonlinearity="identity"),
-    LSTM(),
-    GRU(),
-    OriginalGRU(),
+    *(cell() for cell in CELLS),
+    *(RNN(nonlinearity=name) for name in ("relu", "sigmoid", "identity")),
 )
 """The cells whose kernels are generated when the package is built."""
-
-__all__ = [
-    "BUILTIN",
-    "GRU",
-    "LSTM",
-    "RNN",
-    "Cell",
-    "Function",
-    "OriginalGRU",
-    "identity",
-    "relu",
-    "sigmoid",
-    "tanh",
-]

@@ -12,6 +12,8 @@ class GRU(Cell):
     r is the reset gate, z the update gate (how much of the past stays), n the candidate.
     """
 
+    gates_of_memory = {"z": 1}
+
     def step(W, U, x, h):
         r = sigmoid(W.r(x) + U.r(h))
         z = sigmoid(W.z(x) + U.z(h))

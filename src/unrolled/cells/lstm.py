@@ -12,6 +12,8 @@ class LSTM(Cell):
     i, f and o are the input, forget and output gates, g the candidate, c the memory.
     """
 
+    gates_of_memory = {"f": 1, "i": -1}
+
     def step(W, U, x, h, c):
         i = sigmoid(W.i(x) + U.i(h))
         f = sigmoid(W.f(x) + U.f(h))

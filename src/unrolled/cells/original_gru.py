@@ -12,6 +12,8 @@ class OriginalGRU(Cell):
     It differs from `GRU` in one place: the candidate sees U_n (r ∘ h), not r ∘ (U_n h).
     """
 
+    gates_of_memory = {"z": 1}
+
     def step(W, U, x, h):
         r = sigmoid(W.r(x) + U.r(h))
         z = sigmoid(W.z(x) + U.z(h))
