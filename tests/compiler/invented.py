@@ -7,7 +7,29 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from unrolled.cells import Cell, relu, sigmoid, tanh
+from unrolled.cells import (
+    Cell,
+    abs,  # noqa: A004
+    clamp,
+    cos,
+    elu,
+    exp,
+    gelu,
+    leaky_relu,
+    log,
+    maximum,
+    minimum,
+    relu,
+    sigmoid,
+    sign,
+    silu,
+    sin,
+    softplus,
+    sqrt,
+    tanh,
+    where,
+)
+from unrolled.cells.functions import FUNCTIONS
 
 
 class Division(Cell):
@@ -143,6 +165,51 @@ def damped(value: Any) -> Any:
     return 0.5 * tanh(value)
 
 
+class Waves(Cell):
+    """Functions whose derivatives need their arguments: these get symbols of their own."""
+
+    def step(W: Any, U: Any, x: Any, h: Any) -> Any:
+        a = sin(W.a(x) + U.a(h)) + cos(2 * h - W.b(x))
+        return 0.3 * a - log(2 + abs(a - h)) * silu(W.c(x) + U.c(h)) + gelu(0.5 * h - W.b(x))
+
+
+class Smooth(Cell):
+    """Functions whose derivatives are found from their values."""
+
+    def step(W: Any, U: Any, x: Any, h: Any, c: Any) -> Any:
+        a = softplus(W.a(x) + U.a(h))
+        c = elu(W.b(x) + c, alpha=0.5) - leaky_relu(U.b(c), 0.2)
+        return exp(-a) * c + sqrt(1 + a), tanh(c)
+
+
+class Decisions(Cell):
+    """Comparisons of computed values, one in the other; a condition that two choices share."""
+
+    def step(W: Any, U: Any, x: Any, h: Any, c: Any) -> Any:
+        fires = W.a(x) + U.a(h) > 0.25 * c
+        c = where(fires, 0.5 * c, c - where(c <= W.b(x), 1, h * c))
+        return where(fires, 1, -0.125) * sigmoid(c) + where(0.5 >= h, h, c * h), tanh(c)  # noqa: SIM300
+
+
+class Extremes(Cell):
+    """The functions of several arguments, numbers and values in every place."""
+
+    def step(W: Any, U: Any, x: Any, h: Any) -> Any:
+        a, b = W.a(x) + U.a(h), U.b(h) - W.b(x)
+        c = minimum(a, b) - maximum(a * h, 0.5) + minimum(0.25, b)
+        return clamp(c, -1, b) + clamp(a, -0.5, 0.5) * sign(b) + 0.5 * clamp(0.25, a, h * h)
+
+
+class Powers(Cell):
+    """Powers that are products, roots, of a number, of a value."""
+
+    def step(W: Any, U: Any, x: Any, h: Any) -> Any:
+        a = tanh(W.a(x) + U.a(h))
+        positive = 1.5 + a
+        root = positive**0.5 + positive**-1.5 + 2**h
+        return a**2 - 0.5 * a**3 / (1 + h**2) ** 2 + positive ** (a + h) - root
+
+
 INVENTED: tuple[Cell, ...] = (
     Division(),
     Constants(),
@@ -160,12 +227,17 @@ INVENTED: tuple[Cell, ...] = (
     Elementwise(),
     TwiceTheSame(),
     Reserved(),
+    Waves(),
+    Smooth(),
+    Decisions(),
+    Extremes(),
+    Powers(),
 )
 
 
 def cell_from(source: str) -> Cell:
     """A cell with this step."""
-    namespace: dict[str, Any] = {"sigmoid": sigmoid, "tanh": tanh}
+    namespace: dict[str, Any] = {function.name: function for function in FUNCTIONS}
     exec(source, namespace)
     cell: Cell = type("Drawn", (Cell,), {"step": namespace["step"]})()
     return cell
@@ -191,6 +263,11 @@ def steps(draw: st.DrawFn) -> str:
                     f"{a} / (2 + {b} * {b})",
                     f"0.5 * {a} - {b}",
                     f"(1 - {a}) * {b}",
+                    f"where({a} < 0.5 * {b}, {b}, W.g{n}(x) * {a})",
+                    f"gelu(W.g{n}(x) + {a}) - softplus({b})",
+                    f"maximum({a}, W.g{n}(x)) + silu({b})",
+                    f"sin({a} + {b}) - elu({b})",
+                    f"{a} ** 2 * exp(-({b} ** 2))",
                 ]
             )
         )

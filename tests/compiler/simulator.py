@@ -15,16 +15,19 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
+from unrolled.cells.functions import FUNCTIONS
 from unrolled.compiler.plan import Location, Multiply, Pass, Place, Plan, Run, Stage
 from unrolled.compiler.program import Space
 
 Array = NDArray[np.float64]
 
 _FUNCTIONS = {
-    "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
-    "tanh": np.tanh,
-    "relu": lambda a: np.maximum(a, 0),
-    "positive": lambda a: (a > 0) * 1.0,
+    **{function.name: function for function in FUNCTIONS},
+    "power": np.power,
+    "less": np.less,
+    "less_equal": np.less_equal,
+    "greater": np.greater,
+    "greater_equal": np.greater_equal,
 }
 
 

@@ -11,6 +11,7 @@ import sympy
 import torch
 from hypothesis import given, settings
 from torch import Tensor
+from torch.nn import functional
 
 from unrolled.cells import BUILTIN, LSTM
 from unrolled.compiler.differentiate import differentiate
@@ -30,10 +31,27 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "multiply": lambda a, b: a * b,
     "divide": lambda a, b: a / b,
     "negate": lambda a: -a,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
+    "power": lambda a, b: a**b,
+    "less": lambda a, b: a < b,
+    "less_equal": lambda a, b: a <= b,
+    "greater": lambda a, b: a > b,
+    "greater_equal": lambda a, b: a >= b,
+    "where": lambda condition, a, b: torch.where(condition, *_together(a, b)),
+    "minimum": lambda a, b: torch.minimum(*_together(a, b)),
+    "maximum": lambda a, b: torch.maximum(*_together(a, b)),
+    "clamp": lambda x, low, high: torch.clamp(*_together(x, low, high)),
+    **{
+        name: getattr(torch, name)
+        for name in ("sigmoid", "tanh", "relu", "exp", "log", "sqrt", "sin", "cos", "abs", "sign")
+    },
+    **{name: getattr(functional, name) for name in ("leaky_relu", "elu", "gelu", "silu")},
+    # torch's own is the identity above 20, which is 2e-9 away
+    "softplus": lambda x: functional.softplus(x, threshold=50.0),
 }
+
+
+def _together(*values: Any) -> list[Tensor]:
+    return [torch.as_tensor(value, dtype=torch.float64) for value in values]
 
 
 def check(program: Program) -> None:

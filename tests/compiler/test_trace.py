@@ -4,12 +4,26 @@
 from __future__ import annotations
 
 import inspect
+import math
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from unrolled.cells import BUILTIN, GRU, LSTM, RNN, Cell, OriginalGRU, sigmoid, tanh
+import unrolled.cells
+from unrolled.cells import (
+    BUILTIN,
+    GRU,
+    LSTM,
+    RNN,
+    Cell,
+    OriginalGRU,
+    clamp,
+    sigmoid,
+    tanh,
+    where,
+)
 from unrolled.compiler.program import Assignment, Product, Program, VectorKind, symbols
 from unrolled.compiler.trace import TraceError, trace
 
@@ -174,14 +188,92 @@ class WithText(Cell):
         return h + "1"  # here
 
 
-class Ufunc(Cell):
-    def step(W: Any, U: Any, x: Any, h: Any) -> Any:
-        return np.tanh(h)  # here
+def refused(line: str) -> type[Cell]:
+    """A cell with this line in its step, and in a file of its own."""
+    source = f"def step(W, U, x, h):\n    a = W.a(x) + U.a(h)\n    {line}  # here\n    return a\n"
+    names: dict[str, Any] = {"np": np, "math": math, "torch": torch, **vars(unrolled.cells)}
+    exec(compile(source, "mine.py", "exec"), names)
+    return type("Refused", (Cell,), {"step": names["step"]})
+
+
+BRANCH = r"cannot branch on a value .*; write where\(condition, a, b\), minimum or maximum$"
+NO_NUMBER = r"a comparison is no number .* for 1 or 0 write where\(condition, 1, 0\)$"
+APART = "cannot take a vector apart: its equations hold for every unit$"
+IN_PLACE = r"changes nothing in place, .*: write a = a \+ b, not a \+= b$"
+ADVICE = r"; a step is made of \+ - \* / \*\*, comparisons in where\(\), and functions of unrolled"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a = a if a > 0 else h", BRANCH),
+        ("a = (a > 0 and h > 0) and a", BRANCH),
+        ("a = not a", BRANCH),
+        ("a = max(a, h)", BRANCH),
+        ("a = 0 < a < 1", BRANCH),
+        ("a = (a > 0) * h", NO_NUMBER),
+        ("a = 1 - (a > 0)", NO_NUMBER),
+        ("a = a + (h < 0)", NO_NUMBER),
+        ("a = tanh(a > 0)", NO_NUMBER),
+        ("a = (a > 0) | (h > 0)", NO_NUMBER),
+        ("a = np.float32(2) * (a > 0)", NO_NUMBER),
+        ("a = where(a, h, 0)", "where takes a comparison, such as x > 0, as its condition"),
+        ("a = where(a == h, h, 0)", "compares with < <= > >=, not with == or !=$"),
+        ("a = math.exp(a)", "no Python number: .* such as unrolled.cells.exp$"),
+        ("a = float(a) + int(a)", r"no Python number: write no float\(\)"),
+        ("a = np.exp(a)", r"np\.exp takes no value of a step; use unrolled\.cells\.exp$"),
+        ("a = np.abs(a)", r"np\.absolute takes no value of a step; use unrolled\.cells\.abs$"),
+        ("a = np.cbrt(a)", r"np\.cbrt takes no value of a step; use functions of unrolled\.cells$"),
+        ("a = np.where(a > 0, a, h)", "is no array; use the functions of unrolled.cells$"),
+        ("a = np.clip(a, 0, 1)", "functions of unrolled.cells"),
+        ("a = torch.exp(a)", r"exp\(\): argument 'input' .* must be Tensor, not Traced" + ADVICE),
+        ("a = a.exp()", "'Traced' object has no attribute 'exp'" + ADVICE),
+        ("a = a % 2", r"unsupported operand type\(s\) for %: 'Traced' and 'int'" + ADVICE),
+        ("a = a[0]", APART),
+        ("a[0] = 1", APART),
+        ("a = len(a)", APART),
+        ("a += h", IN_PLACE),
+        ("a **= 2", IN_PLACE),
+        ("a = (-2) ** a", "the base of a power must be positive, got -2$"),
+        (
+            "a = elu(a, -1)",
+            r"elu: alpha must be a number, 0 or more, got -1; .* write where\(x > 0",
+        ),
+        ("a = leaky_relu(a, h)", "leaky_relu: negative_slope must be a number, 0 or more, got h_p"),
+        ("a = clamp(a, 0)", r"clamp\(x, low, high\): missing a required argument: 'high'"),
+    ],
+)
+def test_what_is_no_equation_is_refused_with_the_words_to_write(line: str, message: str) -> None:
+    with pytest.raises(TraceError, match=rf"^mine\.py:3: .*{message}"):
+        trace(refused(line)())
 
 
 class Compared(Cell):
+    """What prints: operators where there are some, in brackets where they are needed."""
+
     def step(W: Any, U: Any, x: Any, h: Any) -> Any:
-        return h * (h > 0)  # here
+        a = W.a(x) + U.a(h)
+        b = where(a <= 2 * h, (a + 1) ** 2 + -(a**-2), (a * h) ** 2**h)
+        return clamp(abs(b), 0, 1) + (h**3) ** 2 + 0.5**h + h**0.5
+
+
+COMPARED = """\
+    a = W_a + U_a
+    v = 2 * h_previous
+    v2 = a * h_previous
+    v3 = 2 ** h_previous
+    v4 = v2 ** v3
+    b = where(a <= v, (a + 1) ** 2 + -a ** -2, v4)
+    v5 = abs(b)
+    v6 = clamp(v5, 0, 1)
+    v7 = 0.5 ** h_previous
+    v8 = sqrt(h_previous)
+    h = v6 + (h_previous ** 3) ** 2 + v7 + v8
+    return h"""
+
+
+def test_operators_print_as_operators() -> None:
+    assert str(trace(Compared())).endswith(COMPARED)
 
 
 class TooFew(Cell):
@@ -204,8 +296,6 @@ class InputMultiplied(Cell):
         (ProductOfNumber, r"U\.a takes a vector, got float"),
         (WithArray, "a step can combine vectors and numbers, not ndarray"),
         (WithText, "a step can combine vectors and numbers, not str"),
-        (Ufunc, "ufunc"),
-        (Compared, "'>' not supported"),
         (TooFew, r"TooFew\.step returns 1 values, expected the 2 states h, c"),
         (InputMultiplied, r"U\.a takes a state or a value; for the input x write W\.a"),
     ],

@@ -8,10 +8,26 @@ from .cornn import CoRNN as CoRNN
 from .coupled_lstm import CoupledLSTM as CoupledLSTM
 from .fast_grnn import FastGRNN as FastGRNN
 from .functions import Function as Function
+from .functions import abs as abs  # noqa: A004 - as torch and NumPy call it
+from .functions import clamp as clamp
+from .functions import cos as cos
+from .functions import elu as elu
+from .functions import exp as exp
+from .functions import gelu as gelu
 from .functions import identity as identity
+from .functions import leaky_relu as leaky_relu
+from .functions import log as log
+from .functions import maximum as maximum
+from .functions import minimum as minimum
 from .functions import relu as relu
 from .functions import sigmoid as sigmoid
+from .functions import sign as sign
+from .functions import silu as silu
+from .functions import sin as sin
+from .functions import softplus as softplus
+from .functions import sqrt as sqrt
 from .functions import tanh as tanh
+from .functions import where as where
 from .gru import GRU as GRU
 from .indrnn import IndRNN as IndRNN
 from .janet import JANET as JANET

@@ -1,8 +1,7 @@
 """Differentiate: from a program to its adjoint, the program of one step backward.
 
-Reverse accumulation over the instructions. Every function's derivative is named in terms of the
-function's own value where that is possible, so that backward needs the values of the nonlinearities
-and little else; the arithmetic between them is differentiated by sympy.
+Reverse accumulation over the instructions. Functions have their rules in the table of operations;
+the arithmetic between them is differentiated by sympy.
 """
 
 from __future__ import annotations
@@ -15,28 +14,22 @@ from typing import Any, TypeAlias
 
 import sympy
 
+from . import operations
 from .program import (
     INPUT,
-    Assignment,
     Call,
+    Constant,
     Expression,
     Product,
     Program,
     Space,
     Symbol,
-    evaluate,
+    is_arithmetic,
     symbols,
 )
 
 SympyExpression: TypeAlias = Any
 Equation: TypeAlias = tuple[sympy.Symbol, SympyExpression]
-
-DERIVATIVES: dict[str, Callable[[SympyExpression], SympyExpression]] = {
-    "sigmoid": lambda value: value * (1 - value),
-    "tanh": lambda value: 1 - value * value,
-    "relu": lambda value: sympy.Function("positive")(value),
-}
-"""Derivative of each function, in terms of its value."""
 
 _OPERATIONS: dict[str, Callable[..., SympyExpression]] = {
     "add": lambda a, b: a + b,
@@ -44,29 +37,22 @@ _OPERATIONS: dict[str, Callable[..., SympyExpression]] = {
     "multiply": lambda a, b: a * b,
     "divide": lambda a, b: a / b,
     "negate": lambda a: -a,
-    "identity": lambda a: a,
+    "power": lambda a, b: a ** sympy.Integer(int(b)),
 }
 
 
-def function_of(assignment: Assignment) -> str | None:
-    """The function at the top of an assignment, None where it is plain arithmetic."""
-    expression = assignment.expression
-    if isinstance(expression, Call) and expression.operation in DERIVATIVES:
-        return expression.operation
-    return None
-
-
-def argument_of(assignment: Assignment) -> Expression:
-    """What the assignment's function is applied to; the whole right side for plain arithmetic."""
-    expression = assignment.expression
-    if function_of(assignment) is not None and isinstance(expression, Call):
-        return expression.arguments[0]
-    return expression
-
-
 def to_sympy(expression: Expression) -> SympyExpression:
-    """The arithmetic of an expression, in sympy's terms."""
-    return sympy.sympify(evaluate(expression, lambda s: sympy.Symbol(s.name), _OPERATIONS))
+    """An expression in sympy's terms; a function is one that sympy knows by name only."""
+    if isinstance(expression, Symbol):
+        return sympy.Symbol(expression.name)
+    if isinstance(expression, Constant):
+        # 1 * x is x, and 2 * (a + b) stays as it is: sympy multiplies out whole numbers
+        number = expression.value
+        return sympy.Integer(number) if number in (-1, 0, 1) else sympy.Float(number)
+    arguments = map(to_sympy, expression.arguments)
+    if is_arithmetic(expression):
+        return _OPERATIONS[expression.operation](*arguments)
+    return sympy.Function(expression.operation)(*arguments)
 
 
 @dataclass(frozen=True)
@@ -130,6 +116,12 @@ def differentiate(program: Program) -> Adjoint:
         spaces[named] = symbol.space
         return named
 
+    def propagate(adjoint: SympyExpression, expression: Expression) -> None:
+        """Add to the adjoints of what an expression of arithmetic names."""
+        value = to_sympy(expression)
+        for used in dict.fromkeys(symbols(expression)):
+            adjoints[used] += adjoint * sympy.diff(value, sympy.Symbol(used.name))
+
     incoming = {}
     for state in program.states:
         incoming[state.name] = sympy.Symbol(f"D_{state.name}")
@@ -154,13 +146,17 @@ def differentiate(program: Program) -> Adjoint:
             continue
         symbol = instruction.symbol
         adjoint = name("d", symbol, adjoints[symbol])
-        function = function_of(instruction)
-        if function is not None:
-            slope = DERIVATIVES[function](sympy.Symbol(symbol.name))
-            adjoint = name("p", symbol, adjoint * slope)
-        argument = to_sympy(argument_of(instruction))
-        for used in dict.fromkeys(symbols(argument_of(instruction))):
-            adjoints[used] += adjoint * sympy.diff(argument, sympy.Symbol(used.name))
+        if adjoint == 0:
+            continue
+        expression = instruction.expression
+        if not isinstance(expression, Call) or is_arithmetic(expression):
+            propagate(adjoint, expression)
+            continue
+        found = operations.adjoints(expression, Symbol(adjoint.name), symbol)
+        for place, value in enumerate(found):
+            if value is not None:
+                prefix = f"p{place or ''}"
+                propagate(name(prefix, symbol, to_sympy(value)), expression.arguments[place])
     return Adjoint(
         equations=tuple(equations),
         incoming=incoming,

@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy
 
-from .differentiate import Equation, argument_of, differentiate, function_of, to_sympy
+from .differentiate import Equation, differentiate, to_sympy
 from .plan import Location, Pass, Place, Plan, Run, runs
 from .program import INPUT, Assignment, Product, Program, Space, State, Symbol, symbols
 from .stages import StageBuilder
@@ -176,10 +176,7 @@ class _Planner:
         for instruction in self.program.instructions:
             symbol = instruction.symbol
             if isinstance(instruction, Assignment):
-                value = to_sympy(argument_of(instruction))
-                function = function_of(instruction)
-                if function is not None:
-                    value = sympy.Function(function)(value)
+                value = to_sympy(instruction.expression)
                 builder.equation(levels[symbol], symbol.space, sympy.Symbol(symbol.name), value)
                 continue
             result = builder.product(levels[symbol], symbol.space, symbol.name)
@@ -302,10 +299,7 @@ class _Planner:
                 self._transpose(builder, 0, used, delta_slots, result, state=k)
             equation(adjoint.incoming[state.name], value, state.new.space)
         for assignment in recomputed:
-            function = function_of(assignment)
-            value = to_sympy(argument_of(assignment))
-            if function is not None:
-                value = sympy.Function(function)(value)
+            value = to_sympy(assignment.expression)
             equation(sympy.Symbol(assignment.symbol.name), value, assignment.symbol.space)
 
         # Equations stand in reverse order of the program; a transposed product becomes possible

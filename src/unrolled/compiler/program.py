@@ -53,29 +53,59 @@ class Call:
         texts = []
         for place, argument in enumerate(self.arguments):
             inner = _INFIX.get(argument.operation) if isinstance(argument, Call) else None
-            # a - (b + c), a / (b * c): the right side of what does not commute keeps its brackets
+            # a - (b + c), a / (b * c): the right side of what does not commute keeps its brackets,
+            # as the left side of a power does
             loose = inner is not None and (
-                inner[1] < strength or (inner[1] == strength and place > 0 and sign in "-/")
+                inner[1] < strength
+                or (inner[1] == strength and ((place > 0 and sign in "-/") or sign == "**"))
             )
             texts.append(f"({argument})" if loose else str(argument))
         return f" {sign} ".join(texts) if len(texts) > 1 else f"{sign}{texts[0]}"
 
 
 _INFIX = {
+    "less": ("<", 0),
+    "less_equal": ("<=", 0),
+    "greater": (">", 0),
+    "greater_equal": (">=", 0),
     "add": ("+", 1),
     "subtract": ("-", 1),
     "negate": ("-", 1),
     "multiply": ("*", 2),
     "divide": ("/", 2),
+    "power": ("**", 3),
 }
 
-ARITHMETIC = frozenset(_INFIX)
-"""Operations that are not functions: they are differentiated by rule of calculus, not by table."""
+COMPARISONS = frozenset({"less", "less_equal", "greater", "greater_equal"})
+"""Operations whose results are no numbers: they stand in the first argument of ``where`` only."""
+
+ARITHMETIC = frozenset(_INFIX) - COMPARISONS - {"power"}
+"""Operations that may stand anywhere in an expression: sympy differentiates them."""
+
+_FACTORS = 8  # of the largest power that is a product
+
+
+def is_arithmetic(call: Call) -> bool:
+    """Whether a call may stand anywhere in an expression, and is differentiated by sympy.
+
+    A power with a small whole exponent may: it is a product. Other operations are functions.
+    """
+    if call.operation != "power":
+        return call.operation in ARITHMETIC
+    exponent = call.arguments[1]
+    return (
+        isinstance(exponent, Constant)
+        and exponent.value.is_integer()
+        and abs(exponent.value) <= _FACTORS
+    )
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """``symbol = expression``; a function stands only at an expression's top."""
+    """``symbol = expression``; a function stands only at an expression's top.
+
+    Where the function is ``where``, a comparison is its first argument.
+    """
 
     symbol: Symbol
     expression: Expression

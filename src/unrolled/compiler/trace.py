@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from ..cells import Cell
+from .operations import read_by_backward
 from .program import (
-    ARITHMETIC,
+    COMPARISONS,
     INPUT,
     Assignment,
     Call,
@@ -24,84 +25,15 @@ from .program import (
     Symbol,
     Vector,
     VectorKind,
+    is_arithmetic,
 )
+from .traced import Traced, TraceError, expression_of
 
 # What the compiler itself calls products, adjoints and what passes between steps.
 _RESERVED = re.compile(
-    r"(W|U|P|V|s|K|M|D|T|d|p|product|gate|bias|vector|delta|sum|carry|leaving|gradient)_|(gradient|x)$"
+    r"(W|U|P|V|s|K|M|D|T|d|p\d?|product|gate|bias|vector|delta|sum|carry|leaving|gradient)_"
+    r"|(gradient|x)$"
 )
-
-
-class TraceError(TypeError):
-    """A step does something that is not an equation."""
-
-
-class Traced:
-    """A symbolic vector: what ``step`` computes with while it is traced."""
-
-    __array_ufunc__ = None  # so that a NumPy number on the left leaves the operation to us
-
-    def __init__(self, expression: Expression) -> None:
-        self.expression = expression
-
-    def __add__(self, other: Any) -> Traced:
-        return _call("add", self, other)
-
-    def __radd__(self, other: Any) -> Traced:
-        return _call("add", other, self)
-
-    def __sub__(self, other: Any) -> Traced:
-        return _call("subtract", self, other)
-
-    def __rsub__(self, other: Any) -> Traced:
-        return _call("subtract", other, self)
-
-    def __mul__(self, other: Any) -> Traced:
-        return _call("multiply", self, other)
-
-    def __rmul__(self, other: Any) -> Traced:
-        return _call("multiply", other, self)
-
-    def __truediv__(self, other: Any) -> Traced:
-        return _call("divide", self, other)
-
-    def __rtruediv__(self, other: Any) -> Traced:
-        return _call("divide", other, self)
-
-    def __neg__(self) -> Traced:
-        return _call("negate", self)
-
-    def sigmoid(self) -> Traced:
-        """σ of the vector."""
-        return _call("sigmoid", self)
-
-    def tanh(self) -> Traced:
-        """The hyperbolic tangent of the vector."""
-        return _call("tanh", self)
-
-    def relu(self) -> Traced:
-        """The positive part of the vector."""
-        return _call("relu", self)
-
-    def __bool__(self) -> NoReturn:
-        raise TraceError(
-            "a step cannot branch on a value: its equations must be the same whatever the numbers"
-        )
-
-    def __iter__(self) -> NoReturn:
-        raise TraceError("a step cannot take a vector apart: its equations hold for every unit")
-
-
-def _call(operation: str, *arguments: Any) -> Traced:
-    return Traced(Call(operation, tuple(map(_expression, arguments))))
-
-
-def _expression(value: Any) -> Expression:
-    if isinstance(value, Traced):
-        return value.expression
-    if isinstance(value, (int, float)) or getattr(value, "shape", None) == ():
-        return Constant(float(value))
-    raise TraceError(f"a step can combine vectors and numbers, not {type(value).__name__}")
 
 
 class _Vectors:
@@ -160,6 +92,9 @@ class _Recurrent:
         return product
 
 
+_ADVICE = "a step is made of + - * / **, comparisons in where(), and functions of unrolled.cells"
+
+
 @cache
 def trace(cell: Cell) -> Program:
     """The program of a cell's step.
@@ -179,7 +114,7 @@ def trace(cell: Cell) -> Program:
     previous = {name: Symbol(f"{name}_previous") for name in cell.states}
     try:
         outputs, names = _run(cell, weights, x, previous)
-        expressions = [_expression(output) for output in outputs]
+        expressions = [expression_of(output) for output in outputs]
         if len(expressions) != len(cell.states):
             raise TraceError(
                 f"{type(cell).__name__}.step returns {len(expressions)} values, expected the "
@@ -202,9 +137,10 @@ def trace(cell: Cell) -> Program:
         ]
         if not (W.gates or U.operands or vectors):
             raise TraceError(f"{type(cell).__name__}.step uses no weight: none of W, U, V and s")
-    except TypeError as error:  # ours, or Python's own: an operator or ufunc that we do not have
-        cause = None if isinstance(error, TraceError) else error
-        raise TraceError(f"{_where(cell, error)}: {error}") from cause
+    except TraceError as error:
+        raise TraceError(f"{_where(cell, error)}: {error}") from None
+    except (TypeError, AttributeError) as error:  # an operator, a method that we do not have
+        raise TraceError(f"{_where(cell, error)}: {error}; {_ADVICE}") from error
     return Program(
         name=cell.name,
         gates=tuple(W.gates),
@@ -249,7 +185,7 @@ def _can_be_named(expression: Expression) -> bool:
     return isinstance(expression, Call)
 
 
-def _where(cell: Cell, error: TypeError) -> str:
+def _where(cell: Cell, error: Exception) -> str:
     """File and line of the step that raised."""
     code = type(cell).step.__code__
     line = code.co_firstlineno
@@ -316,9 +252,22 @@ class _Writer:
             if expression in self._results:
                 self._multiply(expression)
             return expression if top or expression not in self._names else self.assign(expression)
-        if not top and (expression in self._names or expression.operation not in ARITHMETIC):
+        if not top and (expression in self._names or not is_arithmetic(expression)):
             return self.assign(expression)
-        return Call(expression.operation, tuple(map(self._flatten, expression.arguments)))
+        if is_arithmetic(expression):
+            return Call(expression.operation, tuple(map(self._flatten, expression.arguments)))
+        read = read_by_backward(expression)
+        pairs = zip(expression.arguments, read, strict=True)
+        return Call(expression.operation, tuple(self._argument(a, r) for a, r in pairs))
+
+    def _argument(self, expression: Expression, read: bool) -> Expression:
+        """A function's argument; if backward reads it, it gets a symbol, so that it can be kept."""
+        if isinstance(expression, Call) and expression.operation in COMPARISONS:
+            sides = (self._argument(side, read) for side in expression.arguments)
+            return Call(expression.operation, tuple(sides))
+        if read and isinstance(expression, Call):
+            return self.assign(expression)
+        return self._flatten(expression)
 
     def _multiply(self, symbol: Symbol) -> None:
         gate = symbol.name.removeprefix("U_")

@@ -6,6 +6,7 @@ often differentiable as one likes.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,18 +14,40 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from ..cells.functions import FUNCTIONS
 from ..compiler.program import INPUT, Product, Program, Symbol, evaluate
 from .weights import Weights
 
+
+def _compare(comparison: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Tensor]:
+    """1 or 0 in the dtype of what is compared, which `_where` then gives to numbers."""
+
+    def compare(a: Any, b: Any) -> Tensor:
+        like = a if isinstance(a, Tensor) else b
+        result: Tensor = comparison(a, b).to(like.dtype)
+        return result
+
+    return compare
+
+
+def _where(condition: Tensor, a: Any, b: Any) -> Tensor:
+    a, b = (v if isinstance(v, Tensor) else condition.new_full((), v) for v in (a, b))
+    return torch.where(condition > 0, a, b)
+
+
 _OPERATIONS: dict[str, Callable[..., Any]] = {
-    "add": lambda a, b: a + b,
-    "subtract": lambda a, b: a - b,
-    "multiply": lambda a, b: a * b,
-    "divide": lambda a, b: a / b,
-    "negate": lambda a: -a,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
+    **{function.name: function for function in FUNCTIONS},
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "negate": operator.neg,
+    "power": operator.pow,
+    "less": _compare(operator.lt),
+    "less_equal": _compare(operator.le),
+    "greater": _compare(operator.gt),
+    "greater_equal": _compare(operator.ge),
+    "where": _where,
 }
 
 
