@@ -41,7 +41,7 @@ def errors(
     """Errors of outputs and of gradients of one call."""
     T, N, X, H = size
     S = (H + 1) // 2 if program.projected else H
-    gates, rows = len(program.gates) * H, len(program.matrix("U")) * H
+    gates, rows = len(program.gates) * H, len(program.rows("U")) * H
 
     def draw(*shape: int) -> Tensor:
         return (torch.rand(*shape) * 2 - 1) / float(H**0.5)
@@ -71,7 +71,7 @@ def errors(
         x_, initial_ = leaf(x), [leaf(state) for state in initial]
         own_ = [w.map(leaf) for w in own]
         if dtype == torch.float64:
-            y, last = reference.layer(program, x_, initial_, own_, lengths)
+            y, last, _ = reference.layer(program, x_, initial_, own_, lengths)
         else:
             y, last = operator.run_layer(
                 program.name,

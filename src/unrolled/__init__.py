@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .cells import Cell
     from .engine.choice import using
     from .engine.cpu import KernelWarning
-    from .layers import GRU, LSTM, RNN, Stream, explain
+    from .layers import GRU, LSTM, RNN, Recurrent, Stream, explain
 
 _HOMES = {
     "Cell": ".cells",
@@ -22,6 +22,7 @@ _HOMES = {
     "KernelWarning": ".engine.cpu",
     "LSTM": ".layers",
     "RNN": ".layers",
+    "Recurrent": ".layers",
     "Stream": ".layers",
     "explain": ".layers",
     "using": ".engine.choice",
@@ -34,6 +35,7 @@ __all__ = [
     "RNN",
     "Cell",
     "KernelWarning",
+    "Recurrent",
     "Stream",
     "__version__",
     "explain",

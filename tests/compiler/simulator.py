@@ -189,7 +189,7 @@ class Row:
 
     def _product(self, m: Multiply, operand: Location, t: int) -> Array:
         matrix = self.parameters.matrix(self.matrices[m.matrix])
-        blocks = len(self.plan.program.matrix(self.matrices[m.matrix]))
+        blocks = len(self.plan.program.rows(self.matrices[m.matrix]))
         height = len(matrix) // blocks
         block = matrix[m.row * height : (m.row + m.rows) * height]
         if not m.transposed:

@@ -76,9 +76,18 @@ def test_arithmetic(expression: str) -> None:
     assert eval(plain, {}, names) == pytest.approx(float(value.subs(VALUES)))
 
 
-def test_a_power_without_a_kernel_is_refused() -> None:
-    with pytest.raises(NotImplementedError, match="no kernel for the power"):
-        _VectorPrinter().doprint(sympy.sqrt(sympy.Symbol("a")))
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        (sympy.sqrt(sympy.Symbol("a")), "power(a_, broadcast((1.0f / 2.0f)))"),
+        (sympy.Function("clamp")(sympy.Symbol("a"), 0, 0.5), "clamp(a_, broadcast(0.0f), "),
+        (sympy.Function("where")(sympy.Symbol("a"), 0, sympy.oo), "__builtin_inff())"),
+    ],
+    ids=str,
+)
+def test_functions_take_vectors(expression: Any, text: str) -> None:
+    """A number among the arguments becomes a vector; so every function is there once."""
+    assert text in _VectorPrinter().doprint(expression)
 
 
 def test_a_local_may_be_called_like_a_word_of_cpp() -> None:

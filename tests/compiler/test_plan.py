@@ -40,7 +40,7 @@ def numbers(program: Program, T: int, bias: bool) -> tuple[Parameters, Array, li
     def draw(*shape: int) -> Array:
         return 0.5 * random.standard_normal(shape)
 
-    gates, blocks = len(program.gates), len(program.matrix("U"))
+    gates, blocks = len(program.gates), len(program.rows("U"))
     parameters = Parameters(
         W=draw(gates * H, X),
         b=draw(gates * H) if bias else None,
@@ -69,7 +69,7 @@ def check(laid: Plan, T: int, descending: bool, bias: bool) -> bool:
     weights = split(laid.program, [leaf for leaf in leaves if leaf is not None], 1)[0]
     given_x = torch.tensor(x, requires_grad=True)
     given_initial = [torch.tensor(a, requires_grad=True) for a in initial]
-    output, last = reference.run(
+    output, last, _ = reference.run(
         laid.program,
         given_x.unsqueeze(1),
         [a.unsqueeze(0) for a in given_initial],

@@ -25,7 +25,8 @@ from unrolled.cells import (
     where,
 )
 from unrolled.compiler.program import Assignment, Product, Program, VectorKind, symbols
-from unrolled.compiler.trace import TraceError, trace
+from unrolled.compiler.trace import trace
+from unrolled.compiler.traced import TraceError
 
 from .invented import INVENTED, Delay, Reserved
 

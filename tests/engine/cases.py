@@ -79,7 +79,7 @@ def case(program: Program, shape: Shape, seed: int = 0) -> Case:
 
     features = H if program.reads_input else X
     bound = H**-0.5
-    gates, blocks = len(program.gates) * H, len(program.matrix("U")) * H
+    gates, blocks = len(program.gates) * H, len(program.rows("U")) * H
     weights = []
     for _ in range(D):
         weights += [draw(gates, features, scale=bound), draw(blocks, output, scale=bound)]
@@ -124,7 +124,8 @@ def by_reference(
     case: Case, x: Tensor, initial: Sequence[Tensor], weights: Sequence[Weights]
 ) -> tuple[Tensor, list[Tensor]]:
     first = case.shape.batch_first
-    return reference.layer(case.program, x, initial, weights, case.lengths, first, case.reset)
+    found = reference.layer(case.program, x, initial, weights, case.lengths, first, case.reset)
+    return found.output, found.last
 
 
 def numbers(case: Case, run: Run, dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:

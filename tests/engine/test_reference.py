@@ -67,7 +67,7 @@ def by_hand(
 def test_the_reference_is_the_step_in_a_loop(cell: Cell, lengths: str, reverse: bool) -> None:
     program = program_of(cell)
     drawn = case(program, Shape(5, 4, 3, lengths, directions=2))
-    output, last = reference.layer(
+    output, last, _ = reference.layer(
         program, drawn.x, drawn.initial, split(program, drawn.weights, 2), drawn.lengths
     )
     wanted, states = by_hand(cell, program, drawn, reverse)
@@ -92,7 +92,7 @@ def test_parameters_are_stacked_as_in_torch(program: Program, layer: type[Any]) 
     options = {"proj_size": 2} if program.projected else {}
     theirs = layer(drawn.x.shape[-1], 4, bidirectional=True, dtype=torch.float64, **options)
     weights = split(program, [p.detach() for p in theirs.parameters()], 2)
-    output, last = reference.layer(program, drawn.x, drawn.initial, weights)
+    output, last, _ = reference.layer(program, drawn.x, drawn.initial, weights)
     state = tuple(drawn.initial) if len(drawn.initial) > 1 else drawn.initial[0]
     wanted, states = theirs(drawn.x, state)
     torch.testing.assert_close(output, wanted)
@@ -110,7 +110,7 @@ def differentiable(
 
     def function(*leaves: Tensor) -> tuple[Tensor, ...]:
         weights = split(program, leaves[states:], directions)
-        output, last = reference.layer(
+        output, last, _ = reference.layer(
             program, leaves[0], leaves[1:states], weights, drawn.lengths, reset=drawn.reset
         )
         return output, *last
@@ -142,7 +142,7 @@ def test_gradgradcheck(program: Program, reset: str) -> None:
 def test_any_dtype(program: Program, dtype: torch.dtype) -> None:
     drawn = case(program, Shape(4, 3, 5, "ragged"))
     weights = split(program, [w.to(dtype) for w in drawn.weights], 1)
-    output, last = reference.layer(
+    output, last, _ = reference.layer(
         program, drawn.x.to(dtype), [s.to(dtype) for s in drawn.initial], weights, drawn.lengths
     )
     assert output.dtype is dtype
@@ -153,7 +153,7 @@ def test_padding_is_zero_and_states_stop_at_each_rows_end() -> None:
     program = program_of(GRU())
     drawn = case(program, Shape(6, 5, 3, "ragged", directions=2))
     assert drawn.lengths is not None
-    output, last = reference.layer(
+    output, last, _ = reference.layer(
         program, drawn.x, drawn.initial, split(program, drawn.weights, 2), drawn.lengths
     )
     for n, length in enumerate(drawn.lengths.tolist()):
@@ -168,7 +168,7 @@ def test_padding_is_zero_and_states_stop_at_each_rows_end() -> None:
 def test_a_constant_state_has_the_shape_of_its_old_value() -> None:
     program = program_of(Constant())
     drawn = case(program, Shape(2, 3, 4))
-    _, last = reference.layer(program, drawn.x, drawn.initial, split(program, drawn.weights, 1))
+    _, last, _ = reference.layer(program, drawn.x, drawn.initial, split(program, drawn.weights, 1))
     assert torch.equal(last[1], torch.full_like(drawn.initial[1], 0.5))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
 from torch.utils.checkpoint import checkpoint
 
 import unrolled
-from unrolled.layers import GRU, LSTM, RNN
+from unrolled.layers import GRU, LSTM, RNN, fused
+from unrolled.layers.call import accept
 
 LAYERS: dict[str, Callable[..., torch.nn.RNNBase]] = {
     "RNN": RNN,
@@ -109,12 +111,18 @@ def test_gradients_in_evaluation_mode_are_those_of_training(name: str) -> None:
 def test_cudnn_is_run_in_training_mode_without_dropout_for_the_sake_of_backward(
     kind: Any,
 ) -> None:
-    # What would run on CUDA, run on the CPU: the numbers are those of evaluation, and the layer
-    # itself is as it was.
     layer, x = kind(3, 4, 2, dropout=0.5).eval(), torch.randn(5, 2, 3)
-    torch.testing.assert_close(layer._by_torch(True, x, None), layer(x))
-    assert not layer.training
-    assert layer.dropout == 0.5
+    with unrolled.using("torch"):
+        call = accept(layer, x)
+        evaluation = layer(x)
+    on_cuda: Any = SimpleNamespace(is_cuda=True)
+    assert fused.arguments_of(call)[-3:-1] == (0.0, False)
+    assert fused.arguments_of(call._replace(x=on_cuda))[-3:-1] == (0.0, True)
+    with torch.no_grad():
+        assert fused.arguments_of(call._replace(x=on_cuda))[-3:-1] == (0.0, False)
+    # What would run on CUDA, run on the CPU: the numbers are those of evaluation.
+    output, last = fused.run_fused(call._replace(training=True), None)
+    torch.testing.assert_close((output, last[0] if len(last) == 1 else tuple(last)), evaluation)
 
 
 @layers

@@ -54,7 +54,7 @@ extern "C" __attribute__((visibility("default"))) const unrolled::Kernel* UNROLL
 
 
 _HEAD = """// Generated from the equations of the cells; not to be edited.
-#include "vector.h"
+#include "functions.h"
 
 namespace unrolled {
 namespace {
@@ -74,7 +74,8 @@ class _Unit:
         for name in plan.matrix_runs:
             products = plan.program.matrix(name)
             rows, columns = products[0].symbol.space, products[0].operand.space
-            matrices.append(f"{{{_space(rows)}, {_space(columns)}, {len(products)}}}")
+            count = len(plan.program.rows(name))
+            matrices.append(f"{{{_space(rows)}, {_space(columns)}, {count}}}")
         return "\n".join(
             [
                 self._pass("forward", plan.forward),
@@ -215,14 +216,25 @@ class _VectorPrinter(StrPrinter):  # type: ignore[misc]
         return f"({int(expr.p)}.0f / {int(expr.q)}.0f)"
 
     def _print_Function(self, expr: Any) -> str:  # noqa: N802
-        return f"{expr.func.__name__}({', '.join(map(self.doprint, expr.args))})"
+        return f"{expr.func.__name__}({', '.join(map(self._vector, expr.args))})"
 
     def _print_Pow(self, expr: Any, rational: bool = False) -> str:  # noqa: N802
         base, exponent = expr.as_base_exp()
         if not exponent.is_Integer:
-            raise NotImplementedError(f"no kernel for the power {expr}")
+            return f"power({self._vector(base)}, {self._vector(exponent)})"
         factors = " * ".join([f"({self.doprint(base)})"] * abs(int(exponent)))
         return f"({factors})" if exponent > 0 else f"(1.0f / ({factors}))"
+
+    def _print_Infinity(self, expr: Any) -> str:  # noqa: N802
+        return "__builtin_inff()"
+
+    def _print_NegativeInfinity(self, expr: Any) -> str:  # noqa: N802
+        return "-__builtin_inff()"
+
+    def _vector(self, expr: Any) -> str:
+        """A function's argument: numbers become vectors."""
+        text = self.doprint(expr)
+        return f"broadcast({text})" if expr.is_number else str(text)
 
 
 def _name(symbol: str) -> str:

@@ -46,6 +46,10 @@ def _gelu(d: Any, value: Any, x: Any) -> Any:
     return d * (f.normal_cdf(x) + x * (f.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))))
 
 
+def _names(*values: Traced) -> tuple[Expression, ...]:
+    return tuple(value.expression for value in values)
+
+
 RULES: dict[str, tuple[Rule | None, ...]] = {
     "sigmoid": (lambda d, value, x: d * value * (1 - value),),
     "tanh": (lambda d, value, x: d * (1 - value * value),),
@@ -70,6 +74,7 @@ RULES: dict[str, tuple[Rule | None, ...]] = {
         lambda d, value, x, low, high: f.where(x < low, f.where(low < high, d, 0), 0),
         lambda d, value, x, low, high: f.where(x > high, d, f.where(high < low, d, 0)),
     ),
+    "normalize": (lambda d, value, v: Traced(Call("normalize_adjoint", _names(d, v))),),
     "where": (
         None,
         lambda d, value, condition, a, b: f.where(condition, d, 0),

@@ -24,11 +24,7 @@ class _Planner:
         self.program = program
         self.adjoint = differentiate(program)
         self.matrices = sorted({p.matrix for p in program.products}, reverse=True)  # U, then P
-        self.row = {
-            product.symbol: row
-            for matrix in self.matrices
-            for row, product in enumerate(program.matrix(matrix))
-        }
+        self.row = {p.symbol: program.rows(p.matrix).index(p.gate) for p in program.products}
         self.previous = {state.previous: k for k, state in enumerate(program.states)}
         self.new = {state.new: k for k, state in enumerate(program.states)}
         # Where everything is that is there at any time.

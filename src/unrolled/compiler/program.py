@@ -135,6 +135,7 @@ class VectorKind(Enum):
     UNIT = "unit"  # a weight for each unit
     SCALAR = "scalar"  # one weight, the same for all units
     CONSTANT = "constant"  # not learned
+    BIAS = "bias"  # a gate's or product's bias that is not added to the product itself
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,7 @@ class Program:
         masks: noise.
         named: values that the author gave a name and that are no state.
         exposed: values that the caller gets for every step; never the first state.
+        bias: whether a bias is added to the input products; if not, to the recurrent ones neither.
     """
 
     name: str
@@ -202,6 +204,7 @@ class Program:
     masks: tuple[Mask, ...] = ()
     named: tuple[Symbol, ...] = ()
     exposed: tuple[Symbol, ...] = ()
+    bias: bool = True
 
     @property
     def products(self) -> tuple[Product, ...]:
@@ -214,8 +217,12 @@ class Program:
         return tuple(i for i in self.instructions if isinstance(i, Assignment))
 
     def matrix(self, name: str) -> tuple[Product, ...]:
-        """The products of one matrix, in the order of its stacked rows."""
+        """The products of one matrix; two of one gate share its rows."""
         return tuple(product for product in self.products if product.matrix == name)
+
+    def rows(self, name: str) -> tuple[str, ...]:
+        """The gates of one matrix, in the order of its stacked rows."""
+        return tuple(dict.fromkeys(product.gate for product in self.matrix(name)))
 
     @property
     def reads_input(self) -> bool:
@@ -229,8 +236,13 @@ class Program:
 
     def __str__(self) -> str:
         lines = [f"{self.name}({', '.join(s.previous.name for s in self.states)}):"]
-        lines += [f"    {gate} = W.{_gate(gate)} @ x + bias W.{_gate(gate)}" for gate in self.gates]
+        for gate in self.gates:
+            bias = f" + bias W.{_gate(gate)}" if self.bias else ""
+            lines.append(f"    {gate} = W.{_gate(gate)} @ x{bias}")
         lines += [f"    {vector.symbol} = {vector.kind.value} vector" for vector in self.vectors]
+        for mask in self.masks:
+            often = "every step" if mask.every_step else "sequence"
+            lines.append(f"    {mask.symbol} = mask for {often}")
         lines += [f"    {instruction}" for instruction in self.instructions]
         lines += [f"    return {', '.join(s.new.name for s in self.states)}"]
         return "\n".join(lines)

@@ -31,8 +31,8 @@ from .traced import Traced, TraceError, expression_of
 
 # What the compiler itself calls products, adjoints and what passes between steps.
 _RESERVED = re.compile(
-    r"(W|U|P|V|s|K|M|D|T|d|p\d?|product|gate|bias|vector|delta|sum|carry|leaving|gradient)_"
-    r"|(gradient|x)$"
+    r"(W|U|P|V|s|K|M|D|T|d|p\d?|gain|shift|product|gate|bias|vector|delta|sum|carry|leaving|gradient)"
+    r"_|(gradient|x)$"
 )
 
 
@@ -284,3 +284,9 @@ class _Writer:
             number, candidate = number + 1, f"{name}{number + 1}"
         self._taken.add(candidate)
         return candidate
+
+
+def name_in_step(symbol: Symbol) -> str:
+    """What the step itself calls a value that got another name where that one was reserved."""
+    name = symbol.name.removeprefix("v_")
+    return name if _RESERVED.match(name) else symbol.name

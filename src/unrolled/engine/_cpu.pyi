@@ -43,6 +43,10 @@ def call(
     exact_input: tuple[int, int, int] = ...,
     gradient_tape: tuple[int, int, int] = ...,
     gradient_vectors: int = ...,
+    rates: list[float] = ...,
+    drawing: bool = ...,
+    seed: int = ...,
+    first_step: int = ...,
 ) -> None: ...
 
 class Stream:
@@ -54,7 +58,7 @@ class Stream:
         input_size: int,
         hidden: int,
         projected: int,
-        layers: list[tuple[int, int, int, list[int], int]],
+        layers: list[tuple[int, int, int, list[int], int, list[float]]],
         tensor: type,
         float32: object,
         outputs: tuple[object, object, object, object],

@@ -17,14 +17,14 @@ from . import cpu
 ENGINES = ("auto", "kernels", *cpu.INSTRUCTION_SETS, "torch", "reference")
 """What `using` accepts: an engine, or an instruction set of the kernels."""
 
-# Programs that torch computes with fused code of its own.
-_IN_TORCH = {
+IN_TORCH = {
     "rnn": "RNN (tanh)",
     "rnn,nonlinearity=relu": "RNN (relu)",
     "lstm": "LSTM",
     "lstm,projected": "LSTM",
     "gru": "GRU",
 }
+"""Programs that torch computes with fused code of its own."""
 
 _NAMES = {
     "amx": "AMX",
@@ -35,6 +35,9 @@ _NAMES = {
 }
 
 _forced: ContextVar[str] = ContextVar("unrolled_engine", default="auto")
+# torch.compile can neither read nor guard a ContextVar: what it sees is the latest that was asked
+# for in any thread, and it compiles anew where that changes.
+_latest = "auto"
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,14 @@ def using(engine: str) -> Iterator[None]:
     """
     if engine not in ENGINES:
         raise ValueError(f"using: expected one of {', '.join(ENGINES)}, got {engine!r}")
-    token = _forced.set(engine)
+    global _latest
+    token, before = _forced.set(engine), _latest
+    _latest = engine
     try:
         yield
     finally:
         _forced.reset(token)
+        _latest = before
 
 
 _FEW = 8
@@ -92,7 +98,11 @@ _FEW = 8
 
 
 def choose(
-    program: Program, tensors: Sequence[Tensor], steps: int | None = None, reset: bool = False
+    program: Program,
+    tensors: Sequence[Tensor],
+    steps: int | None = None,
+    reset: bool = False,
+    heads: int = 1,
 ) -> Choice:
     """Which engine runs a program on these tensors: the input, states and weights of a call.
 
@@ -101,12 +111,15 @@ def choose(
         tensors: the input, states and weights.
         steps: length of the sequences, where torch's layers could take them as they are.
         reset: whether states are reset inside the sequences, which torch's layers cannot do.
+        heads: blocks on the diagonal of U, of which torch's layers know one.
 
     The kernels where they apply, which are compiled now if the cell is not built in and this is its
     first use; else, for the cells that torch has, its own fused layers; else the reference. An
     engine forced by `using` that cannot run the call gives way in this order.
     """
-    forced = _forced.get()
+    beyond = "heads" if heads > 1 else "resets" * reset
+    compiling = torch.compiler.is_compiling()
+    forced = _latest if compiling else _forced.get()
     if forced == "reference":
         return Choice("reference", reason='using("reference") asks for it')
     transform = _transform(tensors)
@@ -114,26 +127,35 @@ def choose(
         return Choice("reference", reason=transform)
     bfloat16 = _in_bfloat16(tensors)
     obstacle = _obstacle(program, tensors, bfloat16)
+    if obstacle is None and heads > 1:
+        obstacle = "the kernels multiply by whole matrices, not by heads,"
     if forced == "torch":
         obstacle = 'using("torch") asks for it'
-    if obstacle is None and forced == "auto" and steps is not None and 0 < steps < _FEW:
+    if (
+        obstacle is None
+        and forced == "auto"
+        and not compiling
+        and steps is not None
+        and 0 < steps < _FEW
+    ):
         # A gradient may be differentiated again, which torch's layers cannot always do, and in a
         # forked child they wait for threads that are gone.
         trained = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-        fused = program.name in _IN_TORCH and not program.projected and not reset
+        fused = program.name in IN_TORCH and not program.projected and not beyond
         if fused and not trained and not cpu.forked():
             obstacle = f"so short a sequence ({steps}) is over before packed weights pay"
-    fastest = (cpu.INSTRUCTION_SETS if bfloat16 else cpu.FLOAT32_SETS)[0]
+    fastest = cpu.fastest(bfloat16)
     isa = forced if forced in cpu.INSTRUCTION_SETS else fastest
     if obstacle is None:
         obstacle = cpu.ensure(program, isa)
     if obstacle is None:
         reason = "" if isa == fastest else f'using("{isa}") asks for it'
-        return Choice("kernels", isa, reason, bfloat16)
-    if program.name in _IN_TORCH and not reset:
+        # What is compiled or exported here may run on another processor: it finds out there.
+        return Choice("kernels", "" if compiling and not reason else isa, reason, bfloat16)
+    if program.name in IN_TORCH and not beyond:
         return Choice("torch", reason=obstacle)
-    if reset and program.name in _IN_TORCH:
-        return Choice("reference", reason=f"{obstacle} and torch's layer knows no resets")
+    if program.name in IN_TORCH:
+        return Choice("reference", reason=f"{obstacle} and torch's layer knows no {beyond}")
     return Choice("reference", reason=f"{obstacle} and torch has no {program.name}")
 
 

@@ -43,9 +43,12 @@ def _recurrence(
 ) -> list[Tensor]:
     """Output, last states and, with ``save``, what backward needs; see `cpu.forward`.
 
+    An empty ``isa`` is the fastest that there is.
+
     The output has the first state's dtype. Where that is not float32 the exact one comes, too, with
     ``save``: last of all.
     """
+    isa = isa or cpu.fastest(x.dtype == torch.bfloat16)
     sorted_weights = split(program_named(program), weights, directions)
     output, last, tapes = cpu.forward(
         program, isa, x, initial, sorted_weights, lengths, batch_first, save, reset, checkpoint
@@ -108,7 +111,7 @@ def _recurrence_backward(
     """Gradients of initial states, weights and, with ``need_x``, of x."""
     gradient_x, gradient_initial, gradient_weights = cpu.backward(
         program,
-        isa,
+        isa or cpu.fastest(x.dtype == torch.bfloat16),
         gradient,
         gradient_last,
         x,
@@ -238,7 +241,7 @@ def _differentiable(
     own = [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in inputs]
     states, count = len(initial), len(weights)
     exact = [tensor.to(torch.float32) for tensor in own]
-    output, last = reference.layer(
+    output, last, _ = reference.layer(
         found,
         exact[-1],
         exact[:states],

@@ -7,15 +7,16 @@ often differentiable as one likes.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
+from torch.nn.functional import layer_norm, linear
 
 from ..cells.functions import FUNCTIONS
-from ..compiler.program import INPUT, Product, Program, Symbol, evaluate
+from ..compiler.program import INPUT, Product, Program, Space, Symbol, evaluate
+from .noise import Noise
 from .weights import Weights
 
 
@@ -48,28 +49,53 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "greater": _compare(operator.gt),
     "greater_equal": _compare(operator.ge),
     "where": _where,
+    "normalize": lambda a: layer_norm(a, a.shape[-1:], eps=1e-5),
 }
 
 
+class Result(NamedTuple):
+    """What a layer, or one direction of it, gives.
+
+    Attributes:
+        output: ``[T, N, S]``, zero where a row has no step.
+        last: for each state its value ``[N, ·]`` after the row's own last step.
+        exposed: for each value that the program exposes its sequence, laid out as the output.
+    """
+
+    output: Tensor
+    last: list[Tensor]
+    exposed: list[Tensor]
+
+
 def step(
-    program: Program, x: Tensor, gates: Tensor, states: Sequence[Tensor], weights: Weights
-) -> list[Tensor]:
-    """One step: x ``[N, ·]``, its products ``[N, G * H]``, states ``[N, ·]``; the new states."""
-    values: dict[Symbol, Any] = {INPUT: x}
+    program: Program,
+    x: Tensor,
+    gates: Tensor,
+    states: Sequence[Tensor],
+    weights: Weights,
+    masks: Mapping[Symbol, Tensor] | None = None,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """One step: input ``[N, ·]``, its products ``[N, G * H]``, states ``[N, ·]``, masks ``[N, ·]``.
+
+    Returns:
+        The new states and what the program exposes.
+    """
+    values: dict[Symbol, Any] = {INPUT: x, **(masks or {})}
     if program.gates:
         values.update(zip(program.gates, gates.chunk(len(program.gates), dim=-1), strict=True))
     values.update(zip([state.previous for state in program.states], states, strict=True))
     if weights.vectors is not None:
         shared = weights.vectors.chunk(len(program.vectors))
-        values.update(zip([vector.symbol for vector in program.vectors], shared, strict=True))
+        for vector, numbers in zip(program.vectors, shared, strict=True):
+            values[vector.symbol] = numbers if vector.learned else numbers.detach()
     rows = {"U": weights.recurrent, "P": weights.projection}
     biases = {"U": weights.recurrent_bias, "P": None}
     for instruction in program.instructions:
         if isinstance(instruction, Product):
-            blocks = program.matrix(instruction.matrix)
+            blocks = program.rows(instruction.matrix)
             matrix, bias = rows[instruction.matrix], biases[instruction.matrix]
             assert matrix is not None
-            block = blocks.index(instruction)
+            block = blocks.index(instruction.gate)
             values[instruction.symbol] = _multiply(
                 values[instruction.operand],
                 matrix.chunk(len(blocks))[block],
@@ -79,11 +105,22 @@ def step(
             values[instruction.symbol] = evaluate(
                 instruction.expression, values.__getitem__, _OPERATIONS
             )
+    sizes = sizes_of(weights)
     new = [values[state.new] for state in program.states]
-    return [
-        torch.full_like(old, value) if isinstance(value, float) else value.expand_as(old)
-        for value, old in zip(new, states, strict=True)
+    exposed = [
+        _full(values[symbol], (len(x), sizes[symbol.space]), x) for symbol in program.exposed
     ]
+    return [_full(v, old.shape, old) for v, old in zip(new, states, strict=True)], exposed
+
+
+def _full(value: Any, shape: Sequence[int], like: Tensor) -> Tensor:
+    """A value of the step, which may be a number, as a tensor."""
+    return like.new_full(shape, value) if isinstance(value, float) else value.expand(shape)
+
+
+def sizes_of(weights: Weights) -> dict[Space, int]:
+    """How many numbers a vector of each kind has."""
+    return {Space.HIDDEN: weights.hidden_size, Space.PROJECTED: weights.output_size}
 
 
 def _multiply(operand: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
@@ -104,7 +141,9 @@ def run(
     lengths: Tensor | None = None,
     reverse: bool = False,
     reset: Tensor | None = None,
-) -> tuple[Tensor, list[Tensor]]:
+    noise: Noise | None = None,
+    direction: int = 0,
+) -> Result:
     """All steps of one direction.
 
     Args:
@@ -115,14 +154,13 @@ def run(
         lengths: ``[N]``, on x's device; a row has no steps at or after its length.
         reverse: from the last step to the first.
         reset: ``[T, N]``, of bools: where a row's step and the one before it are cut apart.
-
-    Returns:
-        The output ``[T, N, S]``, zero where a row has no step, and for each state its value
-        ``[N, ·]`` after the row's own last step.
+        noise: of the program's masks, if it has any.
+        direction: which one this is, for the noise.
     """
     gates = linear(x, weights.input, weights.input_bias)
     states = list(initial)
-    outputs: list[Tensor] = []
+    found: list[list[Tensor]] = []  # for each step the output and what is exposed
+    sizes = sizes_of(weights)
     steps = range(x.shape[0])
     if reset is not None and lengths is not None:  # at or after a row's end they mean nothing
         reset = reset & (torch.arange(len(x), device=x.device).unsqueeze(-1) < lengths)
@@ -131,17 +169,23 @@ def run(
         if reset is not None and 0 < cut < len(steps):
             here = reset[cut].unsqueeze(-1)
             states = [torch.where(here, a, b) for a, b in zip(initial, states, strict=True)]
-        new = step(program, x[t], gates[t], states, weights)
-        if lengths is None:
-            states = new
-            outputs.append(new[0])
-        else:
+        masks = noise.masks(program, t, direction, x.shape[1], sizes, x) if noise else {}
+        new, exposed = step(program, x[t], gates[t], states, weights, masks)
+        leaving = [new[0], *exposed]
+        if lengths is not None:
             running = (t < lengths).unsqueeze(-1)
-            states = [torch.where(running, a, b) for a, b in zip(new, states, strict=True)]
-            outputs.append(torch.where(running, new[0], torch.zeros_like(new[0])))
-    if not outputs:  # empty, and still part of the graph
-        return x[..., :1].expand(*x.shape[:-1], weights.output_size), states
-    return torch.stack(outputs[::-1] if reverse else outputs), states
+            new = [torch.where(running, a, b) for a, b in zip(new, states, strict=True)]
+            leaving = [torch.where(running, a, torch.zeros_like(a)) for a in leaving]
+        states = new
+        found.append(leaving)
+    if not found:  # empty, and still part of the graph
+        widths = [weights.output_size, *(sizes[symbol.space] for symbol in program.exposed)]
+        output, *exposed = [x[..., :1].expand(*x.shape[:-1], width) for width in widths]
+        return Result(output, states, exposed)
+    if reverse:
+        found.reverse()
+    output, *exposed = [torch.stack(sequence) for sequence in zip(*found, strict=True)]
+    return Result(output, states, exposed)
 
 
 def layer(
@@ -152,7 +196,8 @@ def layer(
     lengths: Tensor | None = None,
     batch_first: bool = False,
     reset: Tensor | None = None,
-) -> tuple[Tensor, list[Tensor]]:
+    noise: Noise | None = None,
+) -> Result:
     """All directions of one layer; states are ``[directions, N, ·]``, outputs side by side.
 
     The mask of resets is ``[T, N]`` whatever the order of x's dimensions.
@@ -160,9 +205,13 @@ def layer(
     if batch_first:
         x = x.transpose(0, 1)
     results = [
-        run(program, x, [state[d] for state in initial], own, lengths, d == 1, reset)
+        run(program, x, [state[d] for state in initial], own, lengths, d == 1, reset, noise, d)
         for d, own in enumerate(weights)
     ]
-    output = torch.cat([output for output, _ in results], dim=-1)
-    last = [torch.stack(states) for states in zip(*(last for _, last in results), strict=True)]
-    return (output.transpose(0, 1) if batch_first else output), last
+    # per direction, to side by side
+    sequences = zip(*([r.output, *r.exposed] for r in results), strict=True)
+    output, *exposed = [torch.cat(of_all, dim=-1) for of_all in sequences]
+    if batch_first:
+        output, *exposed = [sequence.transpose(0, 1) for sequence in (output, *exposed)]
+    last = [torch.stack(of_all) for of_all in zip(*(r.last for r in results), strict=True)]
+    return Result(output, last, exposed)

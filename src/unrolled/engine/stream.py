@@ -93,7 +93,7 @@ class ReferenceStream:
     def _advance(self, x: Tensor) -> Tensor:
         for k, own in enumerate(self._weights):
             gates = linear(x, own.input, own.input_bias)
-            self._states[k] = reference.step(self._program, x, gates, self._states[k], own)
+            self._states[k], _ = reference.step(self._program, x, gates, self._states[k], own)
             x = self._states[k][0]
         return x
 

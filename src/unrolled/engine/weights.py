@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import NamedTuple
 
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from ..cells import BUILTIN, LSTM, Cell
 from ..compiler.program import Program
 from ..compiler.trace import trace
-from ..compiler.transforms import project
+from ..compiler.transforms import Variant, vary
 
 
 class Weights(NamedTuple):
@@ -58,22 +57,34 @@ class Weights(NamedTuple):
 
 
 _PROGRAMS: dict[str, Program] = {}
+_NAMES: dict[tuple[Cell, bool, Variant | None], str] = {}
 
 
-@cache
-def program_of(cell: Cell, projected: bool = False) -> Program:
-    """The program of a cell, with its output projected or not; afterwards it is known by name.
+def program_of(cell: Cell, projected: bool = False, variant: Variant | None = None) -> Program:
+    """The program of a cell, with its output projected or otherwise varied.
 
-    Where another program has the name already (another class called so), it gets a number.
+    Afterwards it is known by name. Where another program has the name already (another class called
+    so), it gets a number.
     """
-    program = trace(cell)
-    if projected:
-        program = project(program)
-    name, number = program.name, 1
-    while _PROGRAMS.setdefault(program.name, program) != program:
-        number += 1
-        program = replace(program, name=f"{name}#{number}")
-    return program
+    return _PROGRAMS[_name_of(cell, projected, variant)]
+
+
+def _name_of(cell: Cell, projected: bool, variant: Variant | None) -> str:
+    key = cell, projected, variant
+    name = _NAMES.get(key)
+    if name is None:
+        variant = variant or Variant()
+        program = vary(trace(cell), replace(variant, projected=projected or variant.projected))
+        name, number = program.name, 1
+        while _PROGRAMS.setdefault(program.name, program) != program:
+            number += 1
+            program = replace(program, name=f"{name}#{number}")
+        name = _NAMES[key] = program.name
+    return name
+
+
+# What `torch.compiler.assume_constant_result` sets, which would load the compiler here.
+_name_of._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def program_named(name: str) -> Program:
@@ -120,7 +131,7 @@ def _hidden_size(
         return int(projection.shape[1])
     if vectors is not None:
         return int(vectors.shape[0]) // len(program.vectors)
-    return int(recurrent.shape[0]) // len(program.matrix("U"))
+    return int(recurrent.shape[0]) // len(program.rows("U"))
 
 
 def join(weights: Sequence[Weights]) -> list[Tensor]:

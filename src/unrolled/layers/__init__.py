@@ -1,9 +1,10 @@
-"""Torch modules: the drop-in `RNN`, `LSTM` and `GRU`; `Stream`; `explain`."""
+"""Torch modules: the drop-in `RNN`, `LSTM` and `GRU`; `Recurrent`; `Stream`; `explain`."""
 
 from .explanation import explain
 from .gru import GRU
 from .lstm import LSTM
+from .recurrent import Recurrent
 from .rnn import RNN
 from .stream import Stream
 
-__all__ = ["GRU", "LSTM", "RNN", "Stream", "explain"]
+__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "Stream", "explain"]

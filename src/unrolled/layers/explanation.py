@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from .call import accept
 from .checks import Lengths
-from .drop_in import DropIn
+from .layer import Layer
 from .stack import Checkpoint
 
 
@@ -41,9 +42,9 @@ def explain(
         >>> explain(LSTM(64, 128), torch.randn(50, 8, 64))
         'LSTM(64, 128): CPU kernels with AVX-512 on 4 threads.'
     """
-    if not isinstance(layer, DropIn):
+    if not isinstance(layer, Layer):
         raise TypeError(f"explain: layer must be one of unrolled's, got {_full_name(layer)}")
-    choice = layer._accept(input, hx, lengths, reset, checkpoint).choice
+    choice = accept(layer, input, hx, lengths, reset, checkpoint).choice
     return f"{type(layer).__name__}({layer.extra_repr()}): {choice}."
 
 

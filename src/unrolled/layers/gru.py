@@ -112,6 +112,7 @@ class GRU(DropIn, torch.nn.GRU):
         dtype: torch.dtype | None = None,
         *,
         reset_after: bool = True,
+        **options: Any,
     ) -> None:
         super().__init__(
             input_size,
@@ -123,8 +124,9 @@ class GRU(DropIn, torch.nn.GRU):
             bidirectional,
             device=device,
             dtype=dtype,
+            choices={"reset_after": reset_after},
+            **options,
         )
-        self.reset_after = reset_after
 
     @property
     def cell(self) -> cells.Cell:

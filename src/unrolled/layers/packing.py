@@ -47,14 +47,15 @@ class Packing:
 
     def sort(self, states: list[Tensor]) -> list[Tensor]:
         """States ``[·, N, ·]`` from the caller's order to the packed one."""
-        return _permute(states, self._packed.sorted_indices)
+        return permute(states, self._packed.sorted_indices)
 
     def unsort(self, states: list[Tensor]) -> list[Tensor]:
         """States ``[·, N, ·]`` from the packed order to the caller's."""
-        return _permute(states, self._packed.unsorted_indices)
+        return permute(states, self._packed.unsorted_indices)
 
 
-def _permute(states: list[Tensor], order: Tensor | None) -> list[Tensor]:
+def permute(states: list[Tensor], order: Tensor | None) -> list[Tensor]:
+    """States ``[·, N, ·]`` with their rows in another order; None leaves them as they are."""
     if order is None:
         return states
     return [state.index_select(1, order) for state in states]

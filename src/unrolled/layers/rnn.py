@@ -100,6 +100,7 @@ class RNN(DropIn, torch.nn.RNN):
         bidirectional: bool = False,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        **options: Any,
     ) -> None:
         if nonlinearity not in _CELLS:
             raise ValueError(
@@ -116,8 +117,9 @@ class RNN(DropIn, torch.nn.RNN):
             bidirectional,
             device=device,
             dtype=dtype,
+            choices={"nonlinearity": nonlinearity},
+            **options,
         )
-        self.nonlinearity = nonlinearity
 
     @property
     def cell(self) -> cells.Cell:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 import torch
@@ -10,15 +10,15 @@ from torch import Tensor
 
 from ..compiler.program import Program
 from ..engine import operator, reference
-from ..engine.choice import Choice
+from ..engine.choice import IN_TORCH, Choice
 from ..engine.weights import Weights
+from .parameters import state_sizes
 
 Dropout = Callable[[Tensor], Tensor]
 Checkpoint = int | Literal["auto"] | None
 
-# Under autocast torch's layers return bfloat16, but for the state, if any, whose old value enters
-# the new one without a product: it is as it came.
-_KEPT = {"gru": 0, "originalgru": 0, "lstm,projected": 1}
+# The states that torch's layers return, under autocast, in the dtype in which they came.
+_KEPT_BY_TORCH = {"gru": (0,), "lstm,projected": (1,)}
 
 
 def run_stack(
@@ -53,7 +53,8 @@ def run_stack(
         value ``[layers * directions, N, ·]``.
     """
     directions = len(weights[0])
-    zeros = _zeros(program, x, weights[0], batch_first) if initial is None else []
+    if initial is None:
+        zeros = zero_states(program, x, weights[0][0], directions, x.shape[not batch_first])
     lasts: list[list[Tensor]] = []
     for k, own in enumerate(weights):
         final = k + 1 == len(weights)
@@ -92,22 +93,31 @@ def _run_layer(
     if choice.engine == "kernels":
         if choice.bfloat16:
             x = x.to(torch.bfloat16)
-            kept = _KEPT.get(program.name, -1)
-            initial = [s if k == kept else s.to(torch.bfloat16) for k, s in enumerate(initial)]
+            kept = _kept(program)
+            initial = [s if k in kept else s.to(torch.bfloat16) for k, s in enumerate(initial)]
         return operator.run_layer(
             program.name, choice.isa, x, initial, weights, lengths, batch_first, reset, checkpoint
         )
-    return reference.layer(program, x, initial, weights, lengths, batch_first, reset)
+    found = reference.layer(program, x, initial, weights, lengths, batch_first, reset)
+    return found.output, found.last
 
 
-def _zeros(
-    program: Program, x: Tensor, weights: Sequence[Weights], batch_first: bool
+def _kept(program: Program) -> Collection[int]:
+    """The states that bfloat16 leaves alone: torch's own choice for its cells, else the inner ones.
+
+    The first state is the output.
+    """
+    if program.name in IN_TORCH:
+        return _KEPT_BY_TORCH.get(program.name, ())
+    return range(1, len(program.states))
+
+
+def zero_states(
+    program: Program, x: Tensor, weights: Weights, stacked: int, rows: int
 ) -> list[Tensor]:
-    """Initial states of one layer; the first state is the output, the others have all units."""
-    rows, directions = x.shape[0 if batch_first else 1], len(weights)
-    hidden, output = weights[0].hidden_size, weights[0].output_size
-    first = x.new_zeros(directions, rows, output)
-    if len(program.states) == 1:
-        return [first]
-    other = first if hidden == output else x.new_zeros(directions, rows, hidden)
-    return [first, *[other] * (len(program.states) - 1)]
+    """Initial states ``[stacked, rows, ·]`` in x's dtype."""
+    zeros = {
+        size: x.new_zeros(stacked, rows, size)
+        for size in (weights.hidden_size, weights.output_size)
+    }
+    return [zeros[size] for size in state_sizes(program, weights.hidden_size, weights.output_size)]

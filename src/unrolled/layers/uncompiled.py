@@ -10,5 +10,5 @@ import torch
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 def uncompiled(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function as it is: torch.compile does not look into torch.nn's recurrent classes."""
+    """Call a function as it is: a break in the graph."""
     return function(*arguments)

@@ -21,6 +21,12 @@ INSTRUCTION_SETS: tuple[str, ...] = tuple(_cpu.instruction_sets())
 FLOAT32_SETS = tuple(name for name in INSTRUCTION_SETS if name not in ("amx", "avx512_bf16"))
 """Without those that differ from the next in nothing but products of bfloat16."""
 
+
+def fastest(bfloat16: bool) -> str:
+    """The instruction set for float32 or bfloat16 on this processor."""
+    return (INSTRUCTION_SETS if bfloat16 else FLOAT32_SETS)[0]
+
+
 __all__ = [
     "FLOAT32_SETS",
     "INSTRUCTION_SETS",
@@ -29,6 +35,7 @@ __all__ = [
     "automatic",
     "backward",
     "ensure",
+    "fastest",
     "forked",
     "forward",
     "segment_count",

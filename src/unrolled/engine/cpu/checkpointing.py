@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import isqrt
 
 import torch
 from torch import Tensor
@@ -24,9 +23,14 @@ _TAPE = 2**22
 def automatic(program: str, steps: int, rows: int, weights: Weights) -> int:
     """Steps of a segment; 0 where the whole tape is no longer than one.
 
-    Segments get longer with the sequence, so that the states kept do not outgrow the tape.
+    Segments get longer with the sequence, so that the states kept do not outgrow the tape. Their
+    length is at least the root of the sequence's, rounded up to a power of two: torch.compile, to
+    which the number of steps is a symbol, compiles anew for each.
     """
-    every = max(_TAPE // max(1, rows * tape_width(program, weights)), isqrt(steps))
+    root = 1
+    while root * root < steps:
+        root *= 2
+    every = max(_TAPE // max(1, rows * tape_width(program, weights)), root)
     return every if every < steps else 0
 
 

@@ -107,6 +107,7 @@ struct Kernel {
   index input_slot;    // of the delta: the adjoint of x itself; -1 where only products read x
   const MaskKind* masks;
   index mask_count;
+  bool row_wise;  // whether some function needs a whole row, which then is no two threads'
 };
 
 enum class Mode : std::uint8_t { inference, forward, backward };
@@ -164,6 +165,10 @@ struct Call {
   const float* recurrent_bias;  // [row blocks of the first matrix * hidden], or null
   const float* vectors;         // [vector_count, hidden]
   Sequence exact_input;         // the input in float32, where the kernel has an input slot
+  const float* rates;           // per mask
+  bool drawing;                 // whether masks are drawn; if not, they are their means
+  std::uint64_t seed;           // of the masks
+  index first_step;             // time of this call's first step, for the masks
 
   // Backward only.
   index block;                       // steps whose adjoints are held at a time; 0: as is best

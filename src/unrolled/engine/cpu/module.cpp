@@ -115,7 +115,8 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
           Pointer gradient_recurrent_bias, const std::vector<Pointer>& gradient_matrices,
           nb::handle reset, const std::vector<Pointer>& anew,
           const std::vector<Pointer>& gradient_anew, Pointer vectors, nb::handle exact_input,
-          nb::handle gradient_tape, Pointer gradient_vectors) {
+          nb::handle gradient_tape, Pointer gradient_vectors, const std::vector<float>& rates,
+          bool drawing, std::uint64_t seed, index first_step) {
   const Engine& engine = engine_of(isa);
   const Kernel& kernel = find(engine, name);
   const auto initial_of = pointers(initial), last_of = pointers(last),
@@ -159,6 +160,10 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
   c.exact_input = sequence(exact_input);
   c.gradient_tape = sequence(gradient_tape);
   c.gradient_vectors = pointer<float>(gradient_vectors);
+  c.rates = rates.data();
+  c.drawing = drawing;
+  c.seed = seed;
+  c.first_step = first_step;
   nb::gil_scoped_release release;
   engine.run(kernel, c);
 }
@@ -217,6 +222,8 @@ NB_MODULE(_cpu, m) {
         nb::arg("gradient_matrices") = none, nb::arg("reset") = nothing, nb::arg("anew") = none,
         nb::arg("gradient_anew") = none, nb::arg("vectors") = 0, nb::arg("exact_input") = nothing,
         nb::arg("gradient_tape") = nothing, nb::arg("gradient_vectors") = 0,
+        nb::arg("rates") = std::vector<float>(), nb::arg("drawing") = false, nb::arg("seed") = 0,
+        nb::arg("first_step") = 0,
         "Runs one direction of one layer over a whole sequence; see kernel.h.");
   bind_stream(m);
 }

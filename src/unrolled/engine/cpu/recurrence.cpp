@@ -55,6 +55,8 @@ template <class Arithmetic>
 Grid share(const Run& run, int threads) {
   const Call& call = run.call_;
   const index narrow = call.size[0] < call.size[1] || call.size[1] == 0 ? call.size[0] : call.size[1];
+  if (run.kernel_.row_wise)
+    return {call.rows < threads ? static_cast<int>(call.rows) : threads, 1};
   if (call.slices > 0) {
     const int slices = call.slices < threads ? call.slices : threads, most = threads / slices;
     return {call.rows < most ? static_cast<int>(call.rows) : most, slices};
@@ -88,7 +90,7 @@ void run_in(const Kernel& kernel, const Call& call) {
       const int members = omp_get_num_threads(), member = omp_get_thread_num();
       Grid real = grid;
       if (members != grid.groups * grid.slices)
-        real = grid.slices > 1 ? Grid{1, members} : Grid{members, 1};
+        real = grid.slices > 1 ? Grid{1, members} : Grid{members, 1};  // rows may be no one's
       const int group = member / real.slices;
       Worker<Arithmetic>(shared, real.groups, group, real.slices, member % real.slices, groups[group],
                          team)

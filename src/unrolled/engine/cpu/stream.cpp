@@ -126,6 +126,11 @@ std::shared_ptr<const Stream::Weights> Stream::pack(const Engine& engine, const 
         std::memcpy(vectors + v * width, layer.vectors + v / rows * size[hidden],
                     size[hidden] * sizeof(float));
       own.vectors = vectors;
+      const index widest = rows * std::max(weights->width[0], weights->width[1]);
+      float* masks = parts.take(kernel.mask_count * widest);
+      for (index m = 0; masks != nullptr && m < kernel.mask_count; ++m)
+        std::fill_n(masks + m * widest, widest, layer.masks[m]);
+      own.masks = masks;
       weights->layers.push_back(std::move(own));
     }
     if (counting) weights->memory = reserve(parts.taken());
@@ -205,6 +210,9 @@ Stream::Step Stream::resolve(const Layer& layer, const PackedLayer& own, const S
         return const_cast<float*>(own.vectors) + k * rows * width_of(Space::hidden);
       case Place::input:
         return inputs_;
+      case Place::mask:
+        return const_cast<float*>(own.masks) +
+               k * rows * std::max(weights_->width[0], weights_->width[1]);
       case Place::scratch: {
         index offset = 0;
         for (index s = 0; s < k; ++s) offset += rows * width_of(pass.scratch[s]);
@@ -214,7 +222,7 @@ Stream::Step Stream::resolve(const Layer& layer, const PackedLayer& own, const S
         return nullptr;  // inference has no other
     }
   };
-  Step step{{}, stage.function, rows * width_of(stage.space), {}, {}, {}, {}};
+  Step step{{}, stage.function, width_of(stage.space), size_of(stage.space), {}, {}, {}, {}};
   std::vector<bool> written(stage.results, false);
   for (index i = 0; i < stage.multiply_count; ++i, ++packed) {
     const Multiply& m = stage.multiplies[i];
@@ -274,8 +282,22 @@ void Stream::advance(Layer& layer, index t) {
     for (const auto& [i, gate] : step.gates)
       step.in[i] = gates_ + t * gate_step_ + gate * rows * width_of(Space::hidden);
     for (const index i : step.inputs) step.in[i] = inputs_ + t * rows * width_of(Space::hidden);
-    step.function(step.in.data(), step.out.data(), 0, step.width);
+    if (weights_->kernel.row_wise)
+      each_row(step);
+    else
+      step.function(step.in.data(), step.out.data(), 0, rows * step.width);
   }
+}
+
+// A function that needs a whole row needs it without what fills up the last register.
+void Stream::each_row(Step& step) {
+  for (index n = 0; n < weights_->rows; ++n) {
+    step.function(step.in.data(), step.out.data(), 0, step.size);
+    for (const float*& in : step.in) in += step.width;
+    for (float*& out : step.out) out += step.width;
+  }
+  for (const float*& in : step.in) in -= weights_->rows * step.width;
+  for (float*& out : step.out) out -= weights_->rows * step.width;
 }
 
 void Stream::write_output(const Layer& layer, float* to, index row) const {

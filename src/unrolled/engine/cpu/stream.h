@@ -25,6 +25,7 @@ struct StreamLayer {
   const float* input_bias;      // [gate_count * hidden], or null
   const float* recurrent_bias;  // [row blocks of the first matrix * hidden], or null
   const float* vectors;         // [vector_count, hidden]
+  std::vector<float> masks;     // what each is in evaluation
 };
 
 class Stream {
@@ -69,6 +70,7 @@ class Stream {
     std::vector<Packed> products;  // of all stages, in their order
     const float* biases;           // [bias_count, N, width]
     const float* vectors;          // [vector_count, N, width]
+    const float* masks;            // [mask_count, N, widest]
   };
   struct Weights {
     const Engine& engine;
@@ -88,7 +90,8 @@ class Stream {
   struct Step {  // a stage with all its addresses
     std::vector<Product> products;
     Pointwise function;
-    index width;  // of all rows together
+    index width;  // of a row
+    index size;   // of what a row really has
     std::vector<const float*> in;
     std::vector<float*> out;
     std::vector<std::pair<index, index>> gates;  // inputs that are gates: number, which gate
@@ -112,6 +115,7 @@ class Stream {
                std::vector<Packed>::const_iterator packed) const;
   void layer_input(index l, const float* x, index step, index row, index steps);
   void advance(Layer& layer, index t);
+  void each_row(Step& step);
   void write_output(const Layer& layer, float* to, index row) const;
 
   std::shared_ptr<const Weights> weights_;

@@ -259,13 +259,15 @@ void create(StreamObject* self, const std::string& isa, const std::string& name,
   const Engine& engine = engine_of(isa);
   std::vector<StreamLayer> parameters;
   for (nb::handle layer : layers) {
-    const auto [input_weights, input_bias, recurrent_bias, matrices, vectors] =
-        nb::cast<std::tuple<Pointer, Pointer, Pointer, std::vector<Pointer>, Pointer>>(layer);
+    const auto [input_weights, input_bias, recurrent_bias, matrices, vectors, masks] =
+        nb::cast<std::tuple<Pointer, Pointer, Pointer, std::vector<Pointer>, Pointer,
+                            std::vector<float>>>(layer);
     StreamLayer own{reinterpret_cast<const float*>(input_weights),
                     {},
                     reinterpret_cast<const float*>(input_bias),
                     reinterpret_cast<const float*>(recurrent_bias),
-                    reinterpret_cast<const float*>(vectors)};
+                    reinterpret_cast<const float*>(vectors),
+                    masks};
     for (Pointer matrix : matrices) own.matrices.push_back(reinterpret_cast<const float*>(matrix));
     parameters.push_back(std::move(own));
   }

@@ -1,4 +1,4 @@
-// Vectors of floats as the compiler knows them, and the functions of which equations are made.
+// Vectors of floats as the compiler knows them, and the functions of which most cells are made.
 //
 // UNROLLED_VECTOR_BYTES is all that differs between instruction sets. Every function here is
 // branch-free, propagates NaN and is accurate to a few units in the last place over the whole line.
@@ -103,26 +103,39 @@ inline vec quotient(vec a, vec b) {
 #endif
 }
 
-// exp(x) = 2^n (1 + p): n is near x / ln 2, p = exp(remainder) - 1 by a polynomial of degree 6 that
-// keeps the relative error of exp below 2e-8 for |remainder| <= ln(2) / 2.
+// exp(x) = 2^n (1 + p): n is near x / ln 2, p = exp(rest) - 1.
+struct Reduced {
+  vec shifted, rest;  // the lowest bits of `shifted` are n
+};
+
+inline Reduced reduce(vec x) {
+  const vec magic = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  const vec shifted = x * 1.44269504088896341f + magic;
+  const vec n = shifted - magic;
+  // ln 2 in two parts, the first short enough to make n * part exact
+  vec rest = x - n * 0.693359375f;
+  rest = rest + n * 2.12194440054690583e-4f;
+  return {shifted, rest};
+}
+
+// exp(r) - 1 for |r| <= ln(2) / 2, by a polynomial of degree 6 that keeps the relative error of exp
+// below 2e-8.
+inline vec small_expm1(vec r) {
+  // in pairs, so that the sums wait less for each other
+  const vec square = r * r;
+  const vec low = 0.166665211f * r + 0.49999994f;
+  const vec high = 0.00138145429f * square + (0.00836874545f * r + 0.041668389f);
+  return (high * square + low) * square + r;
+}
+
 struct Exponential {
   vec scale, p;
 };
 
 inline Exponential exponential(vec x) {
-  const vec magic = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
-  const vec shifted = x * 1.44269504088896341f + magic;
-  const vec n = shifted - magic;
-  // ln 2 in two parts, the first short enough to make n * part exact
-  vec r = x - n * 0.693359375f;
-  r = r + n * 2.12194440054690583e-4f;
-  // in pairs, so that the sums wait less for each other
-  const vec square = r * r;
-  const vec low = 0.166665211f * r + 0.49999994f;
-  const vec high = 0.00138145429f * square + (0.00836874545f * r + 0.041668389f);
-  const vec p = (high * square + low) * square + r;
-  // the lowest bits of `shifted` are n: they become the exponent of 2^n
-  return {(vec)(((uvec)shifted << 23) + 0x3f800000u), p};
+  const Reduced reduced = reduce(x);
+  // n becomes the exponent of 2^n
+  return {(vec)(((uvec)reduced.shifted << 23) + 0x3f800000u), small_expm1(reduced.rest)};
 }
 
 inline vec sigmoid(vec x) {
@@ -138,9 +151,6 @@ inline vec tanh(vec x) {
 }
 
 inline vec relu(vec x) { return x <= vec{} ? vec{} : x; }
-
-// Derivative of relu where its value is x; at NaN it lets the gradient through, as torch's does.
-inline vec positive(vec x) { return x <= vec{} ? vec{} : broadcast(1.0f); }
 
 }  // namespace
 }  // namespace unrolled

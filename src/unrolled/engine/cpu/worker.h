@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gradients.h"
+#include "noise.h"
 
 namespace unrolled {
 namespace {
@@ -88,15 +89,17 @@ class Worker {
     if (!backward && Arithmetic::operand_size(tallest, call.input_size) > operand)
       operand = Arithmetic::operand_size(tallest, call.input_size);
     operand = round_up(operand, cache_line);
-    float* const memory = own_workspace.reserve(sums + packed + input + operand + gates +
-                                                products + objects / sizeof(float) + lanes);
+    const index masks = run.kernel_.mask_count * mask_width();
+    float* const memory = own_workspace.reserve(sums + packed + input + operand + gates + products +
+                                                masks + objects / sizeof(float) + lanes);
     if (backward) gradients_.use(memory);
     packed_ = memory + sums;
     packed_input_ = packed_ + packed;
     operand_ = packed_input_ + input;
     gates_ = operand_ + operand;
     products_ = gates_ + gates;
-    stages_ = reinterpret_cast<Prepared*>(products_ + products);
+    masks_ = products_ + products;
+    stages_ = reinterpret_cast<Prepared*>(masks_ + masks);
     Array* const found = reinterpret_cast<Array*>(stages_ + pass.stage_count);
     rows_ = reinterpret_cast<index*>(found + arrays);
     operands_ = reinterpret_cast<const float**>(rows_ + count_);
@@ -148,11 +151,16 @@ class Worker {
   float* operand_;  // where a product lays out its operands
   float* gates_;  // [block_, count_, gate_width_]
   float* products_;
+  float* masks_;  // of one row
   Prepared* stages_;
   index* rows_;
   const float** operands_;
   float** results_;
 
+  index mask_width() const {
+    const index* size = run_.call_.size;
+    return round_up(size[0] > size[1] ? size[0] : size[1], cache_line);
+  }
   index units(Space space) const { return end_[Run::at(space)] - begin_[Run::at(space)]; }
   index begin(Space space) const { return begin_[Run::at(space)]; }
 
@@ -240,6 +248,7 @@ class Worker {
         // what lives with the thread counts its own rows, and the rows of a chunk
         *to++ = from.place == Place::product ? Array{products_ + skipped, 0, width}
                 : from.place == Place::gate  ? Array{gates_ + skipped, 0, gate_width_}
+                : from.place == Place::mask  ? Array{masks_ + from.index * mask_width()}
                                              : run_.resolve(from, false);
       }
       for (index i = 0; i < stage.output_count; ++i) {
@@ -324,6 +333,10 @@ class Worker {
       if (where != nowhere)
         for (index v = 0; v < all; ++v)
           if (prepared.arrays[v].edges & where) at[v] = prepared.arrays[v].at(moment, row, where);
+      for (index v = 0; run_.kernel_.mask_count > 0 && v < inputs; ++v)
+        if (stage.inputs[v].place == Place::mask)
+          fill_mask(at[v], run_.kernel_, run_.call_, stage.inputs[v].index, t, row, begin_unit,
+                    end_unit);
       stage.function(at, at + inputs, begin_unit, end_unit);
     }
   }

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from unrolled.layers.drop_in import DropIn
+from unrolled.layers.layer import Layer
 from unrolled.tasks.text.model import CharacterModel
 from unrolled.tasks.text.threads import one_thread
 from unrolled.tasks.text.vocabulary import UNKNOWN, Vocabulary
@@ -93,7 +93,7 @@ def _reader(model: nn.Module) -> Callable[[Tensor], Tensor]:
     """The model as a function from the next tokens to their logits, its state carried."""
     if (
         isinstance(model, CharacterModel)
-        and isinstance(model.recurrent, DropIn)
+        and isinstance(model.recurrent, Layer)
         and not model.training
     ):
         stream = model.recurrent.stream()

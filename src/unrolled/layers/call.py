@@ -1,0 +1,132 @@
+"""A call of a layer, checked, with everything that its run needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from ..compiler.program import Program
+from ..engine.choice import Choice, choose
+from ..engine.weights import Weights, split
+from .checks import (
+    Lengths,
+    check_checkpoint,
+    check_input,
+    check_lengths,
+    check_reset,
+    check_states,
+    resets_nothing,
+)
+from .parameters import flat
+from .stack import Checkpoint
+
+if TYPE_CHECKING:
+    from .layer import Layer
+
+
+class Call(NamedTuple):
+    """A checked call.
+
+    Attributes:
+        x: the input's tensor, batched; the data of a packed sequence.
+        packed: the packed sequence, if the input is one.
+        initial: the states ``[layers * directions, N, ·]``, or None for zeros.
+        lengths: ``[N]`` on x's device, or None.
+        reset: ``[T, N]`` on x's device, or None.
+        checkpoint: every how many steps states are kept for backward.
+        flat: for each layer the weights of all directions, one after the other.
+        weights: the same, for each layer, for each direction.
+        batched: whether the caller's input had a batch dimension.
+        batch_first: the order of x's dimensions.
+        program: what each layer runs.
+        choice: the engine.
+        dropout: probability with which an output between layers is dropped in this call.
+        training: whether the layer is in training mode.
+    """
+
+    x: Tensor
+    packed: PackedSequence | None
+    initial: list[Tensor] | None
+    lengths: Tensor | None
+    reset: Tensor | None
+    checkpoint: Checkpoint
+    flat: list[list[Tensor]]
+    weights: list[list[Weights]]
+    batched: bool
+    batch_first: bool
+    program: Program
+    choice: Choice
+    dropout: float
+    training: bool
+
+
+def accept(
+    layer: Layer,
+    input: Tensor | PackedSequence,  # noqa: A002
+    hx: Any = None,
+    lengths: Lengths | int | None = None,
+    reset: Tensor | None = None,
+    checkpoint: Checkpoint = None,
+) -> Call:
+    """Check the arguments and choose the engine; runs nothing."""
+    directions = 2 if layer.bidirectional else 1
+    program = layer.program
+    tensors = flat(layer, program)
+    expected = layer.expected(directions)
+    x = check_input(expected, input, tensors[0][0])
+    check_checkpoint(expected, checkpoint)
+    packed = input if isinstance(input, PackedSequence) else None
+    batched = packed is not None or x.ndim == 3
+    if packed is not None:
+        rows: int | None = int(packed.batch_sizes[0])
+        if lengths is not None:
+            raise ValueError(
+                f"{expected.name}: lengths must be None with a PackedSequence, which has its own"
+            )
+        if reset is not None:
+            raise ValueError(
+                f"{expected.name}: reset must be None with a PackedSequence; "
+                "give a padded batch with lengths instead"
+            )
+    else:
+        rows = x.shape[0 if layer.batch_first else 1] if batched else None
+    if hx is None:
+        initial = layer.learned_initial(1 if rows is None else rows)
+    else:
+        initial = check_states(expected, hx, x, rows)
+        if not batched:
+            initial = [state.unsqueeze(1) for state in initial]
+    if lengths is not None:
+        lengths = check_lengths(expected, lengths, x, batched)
+    if reset is not None:
+        reset = check_reset(expected, reset, x, batched)
+    if not batched:
+        x = x.unsqueeze(1)
+    batch_first = layer.batch_first and batched and packed is None
+    steps = None if packed is not None or lengths is not None else x.shape[batch_first]
+    given = [x, *(initial or []), *(tensor for own in tensors for tensor in own)]
+    choice = choose(program, given, steps, reset is not None, layer.heads)
+    if reset is not None and choice.engine != "kernels" and resets_nothing(reset):
+        reset, choice = None, choose(program, given, steps, heads=layer.heads)
+    if choice.engine == "torch" and x.numel() == 0:
+        choice = Choice("reference", reason="there is no step to run")
+    if choice.engine == "torch" and lengths is not None and lengths.is_meta:
+        choice = Choice("reference", reason="lengths without values cannot be packed")
+    return Call(
+        x,
+        packed,
+        initial,
+        lengths,
+        reset,
+        checkpoint,
+        tensors,
+        [split(program, own, directions) for own in tensors],
+        batched,
+        batch_first,
+        program,
+        choice,
+        layer.dropout if layer.training else 0.0,
+        layer.training,
+    )

@@ -1,0 +1,212 @@
+"""What all layers share, whoever made their parameters: drop-ins and layers of any cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter, init
+from torch.nn.utils.rnn import PackedSequence
+
+from ..cells import Cell
+from ..compiler.program import Program
+from ..engine.choice import choose
+from ..engine.stream import steps_of
+from ..engine.weights import split
+from .call import accept
+from .checks import Expected, Lengths
+from .initial_values import check_options, set_initial_values
+from .options import Options, program_for
+from .parameters import add_parameters, flat, rows_of, state_sizes, suffixes
+from .run import run
+from .stack import Checkpoint
+from .stream import Stream
+
+
+class Layer(torch.nn.Module):
+    """A stack of recurrent layers of one cell, with parameters named as torch.nn names them.
+
+    A subclass makes the matrices and biases, and then calls `_complete`.
+    """
+
+    input_size: int
+    hidden_size: int
+    num_layers: int
+    bias: bool
+    batch_first: bool
+    dropout: float
+    bidirectional: bool
+    proj_size: int
+    heads: int = 1
+    options: Options = Options()
+    weight_ih_l0: Tensor
+
+    @property
+    def cell(self) -> Cell:
+        """The equations."""
+        raise NotImplementedError
+
+    @property
+    def program(self) -> Program:
+        """What every layer runs: the cell with this layer's options."""
+        return program_for(self.cell, self.options, self.proj_size > 0)
+
+    @property
+    def output_size(self) -> int:
+        """Features of the output of one direction, S."""
+        return self.proj_size or self.hidden_size
+
+    @property
+    def label(self) -> str:
+        """With what every error begins."""
+        return type(self).__name__
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002
+        hx: Any = None,
+        *,
+        lengths: Lengths | int | None = None,
+        reset: Tensor | None = None,
+        checkpoint: Checkpoint = None,
+    ) -> tuple[Any, Any]:
+        """Run the layer; see the class for shapes.
+
+        Raises:
+            TypeError: if an argument is of a wrong kind.
+            ValueError: if it has a wrong size, dtype, device or value.
+        """
+        if torch.compiler.is_dynamo_compiling() and isinstance(input, PackedSequence):
+            return self._apart(input, hx, lengths, reset, checkpoint)  # its sizes are values
+        return self._run(input, hx, lengths, reset, checkpoint)
+
+    def _run(self, *arguments: Any) -> tuple[Any, Any]:
+        call = accept(self, *arguments)
+        if torch.compiler.is_dynamo_compiling() and call.choice.engine != "kernels":
+            # Only the kernels are one node; the others would be traced step by step.
+            return self._apart(*arguments)
+        output, last = run(call)
+        return output, last[0] if len(last) == 1 else tuple(last)
+
+    def _apart(self, *arguments: Any) -> tuple[Any, Any]:
+        """Run as a break in torch.compile's graph."""
+        from .uncompiled import uncompiled  # loads the compiler
+
+        found: tuple[Any, Any] = uncompiled(self._run, *arguments)
+        return found
+
+    def stream(self, batch_size: int = 1, state: Any = None) -> Stream:
+        """This layer as a machine that takes one step at a time; see `unrolled.Stream`.
+
+        Its numbers are the layer's in evaluation mode. The weights are copied: what happens to the
+        layer afterwards does not change the stream.
+
+        Args:
+            batch_size: rows N of every step.
+            state: the initial state, as the layer takes hx; if None the learned one, or zeros.
+
+        Raises:
+            TypeError: if an argument is of a wrong kind.
+            ValueError: if one has a wrong size, dtype or device, or the layer is bidirectional.
+        """
+        if self.bidirectional:
+            raise ValueError(
+                f"{self.label}: a stream knows no future, so bidirectional must be False, got True"
+            )
+        if not isinstance(batch_size, int) or isinstance(batch_size, bool):
+            raise TypeError(
+                f"{self.label}: batch_size must be an integer, got {type(batch_size).__name__}"
+            )
+        if batch_size < 1:
+            raise ValueError(f"{self.label}: batch_size must be at least 1, got {batch_size}")
+        program = self.program
+        layers = flat(self, program)
+        tensors = [tensor for own in layers for tensor in own]
+        choice = choose(program, tensors, heads=self.heads)
+        weights = [split(program, own, 1)[0] for own in layers]
+        steps = steps_of(choice, program, weights, batch_size)
+        stream = Stream(steps, self.expected(1), batch_size, layers[0][0])
+        if state is None and self.options.learn_initial:
+            learned = self.learned_initial(batch_size) or []
+            state = learned[0] if len(learned) == 1 else learned
+        if state is not None:
+            stream._start(state)
+        return stream
+
+    def gate(self, name: str, layer: int = 0, reverse: bool = False) -> Tensor:
+        """The part of the parameters that stands for one name of the equations.
+
+        It is a view: writing to it, under `torch.no_grad`, sets the layer's own weights.
+
+        Args:
+            name: ``"W.f"`` or ``"U.f"`` for the rows of a gate's matrix, ``"W.f.bias"`` or
+                ``"U.f.bias"`` for its bias, ``"V.p"`` for a per-unit weight, ``"s.q"`` for a
+                scalar, ``"P"`` for the projection.
+            layer: which layer, from 0.
+            reverse: whether that of the reverse direction.
+
+        Returns:
+            ``[H, ·]`` for a matrix, ``[H]`` for a bias or a per-unit weight, ``[1]`` for a scalar,
+            ``[S, H]`` for the projection.
+
+        Raises:
+            ValueError: if there is no such name, layer or direction.
+
+        Example:
+            >>> lstm = LSTM(10, 20, num_layers=2)
+            >>> with torch.no_grad():
+            ...     _ = lstm.gate("W.f.bias", layer=1).fill_(1.0)
+            >>> lstm.bias_ih_l1[20:40].unique()
+            tensor([1.], grad_fn=<Unique2Backward0>)
+        """
+        if layer not in range(self.num_layers):
+            raise ValueError(
+                f"{self.label}: layer must be from 0 to {self.num_layers - 1}, got {layer}"
+            )
+        if reverse and not self.bidirectional:
+            raise ValueError(f"{self.label}: there is no reverse direction, bidirectional is False")
+        return rows_of(self, name, f"_l{layer}" + "_reverse" * reverse)
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters again: uniform on ±1/√H, and then what cell and options say."""
+        self._draw(self.parameters())
+        set_initial_values(self)
+
+    def _draw(self, parameters: Iterable[Parameter]) -> None:
+        """As torch.nn draws them, in the order in which they were made."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for parameter in parameters:
+            init.uniform_(parameter, -bound, bound)
+
+    def _complete(self, options: Options) -> None:
+        """Make and draw what the options ask for; the matrices are there, and drawn."""
+        self.options = options
+        check_options(self)
+        self._draw(add_parameters(self))
+        set_initial_values(self)
+
+    def learned_initial(self, rows: int) -> list[Tensor] | None:
+        """The learned initial states ``[layers * directions, rows, ·]``; None if there are none."""
+        if not self.options.learn_initial:
+            return None
+        ends = list(suffixes(self.num_layers, self.bidirectional))
+        return [
+            torch.stack([getattr(self, f"initial_{state.name}{end}") for end in ends])
+            .unsqueeze(1)
+            .expand(-1, rows, -1)
+            for state in self.program.states
+        ]
+
+    def expected(self, directions: int) -> Expected:
+        """What a call must look like."""
+        sizes = state_sizes(self.program, self.hidden_size, self.output_size)
+        return Expected(
+            self.label,
+            self.input_size,
+            tuple((f"{s.name}_0", n) for s, n in zip(self.program.states, sizes, strict=True)),
+            self.num_layers * directions,
+            self.batch_first,
+        )

@@ -1,0 +1,150 @@
+"""A layer's parameters by name: as torch.nn calls them, as the engine takes them, by gate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from ..cells import Cell
+from ..compiler.program import Program, Space, VectorKind
+
+if TYPE_CHECKING:
+    from .layer import Layer
+
+
+def suffixes(num_layers: int, bidirectional: bool) -> Iterator[str]:
+    """What ends a parameter's name, for every layer and direction."""
+    for k in range(num_layers):
+        yield f"_l{k}"
+        if bidirectional:
+            yield f"_l{k}_reverse"
+
+
+def matrix_names(program: Program, bias: bool) -> list[str]:
+    """How the names of one direction's weights begin, in the engine's order; without vectors."""
+    names = ["weight_ih", "weight_hh"]
+    return names + ["bias_ih", "bias_hh"] * bias + ["weight_hr"] * program.projected
+
+
+def count(program: Program, kind: VectorKind) -> int:
+    """How many vectors of a kind the program has."""
+    return sum(vector.kind is kind for vector in program.vectors)
+
+
+def state_sizes(program: Program, hidden: int, output: int) -> list[int]:
+    """The size of every state."""
+    sizes = {Space.HIDDEN: hidden, Space.PROJECTED: output}
+    return [sizes[state.new.space] for state in program.states]
+
+
+def add_parameters(layer: Layer) -> list[Parameter]:
+    """Give a layer what torch.nn has no name for: V and s, and learned initial states."""
+    program, hidden = layer.program, layer.hidden_size
+    shapes = {"vector": count(program, VectorKind.UNIT) * hidden}
+    shapes["scalar"] = count(program, VectorKind.SCALAR)
+    if layer.options.learn_initial:
+        sizes = state_sizes(program, hidden, layer.output_size)
+        shapes |= {f"initial_{s.name}": n for s, n in zip(program.states, sizes, strict=True)}
+    like = layer.weight_ih_l0
+    added: list[Parameter] = []
+    for suffix in suffixes(layer.num_layers, layer.bidirectional):
+        for name, size in shapes.items():
+            if size:
+                added.append(Parameter(torch.empty(size, device=like.device, dtype=like.dtype)))
+                layer.register_parameter(name + suffix, added[-1])
+    return added
+
+
+def flat(layer: Layer, program: Program) -> list[list[Tensor]]:
+    """For each layer, of all its directions, the weights as `engine.weights.split` takes them."""
+    names = matrix_names(program, layer.bias)
+    found: list[list[Tensor]] = []
+    for suffix in suffixes(layer.num_layers, layer.bidirectional):
+        own = [getattr(layer, name + suffix) for name in names]
+        if program.vectors:
+            own.append(_vectors(layer, program, suffix))
+        if suffix.endswith("_reverse"):
+            found[-1].extend(own)
+        else:
+            found.append(own)
+    return found
+
+
+def _vectors(layer: Layer, program: Program, suffix: str) -> Tensor:
+    """What all steps and rows share, in the program's order."""
+    hidden = layer.hidden_size
+    kinds = {vector.kind for vector in program.vectors}
+    if kinds == {VectorKind.UNIT}:
+        found: Tensor = getattr(layer, f"vector{suffix}")
+        return found
+    pieces = {}
+    if VectorKind.UNIT in kinds:
+        pieces[VectorKind.UNIT] = iter(getattr(layer, f"vector{suffix}").split(hidden))
+    if VectorKind.SCALAR in kinds:
+        scalars = getattr(layer, f"scalar{suffix}").unsqueeze(-1).expand(-1, hidden)
+        pieces[VectorKind.SCALAR] = iter(scalars.unbind())
+    if VectorKind.CONSTANT in kinds:
+        like = layer.weight_ih_l0
+        constants = torch.as_tensor(_constants(layer.cell, program)).to(like.device, like.dtype)
+        pieces[VectorKind.CONSTANT] = iter(constants.unbind())
+    return torch.cat([next(pieces[vector.kind]) for vector in program.vectors])
+
+
+def _constants(cell: Cell, program: Program) -> np.ndarray:
+    """The choices that are a number for each unit, ``[count, H]``."""
+    return np.array(
+        [
+            cell.choices[vector.symbol.name.removeprefix("K_")]
+            for vector in program.vectors
+            if vector.kind is VectorKind.CONSTANT
+        ]
+    )
+
+
+def rows_of(layer: Layer, name: str, suffix: str) -> Tensor:
+    """A view of the rows, or numbers, that belong to one name of the equations.
+
+    Raises:
+        ValueError: if there is no such name.
+    """
+    places = _places(layer)
+    if name not in places:
+        raise ValueError(f"{layer.label}: there is no {name!r}; there are {', '.join(places)}")
+    parameter, start, size = places[name]
+    found: Tensor = getattr(layer, parameter + suffix)[start : start + size]
+    return found
+
+
+def names(layer: Layer) -> list[str]:
+    """Every name that `Layer.gate` knows."""
+    return list(_places(layer))
+
+
+def _places(layer: Layer) -> dict[str, tuple[str, int, int]]:
+    """For each name: how the parameter's name begins, the first row, the number of rows."""
+    program, hidden = layer.program, layer.hidden_size
+    gates = {
+        "ih": [f"W.{gate.name.removeprefix('W_')}" for gate in program.gates],
+        "hh": [f"U.{product.gate}" for product in program.matrix("U")],
+    }
+    places = {}
+    for end, names in gates.items():
+        for k, name in enumerate(names):
+            places[name] = (f"weight_{end}", k * hidden, hidden)
+            if layer.bias:
+                places[f"{name}.bias"] = (f"bias_{end}", k * hidden, hidden)
+    if program.projected:
+        places["P"] = ("weight_hr", 0, layer.output_size)
+    for kind, parameter, size in (
+        (VectorKind.UNIT, "vector", hidden),
+        (VectorKind.SCALAR, "scalar", 1),
+    ):
+        symbols = [vector.symbol.name for vector in program.vectors if vector.kind is kind]
+        for k, symbol in enumerate(symbols):
+            places[symbol.replace("_", ".", 1)] = (parameter, k * size, size)
+    return places
