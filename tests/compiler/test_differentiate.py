@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from unrolled.cells import BUILTIN, LSTM
 from unrolled.compiler.differentiate import differentiate
-from unrolled.compiler.program import Product, Program, Space, Symbol, evaluate
+from unrolled.compiler.program import INPUT, Product, Program, Space, Symbol, evaluate
 from unrolled.compiler.trace import trace
 from unrolled.compiler.transforms import project
 
@@ -64,6 +64,8 @@ def check(program: Program) -> None:
     # the step, with every product's result in hand
     values: dict[Symbol, Any] = {}
     leaves = [*program.gates, *(state.previous for state in program.states)]
+    leaves += [*(v.symbol for v in program.vectors if v.learned), INPUT]
+    values.update({v.symbol: draw(SIZES[Space.HIDDEN]) for v in program.vectors})
     for symbol in leaves:
         values[symbol] = draw(SIZES[symbol.space]).requires_grad_()
     matrices = {}
@@ -109,7 +111,8 @@ def check(program: Program) -> None:
                 total = total + matrices[product.symbol].numpy().T @ adjoint_of
         return total
 
-    for symbol, expression in {**adjoint.gates, **adjoint.products}.items():
+    apart = {**adjoint.gates, **adjoint.products, **adjoint.vectors, INPUT: adjoint.input}
+    for symbol, expression in apart.items():
         compare(value_of(expression), expected[symbol])
     for state in program.states:
         total = value_of(adjoint.outgoing[state.name]) + products_of(state.previous)
