@@ -59,7 +59,7 @@ CELLS: tuple[type[Cell], ...] = tuple(Cell.__subclasses__())
 """Every cell of the library."""
 
 BUILTIN: tuple[Cell, ...] = (
-    *(cell() for cell in CELLS if cell not in (RGLRU, SLSTM)),
+    *(cell() for cell in CELLS),
     *(RNN(nonlinearity=name) for name in ("relu", "sigmoid", "identity")),
 )
 """The cells whose kernels are generated when the package is built."""
