@@ -2,130 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
-from unrolled.cells import GRU, LSTM, RNN, Cell, OriginalGRU
+from unrolled.cells import BUILTIN, CELLS, Cell
+from unrolled.compiler.trace import trace
 
-Array = NDArray[np.float64]
-N, X, H = 2, 3, 4
+from .transcriptions import EQUATIONS, Equations
 
-GATES = {
-    "rnn": ("h",),
-    "lstm": ("i", "f", "g", "o"),
-    "gru": ("r", "z", "n"),
-    "originalgru": ("r", "z", "n"),
-}
+N, X, H, STEPS = 2, 3, 4, 3
+
+each_cell = pytest.mark.parametrize(
+    ("cell", "equations"), [pytest.param(*pair, id=pair[0].name) for pair in EQUATIONS]
+)
 
 
-def sigma(a: Array) -> Array:
-    return 1 / (1 + np.exp(-a))
+class Weights:
+    """Random weights that come to be when they are named, the same at every naming."""
 
+    def __init__(self, letter: str, kind: type, columns: int) -> None:
+        self._letter, self._kind, self._columns = letter, kind, columns
 
-class Affine:
-    """``W.gate(x)``: the gate's matrix times the vector, plus the gate's bias."""
+    def draw(self, name: str, *shape: int) -> Any:
+        numbers = np.random.default_rng([*f"{self._letter}.{name}".encode()]).standard_normal
+        if self._kind is float:
+            return float(numbers())
+        return torch.tensor(numbers(shape)) if self._kind is torch.Tensor else numbers(shape)
 
-    def __init__(self, maps: dict[str, tuple[Any, Any]]) -> None:
-        self._maps = maps
-
-    def __getattr__(self, gate: str) -> Callable[[Any], Any]:
-        matrix, bias = self._maps[gate]
-        if np.ndim(matrix) == 0:
+    def __getattr__(self, name: str) -> Any:
+        if self._letter == "V":
+            return self.draw(name, H)
+        if self._letter == "s":
+            return self.draw(name, 1)
+        matrix, bias = self.draw(name, H, self._columns), self.draw(f"{name}.bias", H)
+        if self._kind is float:
             return lambda vector: matrix * vector + bias
         return lambda vector: vector @ matrix.T + bias
 
 
-# The equations once more, gate by gate, in the notation of the papers.
+def drawn(cell: Cell, kind: type) -> tuple[Mapping[str, Weights], list[Any], list[Any]]:
+    """Weights, the inputs of some steps and states, of numbers of one kind."""
+    features = H if trace(cell).reads_input else X
+    widths = {"W": features, "U": H, "V": 1, "s": 1}
+    weights = {letter: Weights(letter, kind, width) for letter, width in widths.items()}
+    values = Weights("", kind, 1)
+    inputs = [values.draw(f"x{t}", N, features) for t in range(STEPS)]
+    # a normaliser, where a cell has one, is a sum of positive terms
+    states = [
+        abs(value) if name == "n" else value
+        for name in cell.states
+        for value in [values.draw(name, N, H)]
+    ]
+    return weights, inputs, states
 
 
-def rnn(activation: Callable[[Array], Array]) -> Callable[..., tuple[Array, ...]]:
-    def equations(W: Affine, U: Affine, x: Array, h: Array) -> tuple[Array, ...]:
-        return (activation(W.h(x) + U.h(h)),)
-
-    return equations
-
-
-def lstm(W: Affine, U: Affine, x: Array, h: Array, C: Array) -> tuple[Array, ...]:
-    input_gate = sigma(W.i(x) + U.i(h))
-    forget_gate = sigma(W.f(x) + U.f(h))
-    candidate = np.tanh(W.g(x) + U.g(h))
-    output_gate = sigma(W.o(x) + U.o(h))
-    memory = forget_gate * C + input_gate * candidate
-    return output_gate * np.tanh(memory), memory
+def follow(step: Callable[..., Any], inputs: list[Any], states: list[Any]) -> list[Any]:
+    """All states of all steps."""
+    found = []
+    for x in inputs:
+        states = list(step(x, *states))
+        found += states
+    return found
 
 
-def gru(W: Affine, U: Affine, x: Array, h: Array) -> tuple[Array, ...]:
-    reset = sigma(W.r(x) + U.r(h))
-    update = sigma(W.z(x) + U.z(h))
-    candidate = np.tanh(W.n(x) + reset * U.n(h))
-    return ((1 - update) * candidate + update * h,)
-
-
-def original_gru(W: Affine, U: Affine, x: Array, h: Array) -> tuple[Array, ...]:
-    reset = sigma(W.r(x) + U.r(h))
-    update = sigma(W.z(x) + U.z(h))
-    candidate = np.tanh(W.n(x) + U.n(reset * h))
-    return ((1 - update) * candidate + update * h,)
-
-
-CELLS: list[tuple[Cell, Callable[..., tuple[Array, ...]]]] = [
-    (RNN(), rnn(np.tanh)),
-    (RNN(nonlinearity="relu"), rnn(lambda a: np.maximum(a, 0))),
-    (RNN(nonlinearity="sigmoid"), rnn(sigma)),
-    (RNN(nonlinearity="identity"), rnn(lambda a: a)),
-    (LSTM(), lstm),
-    (GRU(), gru),
-    (OriginalGRU(), original_gru),
-]
-each_cell = pytest.mark.parametrize(
-    ("cell", "equations"), [pytest.param(*pair, id=pair[0].name) for pair in CELLS]
+@each_cell
+@pytest.mark.parametrize(
+    "kind", [np.ndarray, float, torch.Tensor], ids=["arrays", "numbers", "tensors"]
 )
-
-
-def numbers(cell: Cell, scalar: bool) -> tuple[dict[str, Affine], Any, list[Any]]:
-    """Random weights, input and states."""
-    random = np.random.default_rng(7)
-    gates = GATES[type(cell).__name__.lower()]
-
-    def draw(*shape: int) -> Any:
-        return float(random.standard_normal()) if scalar else random.standard_normal(shape)
-
-    weights = {
-        "W": Affine({gate: (draw(H, X), draw(H)) for gate in gates}),
-        "U": Affine({gate: (draw(H, H), draw(H)) for gate in gates}),
-    }
-    return weights, draw(N, X), [draw(N, H) for _ in cell.states]
-
-
-def as_tensors(weights: dict[str, Affine]) -> dict[str, Affine]:
-    return {
-        name: Affine({g: (torch.tensor(m), torch.tensor(b)) for g, (m, b) in w._maps.items()})
-        for name, w in weights.items()
-    }
-
-
-@each_cell
-@pytest.mark.parametrize("scalar", [False, True], ids=["arrays", "numbers"])
-def test_step_is_the_equation(
-    cell: Cell, equations: Callable[..., tuple[Array, ...]], scalar: bool
-) -> None:
-    weights, x, states = numbers(cell, scalar)
-    found = cell(weights, x, *states)
-    expected = equations(weights["W"], weights["U"], x, *states)
-    assert len(found) == len(cell.states)
+def test_steps_are_the_equations(cell: Cell, equations: Equations, kind: type) -> None:
+    weights, inputs, states = drawn(cell, kind)
+    found = follow(lambda *values: cell(weights, *values), inputs, states)
+    plain = float if kind is float else np.ndarray
+    weights, inputs, states = drawn(cell, plain)
+    expected = follow(lambda *values: equations(*weights.values(), *values), inputs, states)
+    assert len(found) == STEPS * len(cell.states)
     for value, wanted in zip(found, expected, strict=True):
-        np.testing.assert_allclose(value, wanted, rtol=1e-14)
+        assert kind is not torch.Tensor or isinstance(value, torch.Tensor)
+        np.testing.assert_allclose(np.asarray(value), wanted, rtol=1e-12, atol=1e-14)
 
 
-@each_cell
-def test_step_takes_tensors(cell: Cell, equations: Callable[..., tuple[Array, ...]]) -> None:
-    weights, x, states = numbers(cell, scalar=False)
-    found = cell(as_tensors(weights), torch.tensor(x), *map(torch.tensor, states))
-    for value, wanted in zip(found, equations(weights["W"], weights["U"], x, *states), strict=True):
-        assert isinstance(value, torch.Tensor)
-        np.testing.assert_allclose(value.numpy(), wanted, rtol=1e-13)
+def test_every_cell_has_its_equations_here() -> None:
+    assert {type(cell) for cell, _ in EQUATIONS} == set(CELLS) == {type(cell) for cell in BUILTIN}
+
+
+@pytest.mark.parametrize("kind", CELLS, ids=lambda kind: kind.__name__)
+def test_what_a_cell_declares_is_in_its_equations(kind: type[Cell]) -> None:
+    """Gates of memory are gates of W; initial values belong to weights that the step names."""
+    program = trace(kind())
+    gates = {symbol.name.removeprefix("W_") for symbol in program.gates}
+    assert kind.gates_of_memory.keys() <= gates
+    assert set(kind.gates_of_memory.values()) <= {1, -1}
+    vectors = {vector.symbol.name.replace("_", ".", 1) for vector in program.vectors}
+    assert kind.initial.keys() <= vectors | {f"W.{gate}.bias" for gate in gates}
+
+
+@pytest.mark.parametrize("kind", CELLS, ids=lambda kind: kind.__name__)
+def test_a_cell_names_its_paper(kind: type[Cell]) -> None:
+    assert re.search(r"\b(19|20)\d\d\b", kind.__doc__ or "")

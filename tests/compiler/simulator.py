@@ -58,13 +58,14 @@ def evaluate(value: Any, known: dict[str, Any]) -> Any:
 
 @dataclass
 class Parameters:
-    """Of one direction: W ``[G * H, X]``, b, U ``[R * H, S]``, c, P ``[S, H]``."""
+    """Of one direction: W ``[G * H, X]``, b, U ``[R * H, S]``, c, P ``[S, H]``, V ``[K, H]``."""
 
     W: Array
     b: Array | None
     U: Array
     c: Array | None
     P: Array | None = None
+    vectors: Array | None = None
 
     @property
     def sizes(self) -> dict[Space, int]:
@@ -127,6 +128,7 @@ class Row:
         self.gradient, self.gradient_last = gradient, gradient_last
         self.carry = [np.full_like(state, np.nan) for state in self.initial]
         self.delta = [self._fresh(self.steps, space) for space in plan.delta]
+        self.sums = np.zeros((len(plan.program.vectors), H))
         self.mode = "backward"
         self._go("backward")
         initial = list(self.carry) if self.steps else [g.copy() for g in gradient_last]
@@ -144,6 +146,10 @@ class Row:
             "c": np.zeros(len(self.parameters.U)),
             "initial": initial,
         }
+        if self.parameters.vectors is not None:
+            found["vectors"] = self.sums
+        if plan.input_slot >= 0:
+            found["x"] += self.delta[plan.input_slot]
         if self.parameters.P is not None:
             found["P"] = np.zeros_like(self.parameters.P)
         for run in plan.gate_runs:
@@ -241,6 +247,11 @@ class Row:
                 found = self.biases[k]
             case Place.GATE:
                 found = self.gates[t, k]
+            case Place.VECTOR:
+                assert self.parameters.vectors is not None
+                found = self.parameters.vectors[k]
+            case Place.INPUT:
+                found = self.x[t]
             case Place.GRADIENT:
                 found = self.gradient[t]
             case Place.CARRY if t == self._final:
@@ -254,7 +265,10 @@ class Row:
         return np.array(found)
 
     def _write(self, location: Location, t: int, value: Any) -> None:
-        self._place(location, t)[:] = value
+        if location.place is Place.SUM:
+            self.sums[location.index] += value
+        else:
+            self._place(location, t)[:] = value
 
     def _place(self, location: Location, t: int) -> Array:
         k = location.index

@@ -67,7 +67,8 @@ def check(program: Program) -> None:
     # the step, with every product's result in hand
     values: dict[Symbol, Any] = {}
     leaves = [INPUT, *program.gates, *(state.previous for state in program.states)]
-    leaves += [vector.symbol for vector in program.vectors]
+    leaves += [vector.symbol for vector in program.vectors if vector.learned]
+    values.update({v.symbol: draw(SIZES[Space.HIDDEN]) for v in program.vectors})
     for symbol in leaves:
         values[symbol] = draw(SIZES[symbol.space]).requires_grad_()
     for mask in program.masks:

@@ -24,7 +24,7 @@ from unrolled.cells import (
     tanh,
     where,
 )
-from unrolled.compiler.program import Assignment, Product, Program, VectorKind, symbols
+from unrolled.compiler.program import INPUT, Assignment, Product, Program, VectorKind, symbols
 from unrolled.compiler.trace import trace
 from unrolled.compiler.traced import TraceError
 
@@ -94,7 +94,8 @@ def test_a_program_prints_as_it_reads(cell: Cell, text: str) -> None:
 def test_everything_is_written_before_it_is_read(cell: Cell) -> None:
     """Whatever reads a program may run its instructions from top to bottom."""
     program = trace(cell)
-    known = {*program.gates, *(state.previous for state in program.states)}
+    known = {INPUT, *program.gates, *(state.previous for state in program.states)}
+    known |= {vector.symbol for vector in program.vectors}
     for instruction in program.instructions:
         assert reads(instruction) <= known
         assert instruction.symbol not in known, "no symbol is written twice"
