@@ -25,6 +25,7 @@ from .cases import (
     exact,
     largest,
     numbers,
+    shapes,
 )
 
 OUTPUT_BAR, GRADIENT_BAR = 1e-5, 1e-4
@@ -119,19 +120,7 @@ def test_backward_in_blocks(
 @given(
     program=st.sampled_from(PROGRAMS),
     isa=st.sampled_from(FLOAT32_SETS),
-    shape=st.builds(
-        Shape,
-        T=st.integers(0, 7),
-        N=st.integers(0, 20),
-        H=st.integers(1, 70),
-        lengths=st.sampled_from(["", "ragged"]),
-        directions=st.integers(1, 2),
-        batch_first=st.booleans(),
-        bias=st.booleans(),
-        threads=st.integers(1, 3),
-        reset=st.sampled_from(["", "some", "all"]),
-        checkpoint=st.integers(0, 8),
-    ),
+    shape=shapes(rows=20, checkpoints=8),
 )
 def test_kernels_agree_on_any_shape(program: Program, isa: str, shape: Shape) -> None:
     test_kernels_agree_with_the_reference(program, isa, shape)
