@@ -7,15 +7,25 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
-from unrolled.cells import BUILTIN, LSTM
+from unrolled.cells import BUILTIN, GRU, LSTM, RNN, SRU, FastGRNN, OriginalGRU
 from unrolled.compiler.program import Program, Space
 from unrolled.engine import cpu, operator, reference
 from unrolled.engine.weights import Weights, program_of, split
 
 PROGRAMS = [*map(program_of, BUILTIN), program_of(LSTM(), projected=True)]
+# Tested in every way: the cells of torch.nn, and some with what those lack (a product of something
+# computed, per-unit weights and scalars, x itself, no products at all). What another cell adds is
+# its equations; for it a few cases are enough in which every pair of options meets.
+THOROUGH = [
+    program_of(cell)
+    for cell in BUILTIN
+    if type(cell) in (RNN, LSTM, GRU, OriginalGRU, SRU, FastGRNN)
+]
+THOROUGH.append(program_of(LSTM(), projected=True))
 X = 5
 
 Run = Callable[..., tuple[Tensor, list[Tensor]]]
@@ -47,6 +57,26 @@ class Shape:
         words += [f"reset_{self.reset}" * bool(self.reset)]
         words += [f"checkpoint{self.checkpoint}" * bool(self.checkpoint)]
         return "-".join(filter(None, words))
+
+
+FEW = [
+    Shape(5, 7, 297, "ragged", directions=2, batch_first=True, threads=4),
+    Shape(33, 13, 65, "ragged", directions=2, threads=3, reset="some", checkpoint=8),
+    Shape(9, 5, 33, batch_first=True, bias=False, reset="some", checkpoint=4),
+    Shape(7, 6, 17, directions=2, bias=False),
+]
+
+
+def covering(programs: Sequence[Program], shapes: Sequence[Shape]) -> pytest.MarkDecorator:
+    """Parametrise by program and shape: the thorough ones with all, others with a few."""
+    return pytest.mark.parametrize(
+        ("program", "shape"),
+        [
+            pytest.param(program, shape, id=f"{program.name}-{shape}")
+            for program in programs
+            for shape in (shapes if program in THOROUGH else FEW)
+        ],
+    )
 
 
 @dataclass(frozen=True)
@@ -98,6 +128,9 @@ def case(program: Program, shape: Shape, seed: int = 0) -> Case:
         lengths = torch.zeros(N, dtype=torch.int64)
     first = (N, T) if shape.batch_first else (T, N)
     initial = [draw(D, N, size_of(s.new.space, H)) for s in program.states]
+    for state, value in zip(program.states, initial, strict=True):
+        if state.name == "n":  # a normaliser, which cells divide by: a sum of positive terms
+            value.abs_().clamp_(0.5)
     gradients = [draw(*first, D * output), *(draw(*state.shape) for state in initial)]
     x = draw(*first, features)
     share = {"none": 0.0, "some": 0.3, "all": 1.0}

@@ -16,7 +16,18 @@ from unrolled.engine import cpu
 from unrolled.engine.cpu import FLOAT32_SETS, INSTRUCTION_SETS
 from unrolled.engine.weights import Weights, program_of, split
 
-from .cases import PROGRAMS, Case, Shape, by_kernels, by_reference, case, error, largest, numbers
+from .cases import (
+    PROGRAMS,
+    Case,
+    Shape,
+    by_kernels,
+    by_reference,
+    case,
+    covering,
+    error,
+    largest,
+    numbers,
+)
 
 BFLOAT16 = torch.bfloat16
 
@@ -81,9 +92,8 @@ def check(program: Program, isa: str, shape: Shape, dtype: torch.dtype = BFLOAT1
 
 
 @pytest.mark.usefixtures("poisoned")
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
 @each_isa
-@each_program
+@covering(CELLS, SHAPES)
 def test_modules_of_bfloat16(program: Program, isa: str, shape: Shape) -> None:
     """Outputs, final states, all gradients; memory that nobody wrote would show as NaN."""
     check(program, isa, shape)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,10 +45,16 @@ def by_hand(
     assert weights.recurrent_bias is not None
     gates = [gate.name.removeprefix("W_") for gate in program.gates]
     products = [product.gate for product in program.matrix("U")]
-    maps = {
+    maps: dict[str, Any] = {
         "W": Affine(gates, weights.input, weights.input_bias),
         "U": Affine(products, weights.recurrent, weights.recurrent_bias) if products else None,
     }
+    if weights.vectors is not None:
+        shared = weights.vectors.chunk(len(program.vectors))
+        vectors = {v.symbol.name: value for v, value in zip(program.vectors, shared, strict=True)}
+        for letter in "VsK":
+            own = {k[2:]: v for k, v in vectors.items() if k.startswith(f"{letter}_")}
+            maps[letter] = own if letter == "K" else SimpleNamespace(**own)
     outputs = torch.zeros(drawn.shape.T, drawn.shape.N, drawn.shape.H, dtype=torch.float64)
     last = [state[int(reverse)].clone() for state in drawn.initial]
     for n in range(drawn.shape.N):
