@@ -67,14 +67,16 @@ FEW = [
 ]
 
 
-def covering(programs: Sequence[Program], shapes: Sequence[Shape]) -> pytest.MarkDecorator:
+def covering(
+    programs: Sequence[Program], shapes: Sequence[Shape], few: Sequence[Shape] = FEW
+) -> pytest.MarkDecorator:
     """Parametrise by program and shape: the thorough ones with all, others with a few."""
     return pytest.mark.parametrize(
         ("program", "shape"),
         [
             pytest.param(program, shape, id=f"{program.name}-{shape}")
             for program in programs
-            for shape in (shapes if program in THOROUGH else FEW)
+            for shape in (shapes if program in THOROUGH else few)
         ],
     )
 

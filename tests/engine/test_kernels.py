@@ -15,6 +15,7 @@ from unrolled.engine.cpu import FLOAT32_SETS, direction, layout, parallel
 from unrolled.engine.weights import Weights, program_of, split
 
 from .cases import (
+    FEW,
     PROGRAMS,
     THOROUGH,
     Case,
@@ -84,7 +85,7 @@ def test_kernels_agree_with_the_reference(program: Program, isa: str, shape: Sha
 
 @pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("slices", [2, 4])
-@covering(PROGRAMS, SHAPES)
+@covering(PROGRAMS, SHAPES, FEW[:2])
 def test_every_way_to_share_the_work(
     program: Program, shape: Shape, slices: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +105,7 @@ def test_every_way_to_share_the_work(
 
 @pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("block", [1, 2, 5])
-@covering(PROGRAMS, [s for s in SHAPES if s.T > 1])
+@covering(PROGRAMS, [s for s in SHAPES if s.T > 1], FEW[:2])
 def test_backward_in_blocks(
     program: Program, shape: Shape, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

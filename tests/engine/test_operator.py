@@ -104,6 +104,13 @@ def test_fake_results_look_like_real_ones(
     same_metadata(torch.ops.unrolled.recurrence_backward(*back, *options), fake)
 
 
+def gradients_of(loss: Any, leaves: list[Tensor]) -> list[Tensor]:
+    """Those that can be differentiated once more; zero where a cell does not read its state."""
+    found = torch.autograd.grad(loss, leaves, create_graph=True, allow_unused=True)
+    zeros = map(torch.zeros_like, leaves)
+    return [z if g is None else g for g, z in zip(found, zeros, strict=True)]
+
+
 @each_program
 @pytest.mark.parametrize(
     "shape",
@@ -122,12 +129,8 @@ def test_double_backward_is_the_references(program: Program, shape: Shape) -> No
         weights = split(program, leaves[states:], shape.directions)
         output, last = run(drawn, leaves[0], leaves[1:states], weights)
         loss = output.square().sum() + sum(state.sum() for state in last)
-        first = torch.autograd.grad(loss, leaves, create_graph=True)
-        penalty = sum(g.square().sum() for g in first)
-        assert isinstance(penalty, Tensor)
-        second = torch.autograd.grad(penalty, leaves, allow_unused=True)
-        zeros = [torch.zeros_like(leaf) for leaf in leaves]
-        found.append([*first, *(z if g is None else g for g, z in zip(second, zeros, strict=True))])
+        first = gradients_of(loss, leaves)
+        found.append([*first, *gradients_of(sum(g.square().sum() for g in first), leaves)])
     assert largest([g.detach() for g in found[0]], [g.detach() for g in found[1]]) < 1e-4
 
 

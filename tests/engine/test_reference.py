@@ -17,7 +17,7 @@ from unrolled.engine import reference
 from unrolled.engine.weights import program_named, program_of, split
 
 from ..compiler.invented import INVENTED, Constant
-from .cases import PROGRAMS, Case, Shape, case
+from .cases import PROGRAMS, THOROUGH, Case, Shape, case
 
 CELLS = [*BUILTIN, *INVENTED]
 each_cell = pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
@@ -131,14 +131,14 @@ def differentiable(
     [("", 1, ""), ("ragged", 2, ""), ("ragged", 2, "some")],
     ids=["uniform", "ragged-both", "reset"],
 )
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
+@pytest.mark.parametrize("program", THOROUGH, ids=lambda p: p.name)
 def test_gradcheck(program: Program, lengths: str, directions: int, reset: str) -> None:
     function, leaves = differentiable(program, lengths, directions, reset)
     assert torch.autograd.gradcheck(function, leaves)
 
 
 @pytest.mark.parametrize("reset", ["", "some"], ids=["plain", "reset"])
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
+@pytest.mark.parametrize("program", THOROUGH, ids=lambda p: p.name)
 def test_gradgradcheck(program: Program, reset: str) -> None:
     function, leaves = differentiable(program, "ragged", 2, reset)
     assert torch.autograd.gradgradcheck(function, leaves, fast_mode=True)
