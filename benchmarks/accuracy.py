@@ -73,7 +73,7 @@ def errors(
         if dtype == torch.float64:
             y, last, _ = reference.layer(program, x_, initial_, own_, lengths)
         else:
-            y, last = operator.run_layer(
+            y, last, _ = operator.run_layer(
                 program.name,
                 isa,
                 x_,

@@ -111,6 +111,14 @@ class LateRead(Cell):
         return n, new
 
 
+class OldOutputLate(Cell):
+    """The output's old value is read by a stage after the one that overwrites it."""
+
+    def step(W: Any, U: Any, x: Any, h: Any, c: Any) -> Any:
+        new = tanh(W.a(x) + U.a(h) + c)
+        return new, tanh(U.b(new) * h) + 0.5 * h
+
+
 class Delay(Cell):
     """States that are other states' old values, two of them the same."""
 
@@ -221,6 +229,7 @@ INVENTED: tuple[Cell, ...] = (
     Unused(),
     NewStateInProduct(),
     LateRead(),
+    OldOutputLate(),
     Delay(),
     Exchange(),
     Constant(),

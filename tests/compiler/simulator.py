@@ -23,12 +23,25 @@ Array = NDArray[np.float64]
 
 _FUNCTIONS = {
     **{function.name: function for function in FUNCTIONS},
+    "normalize": lambda v: _normalize(v)[0],
+    "normalize_adjoint": lambda d, v: _normalize_adjoint(d, v),
     "power": np.power,
     "less": np.less,
     "less_equal": np.less_equal,
     "greater": np.greater,
     "greater_equal": np.greater_equal,
 }
+
+
+def _normalize(v: Array) -> tuple[Array, float]:
+    """A vector without its mean, in units of its deviation, and that unit's inverse."""
+    scale = float((np.var(v) + 1e-5) ** -0.5)
+    return (v - np.mean(v)) * scale, scale
+
+
+def _normalize_adjoint(d: Array, v: Array) -> Array:
+    y, scale = _normalize(v)
+    return scale * (d - np.mean(d) - y * np.mean(d * y))
 
 
 @cache

@@ -69,7 +69,7 @@ VALUES = {"a": 0.7, "b": -1.3, "c": 2.1}
 def test_arithmetic(expression: str) -> None:
     """Every number is a float32 literal: a double would widen the vectors, or not compile."""
     value = sympy.sympify(expression)
-    text = _VectorPrinter().doprint(value)
+    text = _VectorPrinter({}).doprint(value)
     literal = r"(?<![\w.])(\d+\.?\d*(e[+-]?\d+)?)"
     assert len(re.findall(literal, text)) == len(re.findall(literal + "f", text))
     plain = re.sub(literal + "f", r"\1", text)
@@ -88,7 +88,7 @@ def test_arithmetic(expression: str) -> None:
 )
 def test_functions_take_vectors(expression: Any, text: str) -> None:
     """A number among the arguments becomes a vector; so every function is there once."""
-    assert text in _VectorPrinter().doprint(expression)
+    assert text in _VectorPrinter({}).doprint(expression)
 
 
 def test_a_local_may_be_called_like_a_word_of_cpp() -> None:

@@ -10,16 +10,18 @@ import pytest
 import sympy
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from unrolled.cells import BUILTIN, LSTM
+from unrolled.cells import BUILTIN, GRU, LSTM, RNN, Cell, OriginalGRU
 from unrolled.compiler.differentiate import differentiate
 from unrolled.compiler.program import INPUT, Product, Program, Space, Symbol, evaluate
 from unrolled.compiler.trace import trace
 from unrolled.compiler.transforms import project
 
 from .invented import INVENTED, cell_from, steps
+from .options import PAIRS, varied
 from .simulator import evaluate as evaluate_sympy
 
 SIZES = {Space.HIDDEN: 5, Space.PROJECTED: 3}
@@ -45,6 +47,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
         for name in ("sigmoid", "tanh", "relu", "exp", "log", "sqrt", "sin", "cos", "abs", "sign")
     },
     **{name: getattr(functional, name) for name in ("leaky_relu", "elu", "gelu", "silu")},
+    "normalize": lambda v: functional.layer_norm(v, v.shape),
     # torch's own is the identity above 20, which is 2e-9 away
     "softplus": lambda x: functional.softplus(x, threshold=50.0),
 }
@@ -63,22 +66,27 @@ def check(program: Program) -> None:
 
     # the step, with every product's result in hand
     values: dict[Symbol, Any] = {}
-    leaves = [*program.gates, *(state.previous for state in program.states)]
-    leaves += [*(v.symbol for v in program.vectors if v.learned), INPUT]
+    leaves = [INPUT, *program.gates, *(state.previous for state in program.states)]
+    leaves += [vector.symbol for vector in program.vectors if vector.learned]
     values.update({v.symbol: draw(SIZES[Space.HIDDEN]) for v in program.vectors})
     for symbol in leaves:
         values[symbol] = draw(SIZES[symbol.space]).requires_grad_()
-    matrices = {}
+    for mask in program.masks:
+        values[mask.symbol] = draw(SIZES[mask.symbol.space]).abs()
+    matrices: dict[tuple[str, str], Tensor] = {}
     for instruction in program.instructions:
         if isinstance(instruction, Product):
             shape = SIZES[instruction.symbol.space], SIZES[instruction.operand.space]
-            matrices[instruction.symbol] = draw(*shape) / 2
-            result = matrices[instruction.symbol] @ values[instruction.operand]
+            key = instruction.matrix, instruction.gate
+            matrix = matrices.setdefault(key, draw(*shape) / 2)
+            result = matrix @ values[instruction.operand]
         else:
             result = evaluate(instruction.expression, values.__getitem__, OPERATIONS)
         values[instruction.symbol] = torch.as_tensor(result, dtype=torch.float64)
     incoming = {state.name: draw(SIZES[state.new.space]) for state in program.states}
+    given_of = {symbol: draw(SIZES[symbol.space]) for symbol in program.exposed}
     loss = sum((values[s.new] * incoming[s.name]).sum() for s in program.states)
+    loss = loss + sum((values[symbol] * given_of[symbol]).sum() for symbol in given_of)
     wanted = [*leaves, *(product.symbol for product in program.products)]
     found = torch.autograd.grad(loss, [values[s] for s in wanted], allow_unused=True)
     expected = dict(zip(wanted, found, strict=True))
@@ -87,6 +95,7 @@ def check(program: Program) -> None:
     adjoint = differentiate(program)
     known: dict[str, Any] = {s.name: v.detach().numpy() for s, v in values.items()}
     known |= {adjoint.incoming[name].name: value.numpy() for name, value in incoming.items()}
+    known |= {f"gradient_{symbol.name}": value.numpy() for symbol, value in given_of.items()}
     equations = {symbol.name: value for symbol, value in adjoint.equations}
     operands = {symbol.name: operand for operand, symbol in adjoint.transposed.items()}
 
@@ -108,11 +117,12 @@ def check(program: Program) -> None:
             if product.operand == operand:
                 size = SIZES[product.symbol.space]
                 adjoint_of = np.broadcast_to(value_of(adjoint.products[product.symbol]), size)
-                total = total + matrices[product.symbol].numpy().T @ adjoint_of
+                matrix = matrices[product.matrix, product.gate]
+                total = total + matrix.numpy().T @ adjoint_of
         return total
 
-    apart = {**adjoint.gates, **adjoint.products, **adjoint.vectors, INPUT: adjoint.input}
-    for symbol, expression in apart.items():
+    elementwise = {**adjoint.gates, **adjoint.products, **adjoint.vectors, INPUT: adjoint.input}
+    for symbol, expression in elementwise.items():
         compare(value_of(expression), expected[symbol])
     for state in program.states:
         total = value_of(adjoint.outgoing[state.name]) + products_of(state.previous)
@@ -134,6 +144,22 @@ def test_the_adjoint_is_autograds(program: Program) -> None:
 @given(source=steps())
 def test_the_adjoint_of_a_random_cell_is_autograds(source: str) -> None:
     check(trace(cell_from(source)))
+
+
+@pytest.mark.parametrize("words", PAIRS, ids="+".join)
+@pytest.mark.parametrize("cell", [RNN(), LSTM(), GRU(), OriginalGRU()], ids=lambda c: c.name)
+def test_the_adjoint_of_two_options_together_is_autograds(
+    cell: Cell, words: tuple[str, ...]
+) -> None:
+    check(varied(cell, words))
+
+
+@settings(max_examples=60)
+@given(source=steps(), words=st.sampled_from(PAIRS))
+def test_the_adjoint_of_a_random_cell_with_options_is_autograds(
+    source: str, words: tuple[str, ...]
+) -> None:
+    check(varied(cell_from(source), words))
 
 
 def test_backward_is_written_in_values_of_the_functions() -> None:

@@ -14,6 +14,8 @@ from torch import Tensor
 from unrolled.cells import BUILTIN, GRU, LSTM, RNN, SRU, FastGRNN, OriginalGRU
 from unrolled.compiler.program import Program, Space
 from unrolled.engine import cpu, operator, reference
+from unrolled.engine.noise import QUIET, Noise
+from unrolled.engine.reference import Result
 from unrolled.engine.weights import Weights, program_of, split
 
 PROGRAMS = [*map(program_of, BUILTIN), program_of(LSTM(), projected=True)]
@@ -28,7 +30,7 @@ THOROUGH = [
 THOROUGH.append(program_of(LSTM(), projected=True))
 X = 5
 
-Run = Callable[..., tuple[Tensor, list[Tensor]]]
+Run = Callable[..., Result]
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class Case:
     lengths: Tensor | None
     gradients: list[Tensor]
     reset: Tensor | None = None
+    noise: Noise = QUIET
 
 
 def size_of(space: Space, H: int) -> int:
@@ -134,12 +137,14 @@ def case(program: Program, shape: Shape, seed: int = 0) -> Case:
         if state.name == "n":  # a normaliser, which cells divide by: a sum of positive terms
             value.abs_().clamp_(0.5)
     gradients = [draw(*first, D * output), *(draw(*state.shape) for state in initial)]
+    gradients += [draw(*first, D * size_of(s.space, H)) for s in program.exposed]
     x = draw(*first, features)
     share = {"none": 0.0, "some": 0.3, "all": 1.0}
     reset = None
     if shape.reset:
         reset = torch.rand(T, N, generator=generator) < share[shape.reset]
-    return Case(program, shape, x, initial, weights, lengths, gradients, reset)
+    noise = Noise(torch.tensor([seed - 7]), (0.3, 0.1, 0.6, 0.2, 0.5)[: len(program.masks)])
+    return Case(program, shape, x, initial, weights, lengths, gradients, reset, noise)
 
 
 def by_kernels(isa: str) -> Run:
@@ -149,7 +154,7 @@ def by_kernels(isa: str) -> Run:
         name, first = case.program.name, case.shape.batch_first
         every = case.shape.checkpoint or None
         return operator.run_layer(
-            name, isa, x, initial, weights, case.lengths, first, case.reset, every
+            name, isa, x, initial, weights, case.lengths, first, case.reset, every, case.noise
         )
 
     return run
@@ -157,10 +162,11 @@ def by_kernels(isa: str) -> Run:
 
 def by_reference(
     case: Case, x: Tensor, initial: Sequence[Tensor], weights: Sequence[Weights]
-) -> tuple[Tensor, list[Tensor]]:
-    first = case.shape.batch_first
-    found = reference.layer(case.program, x, initial, weights, case.lengths, first, case.reset)
-    return found.output, found.last
+) -> Result:
+    first, noise = case.shape.batch_first, case.noise
+    return reference.layer(
+        case.program, x, initial, weights, case.lengths, first, case.reset, noise
+    )
 
 
 def numbers(case: Case, run: Run, dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:
@@ -171,8 +177,8 @@ def numbers(case: Case, run: Run, dtype: torch.dtype) -> tuple[list[Tensor], lis
     ]
     x, states = leaves[0], 1 + len(case.initial)
     weights = split(case.program, leaves[states:], case.shape.directions)
-    output, last = run(case, x, leaves[1:states], weights)
-    values = [output, *last]
+    output, last, exposed = run(case, x, leaves[1:states], weights)
+    values = [output, *last, *exposed]
     # the reference's output of no steps depends on nothing
     pairs = [(v, g) for v, g in zip(values, case.gradients, strict=True) if v.requires_grad]
     found = torch.autograd.grad(

@@ -12,6 +12,7 @@ from unrolled.cells import GRU, LSTM, NBRC, RNN, SLSTM, OriginalGRU
 from unrolled.compiler.program import Program
 from unrolled.engine import cpu
 from unrolled.engine.cpu import FLOAT32_SETS, direction, layout, parallel
+from unrolled.engine.reference import Result
 from unrolled.engine.weights import Weights, program_of, split
 
 from .cases import (
@@ -154,7 +155,7 @@ def test_the_same_bits_every_time(program: Program, isa: str, shape: Shape) -> N
         assert torch.equal(a, b)
 
 
-def forward(drawn: Case, isa: str) -> tuple[Tensor, list[Tensor]]:
+def forward(drawn: Case, isa: str) -> Result:
     weights = split(drawn.program, [w.float() for w in drawn.weights], drawn.shape.directions)
     initial = [state.float() for state in drawn.initial]
     with torch.no_grad():
@@ -224,7 +225,7 @@ def test_bounded_cells_saturate(program: Program, isa: str, value: float) -> Non
     drawn.x[2, 1, 0] = value
     drawn.x[3, 2, 1] = value
     weights = split(program, drawn.weights, 1)
-    expected, states = by_reference(drawn, drawn.x, drawn.initial, weights)
+    expected, states, _ = by_reference(drawn, drawn.x, drawn.initial, weights)
     output, last = forward(drawn, isa)
     for found, wanted in zip([output, *last], [expected, *states], strict=True):
         assert torch.equal(found.isnan(), wanted.isnan())
@@ -302,7 +303,7 @@ def test_tensors_of_any_strides(program: Program, isa: str, batch_first: bool) -
     assert drawn.lengths is not None
     lengths = torch.stack([drawn.lengths, drawn.lengths], 1).flatten()[::2]
     moved = Case(program, drawn.shape, x, drawn.initial, [], lengths, [])
-    output, last = by_kernels(isa)(moved, x, rest[:states], weights)
+    output, last, _ = by_kernels(isa)(moved, x, rest[:states], weights)
     gradients = torch.autograd.grad(
         [output, *last], [x, *rest], [odd(g.float()).detach() for g in drawn.gradients]
     )
@@ -319,11 +320,11 @@ def test_expanded_gradients(program: Program, isa: str) -> None:
     leaves = [t.float().requires_grad_() for t in [drawn.x, *drawn.initial, *drawn.weights]]
     states = 1 + len(drawn.initial)
     weights = split(program, leaves[states:], 1)
-    output, _ = by_kernels(isa)(drawn, leaves[0], leaves[1:states], weights)
+    output, _, _ = by_kernels(isa)(drawn, leaves[0], leaves[1:states], weights)
     found = torch.autograd.grad(output.sum(), leaves, allow_unused=True)
     doubles = [t.clone().requires_grad_() for t in [drawn.x, *drawn.initial, *drawn.weights]]
     weights = split(program, doubles[states:], 1)
-    output, _ = by_reference(drawn, doubles[0], doubles[1:states], weights)
+    output, _, _ = by_reference(drawn, doubles[0], doubles[1:states], weights)
     expected = torch.autograd.grad(output.sum(), doubles, allow_unused=True)
     for value, wanted in zip(found, expected, strict=True):
         assert value is not None
@@ -343,7 +344,7 @@ def test_gradient_of_a_last_state_alone(program: Program, isa: str) -> None:
         for run, dtype in [(by_kernels(isa), torch.float32), (by_reference, torch.float64)]:
             leaves = [t.to(dtype).clone().requires_grad_() for t in [drawn.x, *drawn.weights]]
             initial = [t.to(dtype) for t in drawn.initial]
-            _, last = run(drawn, leaves[0], initial, split(program, leaves[1:], 1))
+            _, last, _ = run(drawn, leaves[0], initial, split(program, leaves[1:], 1))
             found.append(torch.autograd.grad(last[k].square().sum(), leaves, allow_unused=True))
         for value, wanted in zip(*found, strict=True):
             assert value is not None

@@ -15,7 +15,7 @@ from unrolled.engine.cpu import automatic
 from unrolled.engine.weights import Weights
 from unrolled.layers import GRU, LSTM
 
-from .test_lengths import HIDDEN, INPUT, LAYERS, as_list, compare, gradients_of
+from .batches import HIDDEN, INPUT, LAYERS, as_list, compare, gradients_of, make
 
 T, N = 11, 3
 LENGTHS = [4, 0, 11]
@@ -33,9 +33,8 @@ def results(
 @pytest.mark.parametrize("checkpoint", [1, 3, 4, 11, 50], ids=str)
 @pytest.mark.parametrize("name", LAYERS)
 def test_outputs_to_the_bit_and_gradients_to_rounding(name: str, checkpoint: int) -> None:
-    kind, own = LAYERS[name]
     torch.manual_seed(0)
-    layer = kind(INPUT, HIDDEN, 2, bidirectional=True, batch_first=True, **own)
+    layer = make(name, torch.float32, num_layers=2, bidirectional=True, batch_first=True)
     x = torch.randn(N, T, INPUT, requires_grad=True)
     reset = torch.rand(N, T) < 0.3
     for options in ({}, {"lengths": LENGTHS}, {"reset": reset, "lengths": LENGTHS}):

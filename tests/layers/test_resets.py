@@ -6,8 +6,6 @@ torch.nn in float64 where it has the cell, else by the reference without a mask.
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from hypothesis import given
@@ -17,111 +15,9 @@ from torch import Tensor
 import unrolled
 from unrolled.layers import GRU, LSTM, RNN, explain
 
-from .test_lengths import (
-    HIDDEN,
-    INPUT,
-    LAYERS,
-    LAYOUTS,
-    as_given,
-    as_list,
-    compare,
-    gradients_of,
-    laid_out,
-)
+from .batches import HIDDEN, INPUT, LAYERS, LAYOUTS, as_list, check, laid_out, layer_options, make
 
 ENGINES = {"kernels": torch.float32, "reference": torch.float64}
-
-
-def alone(name: str, layer: Any) -> Any:
-    """The layer that runs one piece: torch.nn's own, where it has the cell."""
-    kind, own = LAYERS[name]
-    if "nonlinearity" in own and own["nonlinearity"] not in ("tanh", "relu"):
-        return layer
-    if "reset_after" in own:
-        return layer
-    theirs = getattr(torch.nn, kind.__name__)(
-        INPUT,
-        HIDDEN,
-        layer.num_layers,
-        bias=layer.bias,
-        bidirectional=layer.bidirectional,
-        dtype=torch.float64,
-        **own,
-    )
-    # the same parameters, so that gradients come out at the layer's
-    for parameter, value in layer.named_parameters():
-        setattr(theirs, parameter, value)
-    theirs._flat_weights = list(layer.parameters())
-    return theirs
-
-
-def piecewise(
-    layer: Any, x: Tensor, states: list[Tensor], lengths: list[int], reset: Tensor
-) -> list[Tensor]:
-    """Output (zero past the end) and last states; x is ``[T, N, ·]``, the mask ``[T, N]``."""
-    directions = 1 + layer.bidirectional
-    outputs, lasts = [], []
-    for row, length in enumerate(lengths):
-        own = [state[:, row] for state in states]
-        cuts = [t for t in range(1, length) if reset[t, row]]
-        pieces = [
-            layer(x[a:b, row], as_given(own))
-            for a, b in zip([0, *cuts], [*cuts, length], strict=True)
-            if b > a
-        ]
-        size = directions * (layer.proj_size or HIDDEN)
-        rest = x.new_zeros(len(x) - length, size)
-        outputs.append(torch.cat([*(output for output, _ in pieces), rest]))
-        if pieces:
-            first, final = as_list(pieces[0][1]), as_list(pieces[-1][1])
-            down = torch.arange(layer.num_layers * directions) % directions == 1
-            own = [torch.where(down.unsqueeze(-1), a, b) for a, b in zip(first, final, strict=True)]
-        lasts.append(own)
-    return [torch.stack(outputs, 1), *[torch.stack(p, 1) for p in zip(*lasts, strict=True)]]
-
-
-def check(
-    name: str,
-    engine: str,
-    more: dict[str, Any],
-    x: Tensor,
-    lengths: list[int] | None,
-    reset: Tensor,
-) -> None:
-    """Hold one batch against its pieces; x and the mask are time-major and laid out in any way."""
-    dtype = ENGINES[engine]
-    kind, own = LAYERS[name]
-    layer = kind(INPUT, HIDDEN, dtype=dtype, **own, **more)
-    exact = kind(INPUT, HIDDEN, dtype=torch.float64, **own, **more)
-    exact.load_state_dict(layer.state_dict())
-    exact.batch_first = False
-    rows = x.shape[1]
-    stacked = layer.num_layers * (1 + layer.bidirectional)
-    sizes = [layer.proj_size or HIDDEN, *[HIDDEN] * ("LSTM" in name)]
-    states = [torch.randn(stacked, rows, size).double() for size in sizes]
-
-    leaves = [x.double().requires_grad_(), *[state.clone().requires_grad_() for state in states]]
-    every = [len(x)] * rows if lengths is None else lengths
-    with unrolled.using("reference"):
-        expected = piecewise(alone(name, exact), leaves[0], leaves[1:], every, reset)
-    wanted = gradients_of(expected, [*leaves, *exact.parameters()])
-
-    # as it lies in memory: a conversion would make a copy
-    given_x = x if x.dtype == dtype else x.to(dtype)
-    leaves = [
-        given_x.detach().requires_grad_(),
-        *[state.to(dtype).requires_grad_() for state in states],
-    ]
-    batch = leaves[0].transpose(0, 1) if layer.batch_first else leaves[0]
-    mask = reset.transpose(0, 1) if layer.batch_first else reset
-    with unrolled.using(engine):
-        output, last = layer(batch, as_given(leaves[1:]), lengths=lengths, reset=mask)
-    output = output.transpose(0, 1) if layer.batch_first else output
-    actual = [output, *as_list(last)]
-    gradients = gradients_of(actual, [*leaves, *layer.parameters()])
-
-    compare(actual, expected, 1e-5 if dtype == torch.float32 else 1e-12)
-    compare(gradients, wanted, 1e-4 if dtype == torch.float32 else 1e-11)
 
 
 @pytest.mark.parametrize("lengths", [None, [4, 0, 6, 1, 6]], ids=["uniform", "ragged"])
@@ -145,7 +41,7 @@ def test_each_piece_is_as_if_it_were_alone(
             [0, 1, 1, 0, 0],
         ]
     ).bool()
-    check(name, engine, more, torch.randn(6, 5, INPUT), lengths, reset)
+    check(make(name, ENGINES[engine], **more), engine, torch.randn(6, 5, INPUT), lengths, reset)
 
 
 def laid_out_mask(layout: str, steps: int, rows: int, share: float) -> Tensor:
@@ -167,12 +63,7 @@ def test_any_layer_on_any_shape_layout_and_mask(data: st.DataObject) -> None:
     lengths = data.draw(
         st.none() | st.lists(st.integers(0, steps), min_size=rows, max_size=rows), "lengths"
     )
-    more = {
-        "num_layers": data.draw(st.integers(1, 3), "layers"),
-        "bidirectional": data.draw(st.booleans(), "bidirectional"),
-        "batch_first": data.draw(st.booleans(), "batch_first"),
-        "bias": data.draw(st.booleans(), "bias"),
-    }
+    more = layer_options(data)
     masks = ["contiguous", "transposed", "expanded-rows", "expanded-steps", "every-second"]
     reset = laid_out_mask(
         data.draw(st.sampled_from(masks), "mask"),
@@ -182,7 +73,8 @@ def test_any_layer_on_any_shape_layout_and_mask(data: st.DataObject) -> None:
     )
     x = laid_out(data.draw(st.sampled_from(LAYOUTS), "layout"), steps, rows)
     name = data.draw(st.sampled_from(list(LAYERS)), "layer")
-    check(name, data.draw(st.sampled_from(list(ENGINES)), "engine"), more, x, lengths, reset)
+    engine = data.draw(st.sampled_from(list(ENGINES)), "engine")
+    check(make(name, ENGINES[engine], **more), engine, x, lengths, reset)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -190,8 +82,7 @@ def test_any_layer_on_any_shape_layout_and_mask(data: st.DataObject) -> None:
 def test_gradients_stop_at_a_reset(name: str, engine: str) -> None:
     """Exactly: nothing of a piece's loss is felt in another piece, in either direction."""
     torch.manual_seed(0)
-    kind, own = LAYERS[name]
-    layer = kind(INPUT, HIDDEN, 2, bidirectional=True, dtype=ENGINES[engine], **own)
+    layer = make(name, ENGINES[engine], num_layers=2, bidirectional=True)
     x = torch.randn(7, 2, INPUT, dtype=ENGINES[engine], requires_grad=True)
     reset = torch.zeros(7, 2, dtype=torch.bool)
     reset[3, 0] = reset[5, 0] = True
@@ -207,8 +98,7 @@ def test_gradients_stop_at_a_reset(name: str, engine: str) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_nan_does_not_outlive_its_piece(name: str, engine: str) -> None:
-    kind, own = LAYERS[name]
-    layer = kind(INPUT, HIDDEN, 2, bidirectional=True, dtype=ENGINES[engine], **own)
+    layer = make(name, ENGINES[engine], num_layers=2, bidirectional=True)
     x = torch.randn(7, 2, INPUT, dtype=ENGINES[engine])
     x[3, 0, 1] = torch.nan
     x.requires_grad_()

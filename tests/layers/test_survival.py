@@ -139,33 +139,6 @@ def test_a_layer_built_on_meta_is_filled_later() -> None:
     torch.testing.assert_close(layer(x), source(x))
 
 
-class Model(torch.nn.Module):
-    """A layer in the middle of something."""
-
-    def __init__(self, layer: torch.nn.RNNBase) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        output: Tensor = self.layer(x * 2, lengths=lengths)[0]
-        return output.sin() + 1
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_compiled_models_give_the_same(name: str) -> None:
-    torch._dynamo.reset()
-    layer, x = LAYERS[name](), torch.randn(5, 2, 3)
-    model = Model(layer)
-    compiled = torch.compile(model, backend="aot_eager")
-    rows = 5 if layer.batch_first else 2
-    lengths = torch.arange(rows) % 3
-    torch.testing.assert_close(compiled(x), model(x))
-    torch.testing.assert_close(compiled(x, lengths), model(x, lengths))
-    expected = torch.autograd.grad(model(x).sum(), list(layer.parameters()))
-    found = torch.autograd.grad(compiled(x).sum(), list(layer.parameters()))
-    torch.testing.assert_close(found, expected)
-
-
 PRELUDE = """
 import os, torch
 from unrolled import GRU, LSTM

@@ -81,6 +81,9 @@ class Cell:
     gates_of_memory: ClassVar[Mapping[str, float]] = {}
     """Gates that govern how long the cell remembers: +1 where opening them keeps the past (a forget
     gate), -1 where it lets the present in (an input gate). The first is the forget gate."""
+    candidate: ClassVar[str] = ""
+    """The value that the step would write to its memory, by its name in the step: what
+    ``candidate_dropout`` drops."""
     initial: ClassVar[Mapping[str, Any]] = {}
     """Initial values of weights, by name (``"V.p"``, ``"s.q"``, ``"W.g.bias"``): a number, or a
     function of uniform numbers between 0 and 1, made of this module's functions."""

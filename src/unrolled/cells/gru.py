@@ -13,6 +13,7 @@ class GRU(Cell):
     """
 
     gates_of_memory = {"z": 1}
+    candidate = "n"
 
     def step(W, U, x, h):
         r = sigmoid(W.r(x) + U.r(h))

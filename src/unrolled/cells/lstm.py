@@ -13,6 +13,7 @@ class LSTM(Cell):
     """
 
     gates_of_memory = {"f": 1, "i": -1}
+    candidate = "g"
 
     def step(W, U, x, h, c):
         i = sigmoid(W.i(x) + U.i(h))

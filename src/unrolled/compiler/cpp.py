@@ -8,7 +8,7 @@ from typing import Any
 
 from sympy.printing.str import StrPrinter
 
-from .plan import Location, Pass, Place, Plan, Stage
+from .plan import Location, Pass, Place, Plan, Stage, row_wise
 from .program import Mask, Space
 
 
@@ -55,6 +55,7 @@ extern "C" __attribute__((visibility("default"))) const unrolled::Kernel* UNROLL
 
 _HEAD = """// Generated from the equations of the cells; not to be edited.
 #include "functions.h"
+#include "row.h"
 
 namespace unrolled {
 namespace {
@@ -95,7 +96,7 @@ class _Unit:
     def _biases(self) -> list[str]:
         plan = self.plan
         recurrent = {gate: row for row, gate in plan.folded}
-        gates = range(len(plan.program.gates))
+        gates = range(len(plan.program.gates) if plan.program.bias else 0)
         shared = [f"{{{gate}, {recurrent.get(gate, -1)}}}" for gate in gates]
         return shared + [f"{{-1, {row}}}" for row in plan.biases]
 
@@ -134,6 +135,7 @@ class _Unit:
             str(plan.input_slot),
             counted("masks", plan.program.masks),
         ]
+        fields.append(str(plan.row_wise).lower())
         return "  {" + ",\n   ".join(fields) + "}"
 
     def _pass(self, name: str, laid: Pass) -> str:
@@ -181,12 +183,17 @@ def _function(name: str, stage: Stage) -> str:
         lines.append("  (void)in;")
     if not stage.outputs:
         lines.append("  (void)out;")
+    rows = _rows(stage)
+    lines += [
+        f"  const auto {name} = {call.func.__name__}_of_row({', '.join(memory)}, begin, end);"
+        for call, (name, memory) in rows.items()
+    ]
     lines.append("  sweep(begin, end, [=](index j, auto lanes) {")
     for number, symbol in enumerate(stage.inputs):
         lines.append(
             f"    [[maybe_unused]] const vec {_name(symbol)} = lanes.load(in{number} + j);"
         )
-    printer = _VectorPrinter()
+    printer = _VectorPrinter({call: name for call, (name, _) in rows.items()})
     for symbol, value in stage.equations:
         text = printer.doprint(value)
         text = f"broadcast({text})" if value.is_number else text
@@ -200,8 +207,33 @@ def _function(name: str, stage: Stage) -> str:
     return "\n".join(lines)
 
 
+def _rows(stage: Stage) -> dict[Any, tuple[str, list[str]]]:
+    """For each function of a whole row: what is known of the row, and the vectors it is found from.
+
+    The function's arguments are inputs of the stage, or other names of them.
+    """
+    numbers = {name: number for number, name in enumerate(stage.inputs)}
+    values = {symbol.name: value for symbol, value in stage.equations}
+
+    def memory(name: str) -> str:
+        return f"in{numbers[name]}" if name in numbers else memory(values[name].name)
+
+    calls = dict.fromkeys(call for _, value in stage.equations for call in row_wise(value))
+    return {
+        call: (f"row{number}", [memory(argument.name) for argument in call.args])
+        for number, call in enumerate(calls)
+    }
+
+
 class _VectorPrinter(StrPrinter):  # type: ignore[misc]
-    """Arithmetic on vectors; every number is a float32."""
+    """Arithmetic on vectors; every number is a float32.
+
+    ``rows`` tells for each function of a whole row what holds that which is known of the row.
+    """
+
+    def __init__(self, rows: dict[Any, str]) -> None:
+        super().__init__()
+        self._rows = rows
 
     def _print_Symbol(self, expr: Any) -> str:  # noqa: N802
         return _name(expr.name)
@@ -216,7 +248,10 @@ class _VectorPrinter(StrPrinter):  # type: ignore[misc]
         return f"({int(expr.p)}.0f / {int(expr.q)}.0f)"
 
     def _print_Function(self, expr: Any) -> str:  # noqa: N802
-        return f"{expr.func.__name__}({', '.join(map(self._vector, expr.args))})"
+        arguments = [*map(self._vector, expr.args)]
+        if expr in self._rows:
+            arguments.append(self._rows[expr])
+        return f"{expr.func.__name__}({', '.join(arguments)})"
 
     def _print_Pow(self, expr: Any, rational: bool = False) -> str:  # noqa: N802
         base, exponent = expr.as_base_exp()

@@ -15,8 +15,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+import sympy
+from sympy.core.function import AppliedUndef
+
 from .differentiate import Equation
 from .program import Program, Space
+
+ROW_WISE = ("normalize", "normalize_adjoint")
+"""Functions of whole rows: their arguments are vectors that are in memory before the stage."""
 
 
 class Place(Enum):
@@ -107,6 +113,7 @@ class Plan:
         matrix_runs: for each matrix, its operands and their adjoints.
         folded: pairs (row block of U, gate) whose biases act as one.
         biases: row blocks of U that have a bias of their own.
+        exposed: slots of the tape that the caller gets, in the program's order.
         input_slot: slot of the delta that is x's own adjoint, -1 where x stands in products only.
     """
 
@@ -122,13 +129,28 @@ class Plan:
     folded: tuple[tuple[int, int], ...]
     biases: tuple[int, ...]
     input_slot: int
+    exposed: tuple[int, ...]
+
+    @property
+    def row_wise(self) -> bool:
+        """Whether some function needs a whole row, not one unit after the other."""
+        passes = (self.forward, self.backward)
+        stages = [stage for each in passes for stage in each.stages]
+        return any(row_wise(value) for stage in stages for _, value in stage.equations)
 
     def as_json(self) -> dict[str, Any]:
         """What a caller of the kernels needs, in plain values."""
         return {
             "name": self.program.name,
             "tape": [space.value for space in self.tape],
+            "exposed": list(self.exposed),
         }
+
+
+def row_wise(value: Any) -> list[Any]:
+    """The functions of whole rows in an expression of sympy's."""
+    found = sympy.sympify(value).atoms(AppliedUndef)
+    return sorted((f for f in found if f.func.__name__ in ROW_WISE), key=str)
 
 
 def runs(pairs: Iterable[tuple[int, int]]) -> tuple[Run, ...]:

@@ -8,8 +8,8 @@ from typing import Any
 import sympy
 
 from .differentiate import Equation, differentiate, to_sympy
-from .plan import Location, Pass, Place, Plan, Run, runs
-from .program import INPUT, Assignment, Product, Program, Space, State, Symbol, symbols
+from .plan import ROW_WISE, Location, Pass, Place, Plan, Run, row_wise, runs
+from .program import INPUT, Assignment, Call, Product, Program, Space, State, Symbol, symbols
 from .stages import StageBuilder
 
 
@@ -63,6 +63,7 @@ class _Planner:
             ),
             biases=tuple(self.row[product] for product in self._own_biases()),
             input_slot=delta_slots.get(INPUT, -1),
+            exposed=tuple(slots[symbol] for symbol in self.program.exposed),
         )
 
     # What the program shares and what backward needs.
@@ -132,13 +133,21 @@ class _Planner:
     def _forward_levels(self) -> dict[Symbol, int]:
         known = [*self.program.gates, *self.previous, *self.anywhere]
         levels: dict[Symbol, int] = dict.fromkeys(known, 0)
+        # what is in memory already when the elementwise part of its stage begins
+        products = {p.symbol for p in self.program.products if not p.bias}
+        products |= set() if self.program.bias else set(self.program.gates)
         for instruction in self.program.instructions:
             if isinstance(instruction, Product):
                 computed = instruction.operand not in self.previous
                 levels[instruction.symbol] = levels[instruction.operand] + computed
             else:
                 reads = symbols(instruction.expression)
-                levels[instruction.symbol] = max((levels[s] for s in reads), default=0)
+                level = max((levels[s] for s in reads), default=0)
+                called = instruction.expression
+                whole = isinstance(called, Call) and called.operation in ROW_WISE
+                if whole and not products.issuperset(symbols(called)):
+                    level += 1  # a whole row must be there before
+                levels[instruction.symbol] = level
         return levels
 
     def _tape(self, kept: set[Symbol]) -> dict[Symbol, int]:
@@ -162,13 +171,15 @@ class _Planner:
             builder.written[name] = Location(Place.STATE, k)
         for slot, gate in enumerate(self.program.gates):
             builder.homes[f"gate_{gate.name}"] = Location(Place.GATE, slot)
-            builder.homes[f"bias_{gate.name}"] = Location(Place.BIAS, slot)
-            value = sympy.Symbol(f"gate_{gate.name}") + sympy.Symbol(f"bias_{gate.name}")
+            value = sympy.Symbol(f"gate_{gate.name}")
+            if self.program.bias:
+                builder.homes[f"bias_{gate.name}"] = Location(Place.BIAS, slot)
+                value += sympy.Symbol(f"bias_{gate.name}")
             builder.equation(first_read[gate], gate.space, sympy.Symbol(gate.name), value)
         for symbol, slot in slots.items():
             if symbol not in self.new:
                 builder.written[symbol.name] = Location(Place.TAPE, slot)
-        biases = [*self.program.gates, *self._own_biases()]
+        biases = [*(self.program.gates if self.program.bias else ()), *self._own_biases()]
         for instruction in self.program.instructions:
             symbol = instruction.symbol
             if isinstance(instruction, Assignment):
@@ -267,6 +278,8 @@ class _Planner:
             level = max(
                 (levels.get(s.name, 0) for s in sympy.sympify(value).free_symbols), default=0
             )
+            if row_wise(value):
+                level += 1  # a whole row must be there before
             levels[symbol.name] = level
             builder.equation(level, space, symbol, sympy.sympify(value))
 

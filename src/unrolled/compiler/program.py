@@ -167,6 +167,10 @@ class Mask:
     every_step: bool
     scaled: bool
 
+    def mean(self, rate: float) -> float:
+        """Its value in evaluation."""
+        return 1.0 if self.scaled else rate
+
 
 @dataclass(frozen=True)
 class State:

@@ -75,12 +75,16 @@ class Noise(NamedTuple):
     ) -> Tensor:
         rate, units = self.rates[number], sizes[mask.symbol.space]
         if self.seed is None:
-            return like.new_full((rows, units), 1.0 if mask.scaled else rate)
+            return like.new_full((rows, units), mask.mean(rate))
         words = (2 * number + direction, t if mask.every_step else 0)
         found = event(self.seed.to(like.device), words, rows, units, rate)
         if not mask.scaled:
             return found.to(like.dtype)
         return (~found).to(like.dtype) * (1 / (1 - rate) if rate < 1 else 0.0)
+
+
+QUIET = Noise(None, ())
+"""That of a program without masks."""
 
 
 def event(seed: Tensor, words: Sequence[int], rows: int, units: int, rate: float) -> Tensor:

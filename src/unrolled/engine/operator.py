@@ -12,22 +12,25 @@ import torch
 from torch import Tensor
 
 from . import cpu, reference
+from .noise import QUIET, Noise
+from .reference import Result
 from .weights import Weights, join, program_named, split
 
 _LIBRARY = torch.library.Library("unrolled", "DEF")  # type: ignore[no-untyped-call]
 _LIBRARY.define(  # type: ignore[no-untyped-call]
     "recurrence(Tensor x, Tensor[] initial, Tensor[] weights, Tensor? lengths, Tensor? reset, "
     "str program, str isa, int directions, bool batch_first, bool save, "
-    "int checkpoint) -> Tensor[]"
+    "int checkpoint, Tensor? seed=None, float[] rates=[]) -> Tensor[]"
 )
 _LIBRARY.define(  # type: ignore[no-untyped-call]
-    "recurrence_backward(Tensor? gradient, Tensor?[] gradient_last, Tensor x, Tensor[] initial, "
-    "Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor output, Tensor[] tapes, "
-    "str program, str isa, bool batch_first, bool need_x, int checkpoint) -> Tensor[]"
+    "recurrence_backward(Tensor? gradient, Tensor?[] gradient_last, Tensor[] gradient_tapes, "
+    "Tensor x, Tensor[] initial, Tensor[] weights, Tensor? lengths, Tensor? reset, "
+    "Tensor output, Tensor[] tapes, "
+    "str program, str isa, bool batch_first, bool need_x, int checkpoint, Tensor? seed=None, "
+    "float[] rates=[]) -> Tensor[]"
 )
 
 
-@torch.library.impl(_LIBRARY, "recurrence", "CPU")
 def _recurrence(
     x: Tensor,
     initial: Sequence[Tensor],
@@ -40,6 +43,8 @@ def _recurrence(
     batch_first: bool,
     save: bool,
     checkpoint: int,
+    seed: Tensor | None = None,
+    rates: Sequence[float] = (),
 ) -> list[Tensor]:
     """Output, last states and, with ``save``, what backward needs; see `cpu.forward`.
 
@@ -51,11 +56,46 @@ def _recurrence(
     isa = isa or cpu.fastest(x.dtype == torch.bfloat16)
     sorted_weights = split(program_named(program), weights, directions)
     output, last, tapes = cpu.forward(
-        program, isa, x, initial, sorted_weights, lengths, batch_first, save, reset, checkpoint
+        program,
+        isa,
+        x,
+        initial,
+        sorted_weights,
+        lengths,
+        batch_first,
+        save,
+        reset,
+        checkpoint,
+        Noise(seed, tuple(rates)),
     )
     if initial[0].dtype == output.dtype:
         return [output, *last, *tapes]
     return [output.to(initial[0].dtype), *last, *tapes, *([output] if save else [])]
+
+
+@torch.library.impl(_LIBRARY, "recurrence", "CPU")
+def _called(
+    x: Tensor,
+    initial: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    lengths: Tensor | None,
+    reset: Tensor | None,
+    program: str,
+    isa: str,
+    directions: int,
+    batch_first: bool,
+    *options: Any,
+) -> list[Tensor]:
+    """The operator as others call it: a compiled layer could not look at the lengths."""
+    steps = x.shape[1 if batch_first else 0]
+    if lengths is not None and not bool(((lengths >= 0) & (lengths <= steps)).all()):
+        raise ValueError(
+            f"{program}: lengths must lie between 0 and the input's {steps} steps, "
+            f"got {lengths.tolist()}"
+        )
+    return _recurrence(
+        x, initial, weights, lengths, reset, program, isa, directions, batch_first, *options
+    )
 
 
 @torch.library.register_fake("unrolled::recurrence", lib=_LIBRARY)  # type: ignore[untyped-decorator]
@@ -71,6 +111,8 @@ def _fake(
     batch_first: bool,
     save: bool,
     checkpoint: int,
+    seed: Tensor | None = None,
+    rates: Sequence[float] = (),
 ) -> list[Tensor]:
     own = split(program_named(program), weights, directions)[0]
     steps, rows = (x.shape[1], x.shape[0]) if batch_first else (x.shape[0], x.shape[1])
@@ -95,6 +137,7 @@ def _fake(
 def _recurrence_backward(
     gradient: Tensor | None,
     gradient_last: Sequence[Tensor | None],
+    gradient_tapes: Sequence[Tensor],
     x: Tensor,
     initial: Sequence[Tensor],
     weights: Sequence[Tensor],
@@ -107,6 +150,8 @@ def _recurrence_backward(
     batch_first: bool,
     need_x: bool,
     checkpoint: int,
+    seed: Tensor | None = None,
+    rates: Sequence[float] = (),
 ) -> list[Tensor]:
     """Gradients of initial states, weights and, with ``need_x``, of x."""
     gradient_x, gradient_initial, gradient_weights = cpu.backward(
@@ -124,6 +169,8 @@ def _recurrence_backward(
         need_x,
         reset,
         checkpoint,
+        Noise(seed, tuple(rates)),
+        gradient_tapes,
     )
     result = [*gradient_initial, *join(gradient_weights)]
     return result if gradient_x is None else [*result, gradient_x]
@@ -133,6 +180,7 @@ def _recurrence_backward(
 def _fake_backward(
     gradient: Tensor | None,
     gradient_last: Sequence[Tensor | None],
+    gradient_tapes: Sequence[Tensor],
     x: Tensor,
     initial: Sequence[Tensor],
     weights: Sequence[Tensor],
@@ -145,6 +193,8 @@ def _fake_backward(
     batch_first: bool,
     need_x: bool,
     checkpoint: int,
+    seed: Tensor | None = None,
+    rates: Sequence[float] = (),
 ) -> list[Tensor]:
     result = [
         torch.empty_like(tensor, memory_format=torch.contiguous_format)
@@ -158,20 +208,19 @@ def _fake_backward(
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    x, initial, weights, lengths, reset, program, isa, directions, batch_first, _, checkpoint = (
-        inputs
-    )
+    x, initial, weights, lengths, reset, program, isa, directions, batch_first, *rest = inputs
+    save, checkpoint, seed, rates = rest
     states = len(initial)
     ctx.set_materialize_grads(False)
     ctx.counts = (states, len(weights), len(output) - 1 - states)
-    ctx.options = (program, isa, directions, batch_first, checkpoint)
-    ctx.save_for_backward(lengths, reset, x, *initial, *weights, *output)
+    ctx.options = (program, isa, directions, batch_first, save, checkpoint, rates)
+    ctx.save_for_backward(lengths, reset, seed, x, *initial, *weights, *output)
 
 
 def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
     states, weight_count, tape_count = ctx.counts
-    program, isa, directions, batch_first, checkpoint = ctx.options
-    lengths, reset, *saved = ctx.saved_tensors
+    program, isa, directions, batch_first, save, checkpoint, rates = ctx.options
+    lengths, reset, seed, *saved = ctx.saved_tensors
     x, initial = saved[0], saved[1 : 1 + states]
     weights = saved[1 + states : 1 + states + weight_count]
     output = saved[1 + states + weight_count]
@@ -179,19 +228,33 @@ def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
     if output.dtype != torch.float32:
         output = tapes.pop()
     gradient, gradient_last = gradients[0], list(gradients[1 : 1 + states])
+    of_tapes = list(gradients[1 + states : 1 + states + len(tapes)])
+    gradient_tapes: list[Tensor] = []
+    if any(each is not None for each in of_tapes):
+        gradient_tapes = [
+            torch.zeros_like(tape) if given is None else given
+            for tape, given in zip(tapes, of_tapes, strict=True)
+        ]
     if torch.is_grad_enabled():
         # Someone will differentiate the gradient: by the reference.
         found = _differentiable(
             gradient,
             gradient_last,
+            gradient_tapes,
             x,
             initial,
             weights,
             lengths,
             reset,
+            Noise(seed, tuple(rates)),
             program,
             directions,
             batch_first,
+        )
+    elif not save:
+        raise RuntimeError(
+            f"{program}: backward needs what forward was told not to keep (a model exported under "
+            "torch.no_grad?)"
         )
     else:
         need_x = bool(ctx.needs_input_grad[0])
@@ -202,6 +265,7 @@ def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
             *differentiate(
                 gradient,
                 gradient_last,
+                gradient_tapes,
                 x,
                 initial,
                 weights,
@@ -214,22 +278,26 @@ def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
                 batch_first,
                 need_x,
                 checkpoint,
+                seed,
+                rates,
             )
         ]
     gradient_initial = found[:states]
     gradient_weights = found[states : states + weight_count]
     gradient_x = found[states + weight_count] if len(found) > states + weight_count else None
-    return gradient_x, gradient_initial, gradient_weights, *[None] * 8
+    return gradient_x, gradient_initial, gradient_weights, *[None] * 10
 
 
 def _differentiable(
     gradient: Tensor | None,
     gradient_last: Sequence[Tensor | None],
+    gradient_tapes: Sequence[Tensor],
     x: Tensor,
     initial: Sequence[Tensor],
     weights: Sequence[Tensor],
     lengths: Tensor | None,
     reset: Tensor | None,
+    noise: Noise,
     program: str,
     directions: int,
     batch_first: bool,
@@ -241,18 +309,17 @@ def _differentiable(
     own = [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in inputs]
     states, count = len(initial), len(weights)
     exact = [tensor.to(torch.float32) for tensor in own]
-    output, last, _ = reference.layer(
-        found,
-        exact[-1],
-        exact[:states],
-        split(found, exact[states : states + count], directions),
-        lengths,
-        batch_first,
-        reset,
+    parameters = split(found, exact[states : states + count], directions)
+    output, last, exposed = reference.layer(
+        found, exact[-1], exact[:states], parameters, lengths, batch_first, reset, noise
     )
+    values, grads = [output, *last], [gradient, *gradient_last]
+    if gradient_tapes:
+        values += exposed
+        grads += _exposed(program, parameters, gradient_tapes, batch_first)
     pairs = [
         (value, grad.to(torch.float32))
-        for value, grad in zip([output, *last], [gradient, *gradient_last], strict=True)
+        for value, grad in zip(values, grads, strict=True)
         if grad is not None and value.requires_grad
     ]
     wanted = [tensor for tensor in own if tensor.requires_grad]
@@ -273,24 +340,37 @@ torch.library.register_autograd(
 )
 
 
+def _exposed(
+    program: str, weights: Sequence[Weights], tapes: Sequence[Tensor], batch_first: bool
+) -> list[Tensor]:
+    """What a program exposes, from the tapes: laid out as the output, directions side by side."""
+    found = []
+    each = [cpu.exposed(program, own, tape) for own, tape in zip(weights, tapes, strict=True)]
+    for of_one in zip(*each, strict=True):
+        sequence = of_one[0] if len(of_one) == 1 else torch.cat(of_one, dim=-1)
+        found.append(sequence.transpose(0, 1) if batch_first else sequence)
+    return found
+
+
 class _Recurrence(torch.autograd.Function):
     """The operator without torch's dispatcher, which costs more than a short sequence."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
         """As the operator's, of its arguments one after the other: see `run_layer`."""
-        x, *options, lengths, reset, every, states = inputs[:9]
-        initial, weights = inputs[9 : 9 + states], inputs[9 + states :]
-        given = (x, initial, weights, lengths, reset, *options, True, every)
+        x, *options, lengths, reset, every, seed, rates, states = inputs[:11]
+        initial, weights = inputs[11 : 11 + states], inputs[11 + states :]
+        given = (x, initial, weights, lengths, reset, *options, True, every, seed, rates)
         output = _recurrence(*given)
         _setup_context(ctx, given, output)
-        return tuple(output[: 1 + states])
+        # Tapes are nobody's business but where the program exposes what they hold.
+        return tuple(output if program_named(options[0]).exposed else output[: 1 + states])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
         """Gradients, in the order of the arguments."""
         x, initial, weights, *_ = _backward(ctx, gradients)
-        return x, *[None] * 8, *initial, *weights
+        return x, *[None] * 10, *initial, *weights
 
 
 def _plain(x: Tensor) -> bool:
@@ -313,30 +393,49 @@ def run_layer(
     batch_first: bool,
     reset: Tensor | None = None,
     checkpoint: int | Literal["auto"] | None = None,
-) -> tuple[Tensor, list[Tensor]]:
-    """One layer by the CPU kernels: output and last states.
+    noise: Noise = QUIET,
+) -> Result:
+    """One layer by the CPU kernels.
 
     With ``checkpoint`` what backward needs is kept every so many steps only, and the rest computed
-    again.
+    again; not where the program exposes values, which are on the tape.
     """
     flat = join(weights)
-    save = torch.is_grad_enabled() and any(t.requires_grad for t in [x, *initial, *flat])
+    exposes = bool(program_named(program).exposed)
+    trains = torch.is_grad_enabled() and any(t.requires_grad for t in [x, *initial, *flat])
     every = 0
-    if save and checkpoint is not None and cpu.tape_width(program, weights[0]) > 0:
+    if trains and checkpoint is not None and not exposes and cpu.tape_width(program, weights[0]):
         rows, steps = x.shape[:2] if batch_first else (x.shape[1], x.shape[0])
         if checkpoint == "auto":
             every = cpu.automatic(program, steps, rows, weights[0])
         else:
             every = checkpoint
     options = (program, isa, len(weights), batch_first)
+    save, rates = trains or exposes, list(noise.rates)
     if not _plain(x):
         found = torch.ops.unrolled.recurrence(
-            x, list(initial), flat, lengths, reset, *options, save, every
+            x, list(initial), flat, lengths, reset, *options, save, every, noise.seed, rates
         )
-    elif save:
+    elif trains:
         found = _Recurrence.apply(  # type: ignore[no-untyped-call]
-            x, *options, lengths, reset, every, len(initial), *initial, *flat
+            x,
+            *options,
+            lengths,
+            reset,
+            every,
+            noise.seed,
+            rates,
+            len(initial),
+            *initial,
+            *flat,
         )
     else:
-        found = _recurrence(x, initial, flat, lengths, reset, *options, save, every)
-    return found[0], list(found[1 : 1 + len(initial)])
+        found = _recurrence(
+            x, initial, flat, lengths, reset, *options, save, every, noise.seed, rates
+        )
+    states = 1 + len(initial)
+    exposed = []
+    if exposes:
+        tapes = found[states : states + len(weights)]
+        exposed = _exposed(program, weights, tapes, batch_first)
+    return Result(found[0], list(found[1:states]), exposed)

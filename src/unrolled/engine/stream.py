@@ -14,6 +14,7 @@ from ..compiler.program import Program
 from . import reference
 from .choice import Choice
 from .cpu.stream import KernelStream
+from .noise import Noise
 from .weights import Weights
 
 
@@ -40,25 +41,38 @@ class Steps(Protocol):
         """Another one in the same state."""
 
 
-def steps_of(choice: Choice, program: Program, weights: Sequence[Weights], rows: int) -> Steps:
-    """Weights (for each layer) and zero states, ready to be stepped; the weights are copied."""
+def steps_of(
+    choice: Choice,
+    program: Program,
+    weights: Sequence[Weights],
+    rows: int,
+    rates: Sequence[float] = (),
+) -> Steps:
+    """Weights (for each layer) and zero states, ready to be stepped; the weights are copied.
+
+    ``rates`` are those of the program's masks, which are their means.
+    """
     if choice.engine == "kernels" and not choice.bfloat16:
-        return KernelStream(program, choice.isa, weights, rows)
-    return ReferenceStream(program, weights, rows)
+        return KernelStream(program, choice.isa, weights, rows, rates)
+    return ReferenceStream(program, weights, rows, rates)
 
 
 class ReferenceStream:
     """A stream in torch operations: any device and dtype."""
 
-    def __init__(self, program: Program, weights: Sequence[Weights], rows: int) -> None:
+    def __init__(
+        self, program: Program, weights: Sequence[Weights], rows: int, rates: Sequence[float]
+    ) -> None:
         self._program, self._rows = program, rows
         self._weights = [own.map(lambda tensor: tensor.detach().clone()) for own in weights]
         first = self._weights[0]
         self._input_size, self._output_size = int(first.input.shape[1]), first.output_size
-        sizes = [first.output_size, *[first.hidden_size] * (len(program.states) - 1)]
+        sizes = reference.sizes_of(first)
         self._states = [
-            [first.input.new_zeros(rows, size) for size in sizes] for _ in self._weights
+            [first.input.new_zeros(rows, sizes[state.new.space]) for state in program.states]
+            for _ in self._weights
         ]
+        self._masks = Noise(None, tuple(rates)).masks(program, 0, 0, rows, sizes, first.input)
 
     def step(self, x: Any, out: Any = None) -> Any:
         """One step."""
@@ -93,7 +107,9 @@ class ReferenceStream:
     def _advance(self, x: Tensor) -> Tensor:
         for k, own in enumerate(self._weights):
             gates = linear(x, own.input, own.input_bias)
-            self._states[k], _ = reference.step(self._program, x, gates, self._states[k], own)
+            self._states[k], _ = reference.step(
+                self._program, x, gates, self._states[k], own, self._masks
+            )
             x = self._states[k][0]
         return x
 

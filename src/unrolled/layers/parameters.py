@@ -45,19 +45,21 @@ def state_sizes(program: Program, hidden: int, output: int) -> list[int]:
 def add_parameters(layer: Layer) -> list[Parameter]:
     """Give a layer what torch.nn has no name for: V and s, and learned initial states."""
     program, hidden = layer.program, layer.hidden_size
-    shapes = {"vector": count(program, VectorKind.UNIT) * hidden}
-    shapes["scalar"] = count(program, VectorKind.SCALAR)
-    if layer.options.learn_initial:
+    ends = list(suffixes(layer.num_layers, layer.bidirectional))
+    shared = {
+        "vector": count(program, VectorKind.UNIT) * hidden,
+        "scalar": count(program, VectorKind.SCALAR),
+    }
+    wanted = [(name + end, size) for end in ends for name, size in shared.items() if size]
+    if layer.options.learn_initial:  # last, so that all others are drawn as without
         sizes = state_sizes(program, hidden, layer.output_size)
-        shapes |= {f"initial_{s.name}": n for s, n in zip(program.states, sizes, strict=True)}
+        states = list(zip(program.states, sizes, strict=True))
+        wanted += [(f"initial_{state.name}{end}", size) for end in ends for state, size in states]
     like = layer.weight_ih_l0
-    added: list[Parameter] = []
-    for suffix in suffixes(layer.num_layers, layer.bidirectional):
-        for name, size in shapes.items():
-            if size:
-                added.append(Parameter(torch.empty(size, device=like.device, dtype=like.dtype)))
-                layer.register_parameter(name + suffix, added[-1])
-    return added
+    for name, size in wanted:
+        weight = torch.empty(size, device=like.device, dtype=like.dtype)
+        layer.register_parameter(name, Parameter(weight))
+    return [layer.get_parameter(name) for name, _ in wanted]
 
 
 def flat(layer: Layer, program: Program) -> list[list[Tensor]]:

@@ -95,10 +95,11 @@ def _run_layer(
             x = x.to(torch.bfloat16)
             kept = _kept(program)
             initial = [s if k in kept else s.to(torch.bfloat16) for k, s in enumerate(initial)]
-        return operator.run_layer(
+        found = operator.run_layer(
             program.name, choice.isa, x, initial, weights, lengths, batch_first, reset, checkpoint
         )
-    found = reference.layer(program, x, initial, weights, lengths, batch_first, reset)
+    else:
+        found = reference.layer(program, x, initial, weights, lengths, batch_first, reset)
     return found.output, found.last
 
 

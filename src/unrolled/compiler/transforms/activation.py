@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...cells import Function
-from ..program import ARITHMETIC, Assignment, Call, Expression, Instruction, Program, Symbol
-from ..trace import Traced
+from ..operations import read_by_backward
+from ..program import Assignment, Call, Instruction, Program, Symbol, is_arithmetic
+from ..traced import Traced
 from .rewriting import fresh
 
 
@@ -27,30 +28,26 @@ def activation(
         function = functions.get(expression.operation) if isinstance(expression, Call) else None
         if function is None or not isinstance(expression, Call):
             instructions.append(instruction)
-            continue
-        value = function(Traced(expression.arguments[0])).expression
-        at_hand = replace(program, instructions=(*program.instructions, *instructions))
-        instructions.extend(_flattened(at_hand, instruction.symbol, value))
+        else:
+            value = Assignment(
+                instruction.symbol, function(Traced(expression.arguments[0])).expression
+            )
+            instructions.extend(_with_named_argument(program, value))
     words = {"activation": tanh, "recurrent_activation": sigmoid}
     given = [f"{word}={function}" for word, function in words.items() if function is not None]
     return replace(program, name=",".join([program.name, *given]), instructions=tuple(instructions))
 
 
-def _flattened(program: Program, symbol: Symbol, value: Expression) -> list[Assignment]:
-    """Assignments in which a function stands only at the top."""
-    found: list[Assignment] = []
-
-    def inner(expression: Expression) -> Expression:
-        if not isinstance(expression, Call):
-            return expression
-        call = replace(expression, arguments=tuple(map(inner, expression.arguments)))
-        if call.operation in ARITHMETIC:
-            return call
-        at_hand = replace(program, instructions=(*program.instructions, *found))
-        named = Symbol(fresh(at_hand, f"part_of_{symbol.name}"), symbol.space)
-        found.append(Assignment(named, call))
-        return named
-
-    if isinstance(value, Call):
-        value = replace(value, arguments=tuple(map(inner, value.arguments)))
-    return [*found, Assignment(symbol, value)]
+def _with_named_argument(program: Program, assignment: Assignment) -> list[Assignment]:
+    """An argument that backward reads gets a symbol of its own, so that it can be kept."""
+    symbol, value = assignment.symbol, assignment.expression
+    if not isinstance(value, Call) or is_arithmetic(value) or not read_by_backward(value)[0]:
+        return [assignment]
+    argument, *others = value.arguments
+    if isinstance(argument, Symbol):
+        return [assignment]
+    named = Symbol(fresh(program, f"argument_of_{symbol}"), symbol.space)
+    return [
+        Assignment(named, argument),
+        Assignment(symbol, replace(value, arguments=(named, *others))),
+    ]

@@ -11,7 +11,7 @@ from .. import _cpu
 from .backward_pass import backward
 from .checkpointing import automatic, segment_count
 from .forward_pass import forward
-from .layout import TAPES, tape_width
+from .layout import TAPES, exposed, tape_width
 from .on_demand import KernelWarning, ensure
 from .parallel import forked, threads
 
@@ -35,6 +35,7 @@ __all__ = [
     "automatic",
     "backward",
     "ensure",
+    "exposed",
     "fastest",
     "forked",
     "forward",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..noise import QUIET, Noise
 from ..weights import Weights
 from . import checkpointing
 from .direction import Direction, Gradients
@@ -41,10 +42,14 @@ def backward(
     need_x: bool,
     reset: Tensor | None = None,
     checkpoint: int = 0,
+    noise: Noise = QUIET,
+    gradient_tapes: Sequence[Tensor] = (),
 ) -> tuple[Tensor | None, list[Tensor], list[Weights]]:
     """Gradients of `forward`, given those of its output and last states (None where zero).
 
     ``output`` is forward's own; what belongs to a tensor that is not float32 is rounded at the end.
+
+    ``gradient_tapes`` are the tapes', for each direction, where the caller got what they hold.
 
     Returns:
         The gradients of x (None unless ``need_x``), of the initial states, and of the weights.
@@ -79,12 +84,13 @@ def backward(
             lengths,
             reset,
             d == 1,
+            noise,
         )
         part = slice(d * size, (d + 1) * size)
         wanted = Gradients(
             None if gradients is None else gradients[..., part],
             [None if g is None else g[d] for g in incoming],
-            None,
+            side_by_side(gradient_tapes[d]) if gradient_tapes else None,
             found_x,
             found,
             [state[d] for state in gradient_initial],

@@ -24,11 +24,11 @@ def automatic(program: str, steps: int, rows: int, weights: Weights) -> int:
     """Steps of a segment; 0 where the whole tape is no longer than one.
 
     Segments get longer with the sequence, so that the states kept do not outgrow the tape. Their
-    length is at least the root of the sequence's, rounded up to a power of two: torch.compile, to
-    which the number of steps is a symbol, compiles anew for each.
+    length is at least the root of the sequence's, rounded down to a power of two: torch.compile,
+    to which the number of steps is a symbol, compiles anew for each.
     """
     root = 1
-    while root * root < steps:
+    while 4 * root * root <= steps:
         root *= 2
     every = max(_TAPE // max(1, rows * tape_width(program, weights)), root)
     return every if every < steps else 0
@@ -94,6 +94,7 @@ def _part(direction: Direction, segment: _Segment, states: Sequence[Tensor]) -> 
         initial=states,
         lengths=segment.lengths,
         reset=segment.reset,
+        first_step=direction.first_step + segment.times.start,
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import _cpu
+from ..noise import Noise
 from ..weights import Weights
 from .layout import SLICES, matrices, pointer, strided
 from .parallel import threads
@@ -33,6 +34,8 @@ class Direction:
         lengths: ``[N]``, or None.
         reset: ``[T, N]``, or None.
         descending: whether it goes from the last step to the first.
+        noise: of the program's masks.
+        first_step: what time x begins at, for the noise.
     """
 
     program: str
@@ -45,6 +48,8 @@ class Direction:
     lengths: Tensor | None
     reset: Tensor | None
     descending: bool
+    noise: Noise
+    first_step: int = 0
 
     def forward(self, output: Tensor, last: Sequence[Tensor], tape: Tensor | None) -> None:
         """One pass over time; without a tape nothing is kept for backward.
@@ -102,6 +107,10 @@ class Direction:
             "recurrent_bias": pointer(weights.recurrent_bias),
             "matrices": matrices(weights),
             "vectors": pointer(weights.vectors),
+            "rates": list(self.noise.rates),
+            "drawing": self.noise.seed is not None,
+            "seed": 0 if self.noise.seed is None else int(self.noise.seed) % 2**64,
+            "first_step": self.first_step,
             "initial": [state.data_ptr() for state in self.initial],
             "reset": _sequence(self.reset),
             "anew": [] if self.reset is None else [state.data_ptr() for state in self.anew],

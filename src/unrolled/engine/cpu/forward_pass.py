@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..noise import QUIET, Noise
 from ..weights import Weights
 from . import checkpointing
 from .direction import Direction
@@ -36,6 +37,7 @@ def forward(
     save: bool,
     reset: Tensor | None = None,
     checkpoint: int = 0,
+    noise: Noise = QUIET,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """One layer, all directions.
 
@@ -52,6 +54,7 @@ def forward(
         reset: ``[T, N]``, of bools, on the CPU: where a row's step and the one before it are cut
             apart; or None.
         checkpoint: keep for backward, instead of a tape, the states every so many steps; 0 for not.
+        noise: of the program's masks.
 
     Returns:
         The output, in float32; the last value of each state ``[directions, N, ·]``, in the dtype
@@ -80,6 +83,7 @@ def forward(
             lengths,
             reset,
             d == 1,
+            noise,
         )
         part = outputs[..., d * size : (d + 1) * size]
         after = [state[d] for state in last]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,12 +12,26 @@ from torch import Tensor
 from .. import _cpu
 from ..weights import Weights, program_named
 
-TAPES: dict[str, tuple[str, ...]] = {
-    plan["name"]: tuple(plan["tape"]) for plan in map(json.loads, _cpu.plans())
-}
-"""For every program that has kernels, the vectors of its tape, each named by its size.
 
-`on_demand` adds those that it compiles."""
+class Tape(NamedTuple):
+    """What forward leaves of one step of a row.
+
+    Attributes:
+        vectors: each named by its size.
+        exposed: those that the caller gets.
+    """
+
+    vectors: tuple[str, ...]
+    exposed: tuple[int, ...]
+
+    @classmethod
+    def of(cls, plan: Mapping[str, Any]) -> Tape:
+        """That of a plan, given as plain values."""
+        return cls(tuple(plan["tape"]), tuple(plan["exposed"]))
+
+
+TAPES: dict[str, Tape] = {plan["name"]: Tape.of(plan) for plan in map(json.loads, _cpu.plans())}
+"""Of every program that has kernels; `on_demand` adds those that it compiles."""
 
 SLICES = 0
 """Threads that share the units of a row; 0 leaves it to the kernels."""
@@ -27,8 +42,18 @@ _LARGE = 2**22
 
 def tape_width(program: str, weights: Weights) -> int:
     """Floats that forward leaves for backward, for each step of a row."""
+    return sum(_widths(program, weights))
+
+
+def exposed(program: str, weights: Weights, tape: Tensor) -> list[Tensor]:
+    """The sequences on a tape ``[T, N, width]`` that the caller gets: views of it."""
+    parts = tape.split(_widths(program, weights), dim=-1)  # type: ignore[no-untyped-call]
+    return [parts[slot] for slot in TAPES[program].exposed]
+
+
+def _widths(program: str, weights: Weights) -> list[int]:
     sizes = {"hidden": weights.hidden_size, "projected": weights.output_size}
-    return sum(sizes[vector] for vector in TAPES[program])
+    return [sizes[vector] for vector in TAPES[program].vectors]
 
 
 def fresh(like: Tensor, *shape: int) -> Tensor:

@@ -115,6 +115,8 @@ def _run(command: Sequence[str], temporary: Path | None = None) -> str:
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         first = next((line for line in said if "error" in line.lower()), said[-1])
+        if temporary is not None:  # the same fault is the same words
+            first = first.replace(f"{temporary}{os.sep}", "")
         raise UnavailableError(f"the C++ compiler {command[0]} failed: {first.strip()}", _INSTALL)
     return done.stdout
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ...compiler.program import Program
 from .. import _cpu
-from .layout import TAPES
+from .layout import TAPES, Tape
 from .library import kernel_address
 from .library_cache import UnavailableError
 
@@ -88,4 +88,4 @@ def _add(program: Program, isa: str) -> None:
             'with unrolled.using("reference") it runs there without this warning',
         ) from error
     _cpu.add_kernel(target, program.name, kernel_address(source, flags))
-    TAPES[program.name] = tuple(space.value for space in laid.tape)
+    TAPES[program.name] = Tape.of(laid.as_json())

@@ -28,7 +28,7 @@ struct Normalization {
   float mean, scale;
 };
 
-inline Normalization normalization(const float* v, index begin, index end) {
+inline Normalization normalize_of_row(const float* v, index begin, index end) {
   const float count = static_cast<float>(end - begin);
   const float mean = row_sum(begin, end, [=](index j, auto part) { return part.load(v + j); }) / count;
   const float variance = row_sum(begin, end, [=](index j, auto part) {
@@ -46,10 +46,10 @@ struct NormalizationAdjoint {
   float mean, along;
 };
 
-inline NormalizationAdjoint normalization_adjoint(const float* d, const float* v, index begin,
-                                                  index end) {
+inline NormalizationAdjoint normalize_adjoint_of_row(const float* d, const float* v, index begin,
+                                                     index end) {
   const float count = static_cast<float>(end - begin);
-  const Normalization of = normalization(v, begin, end);
+  const Normalization of = normalize_of_row(v, begin, end);
   const float mean = row_sum(begin, end, [=](index j, auto part) { return part.load(d + j); });
   const float along = row_sum(begin, end, [=](index j, auto part) {
     return part.load(d + j) * normalize(part.load(v + j), of);

@@ -23,9 +23,17 @@ class KernelStream:
         isa: instruction set.
         weights: for each layer, one direction; float32 on the CPU.
         rows: batch size.
+        rates: of the program's masks.
     """
 
-    def __init__(self, program: Program, isa: str, weights: Sequence[Weights], rows: int) -> None:
+    def __init__(
+        self,
+        program: Program,
+        isa: str,
+        weights: Sequence[Weights],
+        rows: int,
+        rates: Sequence[float] = (),
+    ) -> None:
         first = weights[0]
         sizes = {Space.HIDDEN: first.hidden_size, Space.PROJECTED: first.output_size}
         self._state_shapes = [
@@ -40,6 +48,7 @@ class KernelStream:
                 pointer(own.recurrent_bias),
                 matrices(own),
                 pointer(own.vectors),
+                [mask.mean(rate) for mask, rate in zip(program.masks, rates, strict=True)],
             )
             for own in held
         ]
