@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from unrolled.cells import BUILTIN, LSTM
+from unrolled.cells import BUILTIN, GRU, LSTM, RNN, SRU, FastGRNN, OriginalGRU
 from unrolled.compiler.program import Program, Space
 from unrolled.engine import cpu, operator, reference
 from unrolled.engine.noise import QUIET, Noise
@@ -19,6 +20,15 @@ from unrolled.engine.reference import Result
 from unrolled.engine.weights import Weights, program_of, split
 
 PROGRAMS = [*map(program_of, BUILTIN), program_of(LSTM(), projected=True)]
+# Tested in every way: the cells of torch.nn, and some with what those lack (a product of something
+# computed, per-unit weights and scalars, x itself, no products at all). What another cell adds is
+# its equations; for it a few cases are enough in which every pair of options meets.
+THOROUGH = [
+    program_of(cell)
+    for cell in BUILTIN
+    if type(cell) in (RNN, LSTM, GRU, OriginalGRU, SRU, FastGRNN)
+]
+THOROUGH.append(program_of(LSTM(), projected=True))
 X = 5
 
 Run = Callable[..., Result]
@@ -66,6 +76,28 @@ def shapes(rows: int, checkpoints: int) -> st.SearchStrategy[Shape]:
         threads=st.integers(1, 3),
         reset=st.sampled_from(["", "some", "all"]),
         checkpoint=st.integers(0, checkpoints),
+    )
+
+
+FEW = [
+    Shape(5, 7, 297, "ragged", directions=2, batch_first=True, threads=4),
+    Shape(33, 13, 65, "ragged", directions=2, threads=3, reset="some", checkpoint=8),
+    Shape(9, 5, 33, batch_first=True, bias=False, reset="some", checkpoint=4),
+    Shape(7, 6, 17, directions=2, bias=False),
+]
+
+
+def covering(
+    programs: Sequence[Program], shapes: Sequence[Shape], few: Sequence[Shape] = FEW
+) -> pytest.MarkDecorator:
+    """Parametrise by program and shape: the thorough ones with all, others with a few."""
+    return pytest.mark.parametrize(
+        ("program", "shape"),
+        [
+            pytest.param(program, shape, id=f"{program.name}-{shape}")
+            for program in programs
+            for shape in (shapes if program in THOROUGH else few)
+        ],
     )
 
 
@@ -119,6 +151,9 @@ def case(program: Program, shape: Shape, seed: int = 0) -> Case:
         lengths = torch.zeros(N, dtype=torch.int64)
     first = (N, T) if shape.batch_first else (T, N)
     initial = [draw(D, N, size_of(s.new.space, H)) for s in program.states]
+    for state, value in zip(program.states, initial, strict=True):
+        if state.name == "n":  # a normaliser, which cells divide by: a sum of positive terms
+            value.abs_().clamp_(0.5)
     gradients = [draw(*first, D * output), *(draw(*state.shape) for state in initial)]
     gradients += [draw(*first, D * size_of(s.space, H)) for s in program.exposed]
     x = draw(*first, features)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from unrolled.cells import GRU, LSTM, RNN
+from unrolled.cells import GRU, LSTM, NBRC, RNN, SLSTM, OriginalGRU
 from unrolled.compiler.program import Program
 from unrolled.engine import cpu
 from unrolled.engine.cpu import FLOAT32_SETS, direction, layout, parallel
@@ -16,12 +16,15 @@ from unrolled.engine.reference import Result
 from unrolled.engine.weights import Weights, program_of, split
 
 from .cases import (
+    FEW,
     PROGRAMS,
+    THOROUGH,
     Case,
     Shape,
     by_kernels,
     by_reference,
     case,
+    covering,
     exact,
     largest,
     numbers,
@@ -67,13 +70,13 @@ SHAPES = [
     Shape(2, 7, 17, "zero", directions=2),
 ]
 each_program = pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
+each_thorough_program = pytest.mark.parametrize("program", THOROUGH, ids=lambda p: p.name)
 each_isa = pytest.mark.parametrize("isa", FLOAT32_SETS)
 
 
 @pytest.mark.usefixtures("poisoned")
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
 @each_isa
-@each_program
+@covering(PROGRAMS, SHAPES)
 def test_kernels_agree_with_the_reference(program: Program, isa: str, shape: Shape) -> None:
     """Outputs, final states and all gradients; memory that nobody wrote would show as NaN."""
     outputs, gradients = numbers(case(program, shape), by_kernels(isa), torch.float32)
@@ -84,8 +87,7 @@ def test_kernels_agree_with_the_reference(program: Program, isa: str, shape: Sha
 
 @pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("slices", [2, 4])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@each_program
+@covering(PROGRAMS, SHAPES, FEW[:2])
 def test_every_way_to_share_the_work(
     program: Program, shape: Shape, slices: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,8 +107,7 @@ def test_every_way_to_share_the_work(
 
 @pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("block", [1, 2, 5])
-@pytest.mark.parametrize("shape", [s for s in SHAPES if s.T > 1], ids=str)
-@each_program
+@covering(PROGRAMS, [s for s in SHAPES if s.T > 1], FEW[:2])
 def test_backward_in_blocks(
     program: Program, shape: Shape, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +128,7 @@ def test_kernels_agree_on_any_shape(program: Program, isa: str, shape: Shape) ->
 
 
 @each_isa
-@each_program
+@each_thorough_program
 @pytest.mark.parametrize(
     "shape",
     [
@@ -152,7 +153,7 @@ def forward(drawn: Case, isa: str) -> Result:
 
 @pytest.mark.usefixtures("poisoned")
 @each_isa
-@each_program
+@each_thorough_program
 @pytest.mark.parametrize(
     "shape",
     [Shape(7, 5, 19, "ragged", directions=2), Shape(5, 7, 297, threads=4), Shape(0, 3, 4)],
@@ -204,7 +205,7 @@ def test_a_nan_in_a_state_stays_in_its_row(program: Program, isa: str) -> None:
 @pytest.mark.parametrize("value", [torch.inf, -torch.inf, 1e30, -3e38, 1e-42], ids=str)
 @pytest.mark.parametrize(
     "program",
-    [p for p in PROGRAMS if "relu" not in p.name and "identity" not in p.name],
+    [program_of(cell) for cell in (RNN(), LSTM(), GRU(), OriginalGRU(), NBRC(), SLSTM())],
     ids=lambda p: p.name,
 )
 def test_bounded_cells_saturate(program: Program, isa: str, value: float) -> None:

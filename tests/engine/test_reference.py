@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from unrolled.engine import reference
 from unrolled.engine.weights import program_named, program_of, split
 
 from ..compiler.invented import INVENTED, Constant
-from .cases import PROGRAMS, Case, Shape, case
+from .cases import PROGRAMS, THOROUGH, Case, Shape, case
 
 CELLS = [*BUILTIN, *INVENTED]
 each_cell = pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
@@ -44,10 +45,16 @@ def by_hand(
     assert weights.recurrent_bias is not None
     gates = [gate.name.removeprefix("W_") for gate in program.gates]
     products = [product.gate for product in program.matrix("U")]
-    maps = {
+    maps: dict[str, Any] = {
         "W": Affine(gates, weights.input, weights.input_bias),
         "U": Affine(products, weights.recurrent, weights.recurrent_bias) if products else None,
     }
+    if weights.vectors is not None:
+        shared = weights.vectors.chunk(len(program.vectors))
+        vectors = {v.symbol.name: value for v, value in zip(program.vectors, shared, strict=True)}
+        for letter in "VsK":
+            own = {k[2:]: v for k, v in vectors.items() if k.startswith(f"{letter}_")}
+            maps[letter] = own if letter == "K" else SimpleNamespace(**own)
     outputs = torch.zeros(drawn.shape.T, drawn.shape.N, drawn.shape.H, dtype=torch.float64)
     last = [state[int(reverse)].clone() for state in drawn.initial]
     for n in range(drawn.shape.N):
@@ -124,14 +131,14 @@ def differentiable(
     [("", 1, ""), ("ragged", 2, ""), ("ragged", 2, "some")],
     ids=["uniform", "ragged-both", "reset"],
 )
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
+@pytest.mark.parametrize("program", THOROUGH, ids=lambda p: p.name)
 def test_gradcheck(program: Program, lengths: str, directions: int, reset: str) -> None:
     function, leaves = differentiable(program, lengths, directions, reset)
     assert torch.autograd.gradcheck(function, leaves)
 
 
 @pytest.mark.parametrize("reset", ["", "some"], ids=["plain", "reset"])
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
+@pytest.mark.parametrize("program", THOROUGH, ids=lambda p: p.name)
 def test_gradgradcheck(program: Program, reset: str) -> None:
     function, leaves = differentiable(program, "ragged", 2, reset)
     assert torch.autograd.gradgradcheck(function, leaves, fast_mode=True)
