@@ -33,7 +33,7 @@ from unrolled.compiler.trace import trace
 N, T, H = 32, 100, 256
 ROUNDS = 9
 OUTPUT = Path(__file__).parents[1] / "docs" / "cells" / "speed.json"
-THEIRS: Mapping[str, tuple[type[nn.RNNBase], Cell]] = {
+THEIRS: Mapping[str, tuple[Callable[[int, int], nn.Module], Cell]] = {
     "RNN": (nn.RNN, RNN()),
     "GRU": (nn.GRU, GRU()),
     "LSTM": (nn.LSTM, LSTM()),
@@ -67,7 +67,7 @@ def ours(cell: Cell, x: Tensor) -> Callable[[], Tensor]:
     explanation = str(unrolled.explain(layer, x))
     if "CPU kernels" not in explanation:
         raise SystemExit(f"{cell.name}: {explanation}")
-    return lambda: layer(x)[0]  # type: ignore[no-any-return]
+    return lambda: layer(x)[0]
 
 
 def eager(cell: Cell, x: Tensor) -> Callable[[], Tensor]:
@@ -101,10 +101,10 @@ def eager(cell: Cell, x: Tensor) -> Callable[[], Tensor]:
     return run
 
 
-def theirs(layer: type[nn.RNNBase], x: Tensor) -> Callable[[], Tensor]:
+def theirs(layer: Callable[[int, int], nn.Module], x: Tensor) -> Callable[[], Tensor]:
     """The output of a layer of torch.nn's."""
     module = layer(H, H)
-    return lambda: module(x)[0]  # type: ignore[no-any-return]
+    return lambda: module(x)[0]
 
 
 def trained(run: Callable[[], Tensor]) -> Callable[[], None]:

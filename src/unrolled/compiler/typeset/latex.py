@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from ..program import Program
 from .equations import equations
 from .layout import (
@@ -54,7 +52,8 @@ def _print(node: Node) -> str:
         case Sign(text):
             return _SIGNS.get(text, text)
         case Row(items):
-            text = "".join(_spaced(item, before) for before, item in pairwise((None, *items)))
+            pairs = zip((None, *items[:-1]), items, strict=True)
+            text = "".join(_spaced(item, before) for before, item in pairs)
             return text.replace("- ", "-", 1) if items[0] == Sign("−") else text
         case Fraction(top, bottom):
             return rf"\frac{{{_print(top)}}}{{{_print(bottom)}}}"
