@@ -148,6 +148,7 @@ ADDED = call("add", A, P)
         (call("multiply", call("subtract", number(1), Q), A), r"(1 - q) a"),
         (call("divide", ADDED, call("multiply", A, P)), r"\frac{a + p}{a \circ p}"),
         (call("divide", call("negate", A), P), r"-\frac{a}{p}"),
+        (call("divide", A, call("negate", P)), r"-\frac{a}{p}"),
         (call("power", ADDED, number(2)), r"(a + p)^2"),
         (call("power", call("power", A, P), number(-1)), r"(a^p)^{-1}"),
         (call("power", call("divide", A, P), number(2)), r"\left( \frac{a}{p} \right)^2"),
