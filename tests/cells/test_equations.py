@@ -92,7 +92,7 @@ def test_every_cell_has_its_equations_here() -> None:
 
 @pytest.mark.parametrize("kind", CELLS, ids=lambda kind: kind.__name__)
 def test_what_a_cell_declares_is_in_its_equations(kind: type[Cell]) -> None:
-    """Gates of memory are gates of W, the candidate is computed; initial values belong to weights that the step names."""
+    """Gates of memory are gates of W, candidates are computed, initial values are of weights."""
     program = trace(kind())
     gates = {symbol.name.removeprefix("W_") for symbol in program.gates}
     assert kind.gates_of_memory.keys() <= gates
