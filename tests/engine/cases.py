@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import strategies as st
 from torch import Tensor
 
 from unrolled.cells import BUILTIN, GRU, LSTM, RNN, SRU, FastGRNN, OriginalGRU
@@ -59,6 +60,23 @@ class Shape:
         words += [f"reset_{self.reset}" * bool(self.reset)]
         words += [f"checkpoint{self.checkpoint}" * bool(self.checkpoint)]
         return "-".join(filter(None, words))
+
+
+def shapes(rows: int, checkpoints: int) -> st.SearchStrategy[Shape]:
+    """Any shape of up to so many rows, with states kept every so many steps at most."""
+    return st.builds(
+        Shape,
+        T=st.integers(0, 7),
+        N=st.integers(0, rows),
+        H=st.integers(1, 70),
+        lengths=st.sampled_from(["", "ragged"]),
+        directions=st.integers(1, 2),
+        batch_first=st.booleans(),
+        bias=st.booleans(),
+        threads=st.integers(1, 3),
+        reset=st.sampled_from(["", "some", "all"]),
+        checkpoint=st.integers(0, checkpoints),
+    )
 
 
 FEW = [

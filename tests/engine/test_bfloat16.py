@@ -28,6 +28,7 @@ from .cases import (
     error,
     largest,
     numbers,
+    shapes,
 )
 
 BFLOAT16 = torch.bfloat16
@@ -104,19 +105,7 @@ def test_modules_of_bfloat16(program: Program, isa: str, shape: Shape) -> None:
 @given(
     program=st.sampled_from(CELLS),
     isa=st.sampled_from(INSTRUCTION_SETS),
-    shape=st.builds(
-        Shape,
-        T=st.integers(0, 7),
-        N=st.integers(0, 50),
-        H=st.integers(1, 70),
-        lengths=st.sampled_from(["", "ragged"]),
-        directions=st.integers(1, 2),
-        batch_first=st.booleans(),
-        bias=st.booleans(),
-        threads=st.integers(1, 3),
-        reset=st.sampled_from(["", "some"]),
-        checkpoint=st.integers(0, 3),
-    ),
+    shape=shapes(rows=50, checkpoints=3),
 )
 def test_any_shape(program: Program, isa: str, shape: Shape) -> None:
     test_modules_of_bfloat16(program, isa, shape)

@@ -285,7 +285,7 @@ def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
     gradient_initial = found[:states]
     gradient_weights = found[states : states + weight_count]
     gradient_x = found[states + weight_count] if len(found) > states + weight_count else None
-    return gradient_x, gradient_initial, gradient_weights, *[None] * 10
+    return gradient_x, gradient_initial, gradient_weights, *[None] * 9, [None] * len(rates)
 
 
 def _differentiable(

@@ -61,7 +61,11 @@ class ReferenceStream:
     """A stream in torch operations: any device and dtype."""
 
     def __init__(
-        self, program: Program, weights: Sequence[Weights], rows: int, rates: Sequence[float]
+        self,
+        program: Program,
+        weights: Sequence[Weights],
+        rows: int,
+        rates: Sequence[float] = (),
     ) -> None:
         self._program, self._rows = program, rows
         self._weights = [own.map(lambda tensor: tensor.detach().clone()) for own in weights]

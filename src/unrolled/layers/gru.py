@@ -44,13 +44,15 @@ class GRU(DropIn, torch.nn.GRU):
         device: of the parameters.
         dtype: of the parameters.
         reset_after: whether the reset gate acts after the recurrent product (keyword only).
+        **options: ``forget_bias``, ``recurrent_init``, ``chrono`` and ``learn_initial`` as
+            `unrolled.Recurrent` takes them; none is on by default (keyword only).
 
     Inputs: input, hx, lengths, reset, checkpoint
         * **input**: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``;
           ``[T, input_size]`` for one sequence without a batch; or a
           `torch.nn.utils.rnn.PackedSequence`.
         * **hx**: h_0, ``[num_layers * directions, N, H]``, without N for unbatched input.
-          Default: zeros.
+          Default: zeros, or what ``learn_initial`` has learned.
         * **lengths** (keyword only): a tensor (on any device) or list of N integers from 0 to T, in
           any order; one integer for unbatched input. A row's steps at and after its length do not
           exist: whatever stands in the padding, NaN included, changes no result and no gradient.
@@ -84,7 +86,8 @@ class GRU(DropIn, torch.nn.GRU):
         * ``bias_ih_l{k}``, ``bias_hh_l{k}``: b and c, ``[3 * H]``, unless ``bias=False``
 
         Rows are stacked in the order r, z, n.
-        All are drawn from the uniform distribution on ±1/√H.
+        All are drawn from the uniform distribution on ±1/√H, where no option says otherwise; `gate`
+        gives the part of one gate. With ``learn_initial`` there is ``initial_{state}_l{k}``, too.
 
     Raises:
         TypeError: if an argument of the call is of a wrong kind.

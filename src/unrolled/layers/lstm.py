@@ -38,6 +38,8 @@ class LSTM(DropIn, torch.nn.LSTM):
         proj_size: size of the projected output; 0 for none.
         device: of the parameters.
         dtype: of the parameters.
+        **options: ``forget_bias``, ``recurrent_init``, ``chrono`` and ``learn_initial`` as
+            `unrolled.Recurrent` takes them; none is on by default (keyword only).
 
     Inputs: input, hx, lengths, reset, checkpoint
         * **input**: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``;
@@ -45,7 +47,7 @@ class LSTM(DropIn, torch.nn.LSTM):
           `torch.nn.utils.rnn.PackedSequence`.
         * **hx**: the tuple (h_0, c_0), ``[num_layers * directions, N, S]`` and
           ``[num_layers * directions, N, H]``, without N for unbatched input. S is ``proj_size``,
-          or H without projection. Default: zeros.
+          or H without projection. Default: zeros, or what ``learn_initial`` has learned.
         * **lengths** (keyword only): a tensor (on any device) or list of N integers from 0 to T, in
           any order; one integer for unbatched input. A row's steps at and after its length do not
           exist: whatever stands in the padding, NaN included, changes no result and no gradient.
@@ -80,7 +82,8 @@ class LSTM(DropIn, torch.nn.LSTM):
         * ``weight_hr_l{k}``: P, ``[S, H]``, with ``proj_size`` only
 
         Rows are stacked in the order i, f, g, o.
-        All are drawn from the uniform distribution on ±1/√H.
+        All are drawn from the uniform distribution on ±1/√H, where no option says otherwise; `gate`
+        gives the part of one gate. With ``learn_initial`` there is ``initial_{state}_l{k}``, too.
 
     Raises:
         TypeError: if an argument of the call is of a wrong kind.

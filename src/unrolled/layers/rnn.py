@@ -36,13 +36,15 @@ class RNN(DropIn, torch.nn.RNN):
         bidirectional: whether every layer also runs from the end to the beginning.
         device: of the parameters.
         dtype: of the parameters.
+        **options: ``recurrent_init`` and ``learn_initial`` as `unrolled.Recurrent` takes them;
+            neither is on by default (keyword only).
 
     Inputs: input, hx, lengths, reset, checkpoint
         * **input**: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``;
           ``[T, input_size]`` for one sequence without a batch; or a
           `torch.nn.utils.rnn.PackedSequence`.
         * **hx**: h_0, ``[num_layers * directions, N, H]``, without N for unbatched input.
-          Default: zeros.
+          Default: zeros, or what ``learn_initial`` has learned.
         * **lengths** (keyword only): a tensor (on any device) or list of N integers from 0 to T, in
           any order; one integer for unbatched input. A row's steps at and after its length do not
           exist: whatever stands in the padding, NaN included, changes no result and no gradient.
@@ -75,7 +77,8 @@ class RNN(DropIn, torch.nn.RNN):
         * ``weight_hh_l{k}``: U, ``[H, H]``
         * ``bias_ih_l{k}``, ``bias_hh_l{k}``: b and c, ``[H]``, unless ``bias=False``
 
-        All are drawn from the uniform distribution on ±1/√H.
+        All are drawn from the uniform distribution on ±1/√H, where no option says otherwise; `gate`
+        gives the part of one gate. With ``learn_initial`` there is ``initial_{state}_l{k}``, too.
 
     Raises:
         TypeError: if an argument of the call is of a wrong kind.

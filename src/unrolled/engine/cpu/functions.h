@@ -46,16 +46,13 @@ inline vec sign(vec x) {
 inline vec minimum(vec a, vec b) { return a < b ? a : a == a ? b : a; }
 inline vec maximum(vec a, vec b) { return a > b ? a : a == a ? b : a; }
 
-inline vec clamp(vec x, vec low, vec high) {
-  x = x < low ? low : x;
-  return x > high ? high : x;
-}
+inline vec clamp(vec x, vec low, vec high) { return minimum(maximum(x, low), high); }
 
 inline vec leaky_relu(vec x, vec slope) { return x > 0.0f ? x : slope * x; }
 
 inline vec sqrt(vec x) {
 #if defined(__AVX512F__)
-  return (vec)_mm512_sqrt_ps((__m512)x);
+  return (vec)_mm512_maskz_sqrt_ps(all_lanes, (__m512)x);
 #elif defined(__AVX2__)
   return (vec)_mm256_sqrt_ps((__m256)x);
 #else

@@ -31,6 +31,11 @@ constexpr index lanes = UNROLLED_VECTOR_BYTES / sizeof(float);
 
 inline index round_up(index value, index to) { return (value + to - 1) / to * to; }
 
+#if defined(__AVX512F__)
+// The intrinsics without a mask mean the same, but make GCC 12 warn of what they leave undefined.
+constexpr __mmask16 all_lanes = 0xffff;
+#endif
+
 inline vec broadcast(float value) { return value - vec{}; }
 
 // All lanes of a vector, or only the first `count` where a row's end cuts it.
@@ -84,7 +89,8 @@ inline void sweep(index begin, index end, Body body) {
 inline vec clamp(vec x, float low, float high) {
   const vec l = broadcast(low), h = broadcast(high);
 #if defined(__AVX512F__)
-  return (vec)_mm512_min_ps((__m512)h, _mm512_max_ps((__m512)l, (__m512)x));  // NaN passes
+  const vec raised = (vec)_mm512_maskz_max_ps(all_lanes, (__m512)l, (__m512)x);
+  return (vec)_mm512_maskz_min_ps(all_lanes, (__m512)h, (__m512)raised);  // NaN passes
 #else
   x = x < l ? l : x;  // comparisons with NaN are false: it passes
   return x > h ? h : x;
@@ -95,7 +101,7 @@ inline vec clamp(vec x, float low, float high) {
 // all the rest of these functions; an estimate of 14 bits and one correction gives the same.
 inline vec quotient(vec a, vec b) {
 #if defined(__AVX512F__)
-  const vec estimate = (vec)_mm512_rcp14_ps((__m512)b);
+  const vec estimate = (vec)_mm512_maskz_rcp14_ps(all_lanes, (__m512)b);
   const vec q = a * estimate;
   return (a - q * b) * estimate + q;
 #else
