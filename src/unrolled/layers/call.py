@@ -20,7 +20,9 @@ from .checks import (
     resets_nothing,
 )
 from .parameters import flat
+from .program import NoiseSource
 from .stack import Checkpoint
+from .weight_drop import drop_weights
 
 if TYPE_CHECKING:
     from .layer import Layer
@@ -44,6 +46,7 @@ class Call(NamedTuple):
         choice: the engine.
         dropout: probability with which an output between layers is dropped in this call.
         training: whether the layer is in training mode.
+        noise: what draws the program's masks.
     """
 
     x: Tensor
@@ -60,6 +63,7 @@ class Call(NamedTuple):
     choice: Choice
     dropout: float
     training: bool
+    noise: NoiseSource
 
 
 def accept(
@@ -74,6 +78,8 @@ def accept(
     directions = 2 if layer.bidirectional else 1
     program = layer.program
     tensors = flat(layer, program)
+    if layer.training and layer.options.weight_drop:
+        tensors = [drop_weights(own, directions, layer.options.weight_drop) for own in tensors]
     expected = layer.expected(directions)
     x = check_input(expected, input, tensors[0][0])
     check_checkpoint(expected, checkpoint)
@@ -129,4 +135,5 @@ def accept(
         choice,
         layer.dropout if layer.training else 0.0,
         layer.training,
+        layer.noise(program, layer.training),
     )

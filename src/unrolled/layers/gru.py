@@ -114,6 +114,7 @@ class GRU(DropIn, torch.nn.GRU):
         device: Any = None,
         dtype: torch.dtype | None = None,
         *,
+        proj_size: int = 0,
         reset_after: bool = True,
         **options: Any,
     ) -> None:
@@ -125,6 +126,7 @@ class GRU(DropIn, torch.nn.GRU):
             batch_first,
             dropout,
             bidirectional,
+            proj_size,  # not by name, which torch.nn's class refuses
             device=device,
             dtype=dtype,
             choices={"reset_after": reset_after},

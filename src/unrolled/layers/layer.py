@@ -19,8 +19,9 @@ from ..engine.weights import split
 from .call import accept
 from .checks import Expected, Lengths
 from .initial_values import check_options, set_initial_values
-from .options import Options, program_for
+from .options import Options
 from .parameters import add_parameters, flat, rows_of, state_sizes, suffixes
+from .program import NoiseSource, check_variant, noise_of, program_for
 from .run import run
 from .stack import Checkpoint
 from .stream import Stream
@@ -51,8 +52,15 @@ class Layer(torch.nn.Module):
 
     @property
     def program(self) -> Program:
-        """What every layer runs: the cell with this layer's options."""
-        return program_for(self.cell, self.options, self.proj_size > 0)
+        """What every layer runs: the cell with this layer's options, in its mode."""
+        return self._program(self.training)
+
+    def _program(self, training: bool) -> Program:
+        return program_for(self.cell, self.options, self.proj_size > 0, self.bias, training)
+
+    def noise(self, program: Program, training: bool) -> NoiseSource:
+        """What draws the masks of a program of this layer."""
+        return noise_of(self.cell, self.options, program, training)
 
     @property
     def output_size(self) -> int:
@@ -122,12 +130,13 @@ class Layer(torch.nn.Module):
             )
         if batch_size < 1:
             raise ValueError(f"{self.label}: batch_size must be at least 1, got {batch_size}")
-        program = self.program
+        program = self._program(training=False)
         layers = flat(self, program)
         tensors = [tensor for own in layers for tensor in own]
         choice = choose(program, tensors, heads=self.heads)
         weights = [split(program, own, 1)[0] for own in layers]
-        steps = steps_of(choice, program, weights, batch_size)
+        rates = self.noise(program, training=False).rates
+        steps = steps_of(choice, program, weights, batch_size, rates)
         stream = Stream(steps, self.expected(1), batch_size, layers[0][0])
         if state is None and self.options.learn_initial:
             learned = self.learned_initial(batch_size) or []
@@ -184,6 +193,7 @@ class Layer(torch.nn.Module):
     def _complete(self, options: Options) -> None:
         """Make and draw what the options ask for; the matrices are there, and drawn."""
         self.options = options
+        check_variant(self)
         check_options(self)
         self._draw(add_parameters(self))
         set_initial_values(self)

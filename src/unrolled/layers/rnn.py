@@ -103,6 +103,8 @@ class RNN(DropIn, torch.nn.RNN):
         bidirectional: bool = False,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        *,
+        proj_size: int = 0,
         **options: Any,
     ) -> None:
         if nonlinearity not in _CELLS:
@@ -118,6 +120,7 @@ class RNN(DropIn, torch.nn.RNN):
             batch_first,
             dropout,
             bidirectional,
+            proj_size,  # not by name, which torch.nn's class refuses
             device=device,
             dtype=dtype,
             choices={"nonlinearity": nonlinearity},

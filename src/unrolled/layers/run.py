@@ -32,6 +32,7 @@ def run(call: Call) -> tuple[Any, list[Tensor]]:
             (lambda x: _drop(call, x)) if call.dropout else None,
             call.reset,
             call.checkpoint,
+            call.noise,
         )
     elif call.lengths is None:
         output, last = run_fused(call, call.initial)
@@ -65,6 +66,7 @@ def _run_packed(call: Call, packed: PackedSequence) -> tuple[PackedSequence, lis
         packing.lengths,
         dropout=drop if call.dropout else None,
         checkpoint=call.checkpoint,
+        noise=call.noise,
     )
     return packing.like(output), packing.unsort(last)
 

@@ -11,8 +11,10 @@ from torch import Tensor
 from ..compiler.program import Program
 from ..engine import operator, reference
 from ..engine.choice import IN_TORCH, Choice
+from ..engine.noise import QUIET, Noise
 from ..engine.weights import Weights
 from .parameters import state_sizes
+from .program import NoiseSource
 
 Dropout = Callable[[Tensor], Tensor]
 Checkpoint = int | Literal["auto"] | None
@@ -32,6 +34,7 @@ def run_stack(
     dropout: Dropout | None = None,
     reset: Tensor | None = None,
     checkpoint: Checkpoint = None,
+    noise: NoiseSource | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """All layers, each of one or two directions, by the kernels or the reference.
 
@@ -47,6 +50,7 @@ def run_stack(
         reset: ``[T, N]``, of bools, whatever the order of x's dimensions: where a row's step and
             the one before it are cut apart.
         checkpoint: every how many steps the kernels keep the states for backward; None for a tape.
+        noise: what draws the program's masks, for every layer anew.
 
     Returns:
         The last layer's output, directions side by side, in x's order, and for each state its last
@@ -70,7 +74,10 @@ def run_stack(
         if batch_first and final and k > 0:
             x = x.transpose(0, 1)
         first = batch_first and final
-        x, last = _run_layer(choice, program, x, states, own, lengths, first, reset, checkpoint)
+        drawn = QUIET if noise is None else noise.draw()
+        x, last = _run_layer(
+            choice, program, x, states, own, lengths, first, reset, checkpoint, drawn
+        )
         lasts.append(last)
         if dropout is not None and not final:
             x = dropout(x)
@@ -89,6 +96,7 @@ def _run_layer(
     batch_first: bool,
     reset: Tensor | None,
     checkpoint: Checkpoint,
+    noise: Noise,
 ) -> tuple[Tensor, list[Tensor]]:
     if choice.engine == "kernels":
         if choice.bfloat16:
@@ -96,10 +104,19 @@ def _run_layer(
             kept = _kept(program)
             initial = [s if k in kept else s.to(torch.bfloat16) for k, s in enumerate(initial)]
         found = operator.run_layer(
-            program.name, choice.isa, x, initial, weights, lengths, batch_first, reset, checkpoint
+            program.name,
+            choice.isa,
+            x,
+            initial,
+            weights,
+            lengths,
+            batch_first,
+            reset,
+            checkpoint,
+            noise,
         )
     else:
-        found = reference.layer(program, x, initial, weights, lengths, batch_first, reset)
+        found = reference.layer(program, x, initial, weights, lengths, batch_first, reset, noise)
     return found.output, found.last
 
 
