@@ -137,7 +137,10 @@ def case(program: Program, shape: Shape, seed: int = 0) -> Case:
     gates, blocks = len(program.gates) * H, len(program.rows("U")) * H
     weights = []
     for _ in range(D):
-        weights += [draw(gates, features, scale=bound), draw(blocks, output // shape.heads, scale=bound)]
+        weights += [
+            draw(gates, features, scale=bound),
+            draw(blocks, output // shape.heads, scale=bound),
+        ]
         if shape.bias:
             weights += [draw(gates, scale=bound), draw(blocks, scale=bound)]
         if program.projected:
