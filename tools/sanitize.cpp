@@ -118,6 +118,13 @@ bool same(const Buffer& a, const Buffer& b) {
   return std::memcmp(a.data.get(), b.data.get(), a.size * sizeof(float)) == 0;
 }
 
+// Row blocks of U, if there is one.
+index recurrent_blocks(const Kernel& kernel) {
+  for (index m = 0; m < kernel.matrix_count; ++m)
+    if (kernel.matrices[m].recurrent) return kernel.matrices[m].blocks;
+  return 0;
+}
+
 void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
   const index size[2] = {shape.hidden, (shape.hidden + 1) / 2};
   const auto width = [&](const Space* slots, index count) {
@@ -128,12 +135,18 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
   const index T = shape.steps, N = shape.rows;
   const index output_size = size[static_cast<int>(kernel.states[0])];
   const index tape_width = width(kernel.tape, kernel.tape_count);
-  const index input_size = 3;
+  // where x stands in the equations, it is as wide as the units
+  const index input_size = kernel.input_slot >= 0 ? shape.hidden : 3;
   const Buffer input(T * N * input_size, true), gradient(T * N * output_size, true);
   const Buffer input_weights(kernel.gate_count * shape.hidden * input_size, true);
   const Buffer input_bias(kernel.gate_count * shape.hidden, true);
-  const Matrix& recurrent = kernel.matrices[0];
-  const Buffer recurrent_bias(recurrent.blocks * size[static_cast<int>(recurrent.rows)], true);
+  const Buffer recurrent_bias(recurrent_blocks(kernel) * shape.hidden, true);
+  const Buffer vectors(kernel.vector_count * shape.hidden, true);
+  const Buffer gradient_tape(T * N * tape_width, true);
+  // heads where they divide both sizes
+  const bool even = size[0] % 2 == 0 && size[1] % 2 == 0;
+  const index heads = even ? 2 : 1;
+  const std::vector<float> rates(kernel.mask_count, 0.3f);
   std::vector<Buffer> initial, matrices, gradient_last;
   for (index k = 0; k < kernel.state_count; ++k) {
     initial.emplace_back(N * size[static_cast<int>(kernel.states[k])], true);
@@ -142,7 +155,8 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
   for (index m = 0; m < kernel.matrix_count; ++m) {
     const Matrix& matrix = kernel.matrices[m];
     matrices.emplace_back(matrix.blocks * size[static_cast<int>(matrix.rows)] *
-                              size[static_cast<int>(matrix.columns)],
+                              size[static_cast<int>(matrix.columns)] /
+                              (matrix.recurrent ? heads : 1),
                           true);
   }
   std::unique_ptr<std::int64_t[]> lengths(new std::int64_t[N]);
@@ -190,15 +204,23 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
       call.precision = shape.bfloat16 ? Precision::bfloat16 : Precision::float32;
       call.input = {x, N * input_size, input_size};
       call.input_size = input_size;
+      call.exact_input = {input.data.get(), N * input_size, input_size};
+      call.heads = heads;
+      call.vectors = vectors.data.get();
+      call.rates = rates.data();
+      call.drawing = shape.reset;
+      call.seed = 12345678901u;
       call.input_weights = shape.bfloat16 ? rounded_weights.get() : input_weights.data.get();
       if (gradients) {
-        // of x, of its weights, of the biases, of the states after resets, of the matrices
+        // of x, of its weights, of the biases, of the vectors, of the states after resets, of the
+        // matrices
         gradients->emplace_back(T * N * input_size, false);
         const auto add = [&](const Buffer& like) {
           gradients->emplace_back(static_cast<index>(like.size), false);
           std::fill_n(gradients->back().data.get(), like.size, 0.0f);
         };
-        for (const Buffer* like : {&input_weights, &input_bias, &recurrent_bias}) add(*like);
+        for (const Buffer* like : {&input_weights, &input_bias, &recurrent_bias, &vectors})
+          add(*like);
         for (const Buffer& state : initial) add(state);
         for (const Buffer& matrix : matrices) add(matrix);
         gradients_of = pointers(*gradients);
@@ -209,8 +231,10 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
         call.gradient_input_weights = gradients_of[1];
         call.gradient_input_bias = shape.bias ? gradients_of[2] : nullptr;
         call.gradient_recurrent_bias = shape.bias ? gradients_of[3] : nullptr;
-        call.gradient_anew = gradients_of.data() + 4;
-        call.gradient_matrices = gradients_of.data() + 4 + initial.size();
+        call.gradient_vectors = gradients_of[4];
+        call.gradient_tape = {gradient_tape.data.get(), N * tape_width, tape_width};
+        call.gradient_anew = gradients_of.data() + 5;
+        call.gradient_matrices = gradients_of.data() + 5 + initial.size();
       }
       engine.run(kernel, call);
     };
@@ -247,7 +271,8 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
 
 // A stream of two layers: step by step what it gives in one run, and a clone what it gives itself.
 void check_stream(const Engine& engine, const Kernel& kernel, const Shape& shape) {
-  const index T = shape.steps, N = shape.rows, input_size = 3;
+  const index T = shape.steps, N = shape.rows;
+  const index input_size = kernel.input_slot >= 0 ? shape.hidden : 3;
   const index size[2] = {shape.hidden, (shape.hidden + 1) / 2};
   const index output_size = size[static_cast<int>(kernel.states[0])];
   const Buffer input(T * N * input_size, true);
@@ -258,7 +283,9 @@ void check_stream(const Engine& engine, const Kernel& kernel, const Shape& shape
   };
   std::vector<StreamLayer> layers;
   for (const index features : {input_size, output_size}) {
-    StreamLayer layer{draw(kernel.gate_count * shape.hidden * features), {}, nullptr, nullptr, nullptr};
+    StreamLayer layer{draw(kernel.gate_count * shape.hidden * features), {}, nullptr, nullptr,
+                      draw(kernel.vector_count * shape.hidden),
+                      std::vector<float>(kernel.mask_count, 0.3f)};
     for (index m = 0; m < kernel.matrix_count; ++m) {
       const Matrix& matrix = kernel.matrices[m];
       layer.matrices.push_back(draw(matrix.blocks * size[static_cast<int>(matrix.rows)] *
@@ -266,7 +293,7 @@ void check_stream(const Engine& engine, const Kernel& kernel, const Shape& shape
     }
     if (shape.bias) {
       layer.input_bias = draw(kernel.gate_count * shape.hidden);
-      layer.recurrent_bias = draw(kernel.matrices[0].blocks * shape.hidden);
+      layer.recurrent_bias = draw(recurrent_blocks(kernel) * shape.hidden);
     }
     layers.push_back(layer);
   }
