@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from ...compiler.program import Program
 from .. import _cpu
+from ..weights import program_named
 from .layout import TAPES, Tape
 from .library import kernel_address
 from .library_cache import UnavailableError
@@ -42,12 +43,19 @@ def ensure(program: Program, isa: str) -> str | None:
         None if they are there; else why not, which is also said once in a `KernelWarning`. A
         failure is remembered: the process does not try again.
     """
-    if program.name in _BUILT_IN:
-        return None
+    return None if program.name in _BUILT_IN else _ensure(program.name, isa)
+
+
+def _ensure(name: str, isa: str) -> str | None:
     try:
-        return _settled[program.name, isa]
+        return _settled[name, isa]
     except KeyError:
-        return _settle(program, isa)
+        return _settle(program_named(name), isa)
+
+
+# What `torch.compiler.assume_constant_result` sets, which would load the compiler here: kernels are
+# compiled while a layer is traced, and not by way of tracing.
+_ensure._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 # To torch.compile the answer is a constant, as with `torch.compiler.assume_constant_result`.
