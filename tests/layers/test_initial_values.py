@@ -81,10 +81,10 @@ def test_chrono_draws_times_between_one_and_the_longest(name: str) -> None:
 @each_layer
 def test_orthogonal_blocks(name: str) -> None:
     layer = LAYERS[name](3, 8, 2, recurrent_init="orthogonal")
-    for product in layer.program.matrix("U"):
-        block = layer.gate(f"U.{product.gate}", 1)
+    for gate in layer.program.rows("U"):
+        block = layer.gate(f"U.{gate}", 1)
         torch.testing.assert_close(block @ block.T, torch.eye(8))
-    assert not torch.equal(*(layer.gate(f"U.{p.gate}") for p in layer.program.matrix("U")[:2]))
+    assert not torch.equal(*(layer.gate(f"U.{gate}") for gate in layer.program.rows("U")[:2]))
 
 
 def test_blocks_of_heads_and_of_a_projection() -> None:

@@ -17,6 +17,7 @@ import unrolled
 from unrolled import cells
 from unrolled.cells import Cell
 from unrolled.layers import GRU, LSTM, RNN, Recurrent, explain
+from unrolled.layers.parameters import names
 
 from .batches import ENGINES, LAYOUTS, as_list, check, laid_out, layer_options
 from .cells import Bare, Fixed, Highway, Memory, Shared, ThreeStates
@@ -312,6 +313,20 @@ def test_dropout_acts_between_layers_in_training_only() -> None:
     assert not torch.equal(layer(x)[0], layer(x * 2)[0])
     with pytest.warns(UserWarning, match="dropout acts between layers, and num_layers is 1"):
         Recurrent(Shared, 3, 5, dropout=0.5)
+
+
+@pytest.mark.parametrize("cell", cells.BUILTIN, ids=lambda cell: cell.name)
+def test_every_built_in_cell_is_a_layer(cell: Cell) -> None:
+    """What it declares, gates of memory and initial values, names what its equations have."""
+    layer = Recurrent(cell, 6, 6, 2, chrono=20 if cell.gates_of_memory else None)
+    for gate in cell.gates_of_memory:
+        assert any(f"{matrix}.{gate}.bias" in names(layer) for matrix in "WU")
+    x = torch.randn(9, 2, 6)
+    output, last = layer(x, lengths=[9, 3])
+    assert output.shape == (9, 2, 6)
+    assert len(as_list(last)) == len(cell.states)
+    output.sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
 
 
 ANY: Any = Recurrent  # called with what mypy would not let through

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Any, TypeAlias
 
 Expression: TypeAlias = "Symbol | Constant | Call"
@@ -210,12 +211,12 @@ class Program:
     exposed: tuple[Symbol, ...] = ()
     bias: bool = True
 
-    @property
+    @cached_property
     def products(self) -> tuple[Product, ...]:
         """The matrix products inside the step."""
         return tuple(i for i in self.instructions if isinstance(i, Product))
 
-    @property
+    @cached_property
     def assignments(self) -> tuple[Assignment, ...]:
         """The elementwise part of the step."""
         return tuple(i for i in self.instructions if isinstance(i, Assignment))
@@ -228,12 +229,12 @@ class Program:
         """The gates of one matrix, in the order of its stacked rows."""
         return tuple(dict.fromkeys(product.gate for product in self.matrix(name)))
 
-    @property
+    @cached_property
     def reads_input(self) -> bool:
         """Whether x stands in the equations itself, with as many features as there are units."""
         return any(INPUT in reads(instruction) for instruction in self.instructions)
 
-    @property
+    @cached_property
     def projected(self) -> bool:
         """Whether the output has a size of its own."""
         return self.states[0].new.space is Space.PROJECTED

@@ -57,7 +57,7 @@ def check_options(layer: Layer) -> None:
                 f"{label}: recurrent_init must be one of {', '.join(_MATRICES)}, "
                 f"got {options.recurrent_init!r}"
             )
-        if not layer.program.matrix("U"):
+        if not layer.program.rows("U"):
             raise ValueError(f"{label}: recurrent_init needs a recurrent matrix U; there is none")
     learn: Any = options.learn_initial
     if not isinstance(learn, bool):
@@ -123,8 +123,8 @@ def _uniform(like: Tensor) -> Tensor:
 def _set_matrices(layer: Layer, kind: str, suffix: str) -> None:
     """Every block of U on its own: of each gate, of each head."""
     fill = init.orthogonal_ if kind == "orthogonal" else init.eye_
-    for product in layer.program.matrix("U"):
-        for block in rows_of(layer, f"U.{product.gate}", suffix).chunk(layer.heads):
+    for gate in layer.program.rows("U"):
+        for block in rows_of(layer, f"U.{gate}", suffix).chunk(layer.heads):
             # the decomposition behind the orthogonal ones does not know short floating point
             block.copy_(fill(torch.empty_like(block, dtype=_exact(block))))
 

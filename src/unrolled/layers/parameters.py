@@ -135,7 +135,7 @@ def _places(layer: Layer) -> dict[str, tuple[str, int, int]]:
     program, hidden = layer.program, layer.hidden_size
     gates = {
         "ih": [f"W.{gate.name.removeprefix('W_')}" for gate in program.gates],
-        "hh": [f"U.{product.gate}" for product in program.matrix("U")],
+        "hh": [f"U.{gate}" for gate in program.rows("U")],
     }
     places = {}
     for end, names in gates.items():

@@ -158,7 +158,7 @@ class Recurrent(Layer):
         parameter and in no state_dict.
         """
         program, hidden, output = self.program, self.hidden_size, self.output_size
-        gates, blocks = len(program.gates) * hidden, len(program.matrix("U")) * hidden
+        gates, blocks = len(program.gates) * hidden, len(program.rows("U")) * hidden
         for suffix in suffixes(self.num_layers, self.bidirectional):
             below = output * (1 + self.bidirectional)
             shapes = {
@@ -211,7 +211,7 @@ class Recurrent(Layer):
             size = f"proj_size={output}" if hidden % self.heads == 0 else f"hidden_size={hidden}"
             raise ValueError(f"{label}: heads must divide {size}, got {self.heads}")
         program = self.program
-        if self.heads > 1 and not program.matrix("U"):
+        if self.heads > 1 and not program.rows("U"):
             raise ValueError(f"{label}: heads divide a recurrent matrix U, and there is none")
         for vector in program.vectors:
             if vector.kind is VectorKind.CONSTANT:
