@@ -92,11 +92,13 @@ def test_every_cell_has_its_equations_here() -> None:
 
 @pytest.mark.parametrize("kind", CELLS, ids=lambda kind: kind.__name__)
 def test_what_a_cell_declares_is_in_its_equations(kind: type[Cell]) -> None:
-    """Gates of memory are gates of W; initial values belong to weights that the step names."""
+    """Gates of memory are gates of W, candidates are computed, initial values are of weights."""
     program = trace(kind())
     gates = {symbol.name.removeprefix("W_") for symbol in program.gates}
     assert kind.gates_of_memory.keys() <= gates
     assert set(kind.gates_of_memory.values()) <= {1, -1}
+    named = {symbol.name.removeprefix("v_") for symbol in program.named}
+    assert not kind.candidate or kind.candidate in named
     vectors = {vector.symbol.name.replace("_", ".", 1) for vector in program.vectors}
     assert kind.initial.keys() <= vectors | {f"W.{gate}.bias" for gate in gates}
 

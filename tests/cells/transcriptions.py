@@ -265,6 +265,12 @@ def atr(W: Any, U: Any, V: Any, s: Any, x: Array, h: Array) -> States:
     return (i * W.p(x) + f * h,)
 
 
+def minimal_rnn(W: Any, U: Any, V: Any, s: Any, x: Array, h: Array) -> States:
+    z = np.tanh(W.z(x))
+    u = sigma(U.h(h) + U.z(z))
+    return (u * h + (1 - u) * z,)
+
+
 def leaky_rnn(W: Any, U: Any, V: Any, s: Any, x: Array, h: Array) -> States:
     return (0.9 * h + 0.1 * np.tanh(W.h(x) + U.h(h)),)
 
@@ -289,6 +295,7 @@ EQUATIONS: list[tuple[Cell, Equations]] = [
     (cells.MUT3(), mut3),
     (cells.MinGRU(), min_gru),
     (cells.MinLSTM(), min_lstm),
+    (cells.MinimalRNN(), minimal_rnn),
     (cells.MultiplicativeLSTM(), multiplicative_lstm),
     (cells.NAS(), nas),
     (cells.NBRC(), nbrc),

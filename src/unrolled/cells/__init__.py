@@ -38,6 +38,7 @@ from .lstm import LSTM as LSTM
 from .mgu import MGU as MGU
 from .min_gru import MinGRU as MinGRU
 from .min_lstm import MinLSTM as MinLSTM
+from .minimal_rnn import MinimalRNN as MinimalRNN
 from .multiplicative_lstm import MultiplicativeLSTM as MultiplicativeLSTM
 from .mut1 import MUT1 as MUT1
 from .mut2 import MUT2 as MUT2

@@ -14,8 +14,10 @@ class BRC(Cell):
     """
 
     gates_of_memory = {"c": 1}
+    candidate = "n"
 
     def step(W, V, x, h):
         a = 1 + tanh(W.a(x) + V.a * h)
         c = sigmoid(W.c(x) + V.c * h)
-        return c * h + (1 - c) * tanh(W.n(x) + a * h)
+        n = tanh(W.n(x) + a * h)
+        return c * h + (1 - c) * n

@@ -14,6 +14,7 @@ class CoupledLSTM(Cell):
     """
 
     gates_of_memory = {"i": -1}
+    candidate = "g"
 
     def step(W, U, x, h, c):
         i = sigmoid(W.i(x) + U.i(h))

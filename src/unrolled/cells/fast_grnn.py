@@ -14,6 +14,7 @@ class FastGRNN(Cell):
     biases of W and U add to both; ``bias=False`` leaves the paper's own two.
     """
 
+    candidate = "n"
     initial = {"V.z": 1.0, "V.n": 1.0, "s.zeta": 1.0, "s.nu": -4.0}
 
     def step(W, U, V, s, x, h):

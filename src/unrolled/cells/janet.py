@@ -14,6 +14,7 @@ class JANET(Cell):
     """
 
     gates_of_memory = {"f": 1}
+    candidate = "n"
 
     def step(W, U, x, h, *, beta=1.0):
         a = W.f(x) + U.f(h)

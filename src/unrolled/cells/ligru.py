@@ -14,6 +14,7 @@ class LiGRU(Cell):
     """
 
     gates_of_memory = {"z": 1}
+    candidate = "n"
 
     def step(W, U, x, h):
         z = sigmoid(W.z(x) + U.z(h))

@@ -14,6 +14,7 @@ class MGU(Cell):
     """
 
     gates_of_memory = {"f": -1}
+    candidate = "n"
 
     def step(W, U, x, h):
         f = sigmoid(W.f(x) + U.f(h))

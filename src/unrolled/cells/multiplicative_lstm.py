@@ -14,6 +14,7 @@ class MultiplicativeLSTM(Cell):
     """
 
     gates_of_memory = {"f": 1, "i": -1}
+    candidate = "g"
 
     def step(W, U, x, h, c):
         m = W.m(x) * U.m(h)

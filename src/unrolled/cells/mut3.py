@@ -13,6 +13,7 @@ class MUT3(Cell):
     """
 
     gates_of_memory = {"z": -1}
+    candidate = "n"
 
     def step(W, U, x, h):
         z = sigmoid(W.z(x) + U.z(tanh(h)))

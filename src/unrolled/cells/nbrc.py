@@ -13,8 +13,10 @@ class NBRC(Cell):
     """
 
     gates_of_memory = {"c": 1}
+    candidate = "n"
 
     def step(W, U, x, h):
         a = 1 + tanh(W.a(x) + U.a(h))
         c = sigmoid(W.c(x) + U.c(h))
-        return c * h + (1 - c) * tanh(W.n(x) + a * h)
+        n = tanh(W.n(x) + a * h)
+        return c * h + (1 - c) * n

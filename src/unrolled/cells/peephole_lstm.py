@@ -15,6 +15,7 @@ class PeepholeLSTM(Cell):
     """
 
     gates_of_memory = {"f": 1, "i": -1}
+    candidate = "g"
 
     def step(W, U, V, x, h, c):
         i = sigmoid(W.i(x) + U.i(h) + V.i * c)

@@ -15,6 +15,7 @@ class QRNN(Cell):
     """
 
     gates_of_memory = {"f": 1}
+    candidate = "z"
 
     def step(W, x, h, c):
         z = tanh(W.z(x))

@@ -15,6 +15,7 @@ class SLSTM(Cell):
     """
 
     gates_of_memory = {"f": 1, "i": -1}
+    candidate = "z"
 
     def step(W, U, x, h, c, n, m):
         z = tanh(W.z(x) + U.z(h))

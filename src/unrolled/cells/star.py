@@ -14,6 +14,7 @@ class STAR(Cell):
     """
 
     gates_of_memory = {"k": -1}
+    candidate = "n"
 
     def step(W, U, x, h):
         k = sigmoid(W.k(x) + U.k(h))

@@ -13,6 +13,7 @@ class UGRNN(Cell):
     """
 
     gates_of_memory = {"g": 1}
+    candidate = "n"
 
     def step(W, U, x, h):
         g = sigmoid(W.g(x) + U.g(h))

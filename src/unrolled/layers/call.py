@@ -21,6 +21,7 @@ from .checks import (
 )
 from .parameters import flat
 from .program import NoiseSource
+from .sequences import NOTHING, Wanted
 from .stack import Checkpoint
 from .weight_drop import drop_weights
 
@@ -47,6 +48,7 @@ class Call(NamedTuple):
         dropout: probability with which an output between layers is dropped in this call.
         training: whether the layer is in training mode.
         noise: what draws the program's masks.
+        wanted: what the caller wants beside output and last states.
     """
 
     x: Tensor
@@ -64,6 +66,7 @@ class Call(NamedTuple):
     dropout: float
     training: bool
     noise: NoiseSource
+    wanted: Wanted
 
 
 def accept(
@@ -73,10 +76,11 @@ def accept(
     lengths: Lengths | int | None = None,
     reset: Tensor | None = None,
     checkpoint: Checkpoint = None,
+    wanted: Wanted = NOTHING,
 ) -> Call:
     """Check the arguments and choose the engine; runs nothing."""
     directions = 2 if layer.bidirectional else 1
-    program = layer.program
+    program = layer.program_with(wanted)
     tensors = flat(layer, program)
     if layer.training and layer.options.weight_drop:
         tensors = [drop_weights(own, directions, layer.options.weight_drop) for own in tensors]
@@ -111,11 +115,14 @@ def accept(
     if not batched:
         x = x.unsqueeze(1)
     batch_first = layer.batch_first and batched and packed is None
-    steps = None if packed is not None or lengths is not None else x.shape[batch_first]
+    whole = packed is None and lengths is None and not any(wanted)
+    steps = x.shape[batch_first] if whole else None
     given = [x, *(initial or []), *(tensor for own in tensors for tensor in own)]
     choice = choose(program, given, steps, reset is not None, layer.heads)
     if reset is not None and choice.engine != "kernels" and resets_nothing(reset):
         reset, choice = None, choose(program, given, steps, heads=layer.heads)
+    if choice.engine == "torch" and any(wanted):
+        choice = Choice("reference", reason="torch's layer returns the last layer's output only")
     if choice.engine == "torch" and x.numel() == 0:
         choice = Choice("reference", reason="there is no step to run")
     if choice.engine == "torch" and lengths is not None and lengths.is_meta:
@@ -136,4 +143,5 @@ def accept(
         layer.dropout if layer.training else 0.0,
         layer.training,
         layer.noise(program, layer.training),
+        wanted,
     )

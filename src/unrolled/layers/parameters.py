@@ -96,7 +96,7 @@ def _vectors(layer: Layer, program: Program, suffix: str) -> Tensor:
         pieces[VectorKind.CONSTANT] = iter(constants.unbind())
     if VectorKind.BIAS in kinds:
         biases = (getattr(layer, name + suffix) for name in ("bias_ih", "bias_hh"))
-        pieces[VectorKind.BIAS] = iter(torch.cat([*biases]).split(hidden))
+        pieces[VectorKind.BIAS] = iter(torch.cat([*biases]).reshape(-1, hidden).unbind())
     return torch.cat([next(pieces[vector.kind]) for vector in program.vectors])
 
 

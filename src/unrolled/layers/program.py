@@ -23,14 +23,29 @@ _NAMES: dict[tuple[Any, ...], str] = {}
 
 
 def program_for(
-    cell: Cell, options: Options, projected: bool = False, bias: bool = True, training: bool = False
+    cell: Cell,
+    options: Options,
+    projected: bool = False,
+    bias: bool = True,
+    training: bool = False,
+    returns: tuple[str, ...] = (),
 ) -> Program:
-    """The program of a cell with a layer's options; dropout is part of it in training only."""
-    return program_named(_name_for(cell, options, projected, bias, training))
+    """The program of a cell with a layer's options; dropout is part of it in training only.
+
+    ``returns`` are values that it exposes.
+    """
+    return program_named(_name_for(cell, options, projected, bias, training, returns))
 
 
-def _name_for(cell: Cell, options: Options, projected: bool, bias: bool, training: bool) -> str:
-    key = cell, options, projected, bias, training
+def _name_for(
+    cell: Cell,
+    options: Options,
+    projected: bool,
+    bias: bool,
+    training: bool,
+    returns: tuple[str, ...],
+) -> str:
+    key = cell, options, projected, bias, training, returns
     name = _NAMES.get(key)
     if name is None:
         variant = Variant(
@@ -43,6 +58,7 @@ def _name_for(cell: Cell, options: Options, projected: bool, bias: bool, trainin
             candidate_dropout=cell.candidate if training and options.candidate_dropout else None,
             recurrent_dropout=bool(training and options.recurrent_dropout),
             zoneout=tuple(state for state, rate in _zoneout(cell, options).items() if rate),
+            returns=returns,
         )
         name = _NAMES[key] = program_of(cell, variant=variant).name
     return name
