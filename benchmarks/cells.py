@@ -148,7 +148,9 @@ def main() -> None:
     for name in sys.argv[1:]:
         if name not in cells:
             sys.exit(f"cells.py: no built-in cell {name!r}; there are {', '.join(sorted(cells))}")
-    before = json.loads(OUTPUT.read_text(encoding="utf-8"))["cells"] if sys.argv[1:] else {}
+    before = {}
+    if sys.argv[1:] and OUTPUT.exists():
+        before = json.loads(OUTPUT.read_text(encoding="utf-8"))["cells"]
     found = compare({name: cells[name] for name in sys.argv[1:] or sorted(cells)})
     result = {
         "machine": describe_machine(),
