@@ -5,13 +5,14 @@ BIN := .venv/bin
 READY := .venv/.ready-$(shell find src -name '*.py' | LC_ALL=C sort | cksum | cut -d' ' -f1)
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()))")
 
-.PHONY: help setup test lint format demo sanitize bench clean
+.PHONY: help setup test lint format demo docs sanitize bench clean
 
 help:
 	@echo "make demo      train a character model for a minute, see it write, and open its report"
 	@echo "make test      the whole test suite"
 	@echo "make lint      formatting, lint and types"
 	@echo "make format    put the formatting right"
+	@echo "make docs      the pages that are written from the cells: docs/cells"
 	@echo "make sanitize  the kernels under address, undefined-behaviour and thread sanitizers"
 	@echo "make bench     speed beside torch.nn, ONNX Runtime, OpenVINO and JAX; ARGS=\"--shapes medium\""
 	@echo "make clean     remove what was built"
@@ -39,6 +40,9 @@ format: $(READY)
 
 demo: $(READY)
 	@$(BIN)/python examples/demo.py
+
+docs: $(READY)
+	@$(BIN)/python tools/cells_page.py
 
 sanitize: $(READY)
 	$(BIN)/python tools/sanitize.py

@@ -90,7 +90,7 @@ PAIRS: list[tuple[Cell, str, str, dict[str, str]]] = [
 def maps(gates: str, matrix: Tensor, bias: Tensor | None) -> dict[str, Any]:
     """The affine map of each gate; their RAN's candidate, the first, has no bias, nor has ours."""
     blocks = matrix.chunk(len(gates))
-    found = [None] * len(gates) if bias is None else list(bias.chunk(len(bias) // H))
+    found = [None] * len(gates) if bias is None else list(bias.reshape(-1, H))
     biases = [None] * (len(gates) - len(found)) + found
     return {
         gate: lambda v, block=block, own=own: linear(v, block, own)

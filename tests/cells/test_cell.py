@@ -7,9 +7,7 @@ import copy
 import pickle
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
 from unrolled.cells import (
     BUILTIN,
@@ -18,9 +16,7 @@ from unrolled.cells import (
     RNN,
     Cell,
     OriginalGRU,
-    identity,
     relu,
-    sigmoid,
     tanh,
 )
 
@@ -142,16 +138,3 @@ def test_a_step_that_is_no_step(step: Any, message: str) -> None:
 def test_a_cell_without_equations() -> None:
     with pytest.raises(TypeError, match=r"Cell: a cell must define step\(W, U, x, h, \.\.\.\)"):
         Cell()
-
-
-@pytest.mark.parametrize("function", [sigmoid, tanh, relu, identity], ids=str)
-def test_functions_agree_on_numbers_arrays_and_tensors(function: Any) -> None:
-    values = np.array([-1.5, 0.0, 2.0])
-    of_array = function(values)
-    np.testing.assert_allclose([function(float(v)) for v in values], of_array, rtol=1e-15)
-    np.testing.assert_allclose(function(torch.tensor(values)).numpy(), of_array, rtol=1e-15)
-
-
-def test_sigmoid_of_a_large_negative_array_does_not_warn() -> None:
-    # warnings are errors here: exp must not overflow on the way
-    np.testing.assert_allclose(sigmoid(np.array([-1000.0, 1000.0])), [0.0, 1.0])

@@ -60,7 +60,7 @@ def read(latex: str, known: dict[str, Any]) -> dict[str, Any]:
 
 class _Reader:
     def __init__(self, text: str, known: dict[str, Any]) -> None:
-        self.tokens: list[str] = [*_TOKEN.findall(text), ""]
+        self.tokens: list[str] = [*_TOKEN.findall(text.replace(r"\,", "")), ""]
         self.known = known
 
     @property

@@ -91,8 +91,8 @@ class Named(Cell):
 def test_names_are_printed_as_letters() -> None:
     assert Named.latex() == environment(
         r"\lambda_t &= \sigma(\Lambda + U_{\mathrm{in}_{\mathrm{gate}}} h_{t-1}"
-        r" + c_{\mathrm{in}_{\mathrm{gate}}})",
-        r"f_{1,t} &= \sigma(W_{\mathrm{t}} x_t + a_{\mathrm{t}}"
+        r" + d_{\mathrm{in}_{\mathrm{gate}}})",
+        r"f_{1,t} &= \sigma(W_{\mathrm{t}} x_t + c_{\mathrm{t}}"
         r" + v_{f_1} \circ \mathrm{memory}_{t-1} + \mathrm{slope} \circ x_t)",
         r"\tilde{h}_t &= \tanh(\beta \cdot (\lambda_t - f_{1,t})"
         r" + \mathrm{gain} \cdot \mathrm{decay})",
@@ -141,10 +141,14 @@ ADDED = call("add", A, P)
         (call("multiply", call("multiply", A, number(2)), ADDED), r"2 a \circ (a + p)"),
         (call("multiply", call("multiply", A, A), P), r"a^2 \circ p"),
         (call("multiply", number(2), number(3)), r"2 \cdot 3"),
+        (call("multiply", number(1), call("negate", A)), r"-a"),
+        (call("multiply", number(1), number(1)), r"1"),
+        (call("multiply", number(2), call("softplus", A)), r"2 \, \mathrm{softplus}(a)"),
         (call("multiply", Q, ADDED), r"q \cdot (a + p)"),
         (call("multiply", call("subtract", number(1), Q), A), r"(1 - q) a"),
         (call("divide", ADDED, call("multiply", A, P)), r"\frac{a + p}{a \circ p}"),
         (call("divide", call("negate", A), P), r"-\frac{a}{p}"),
+        (call("divide", A, call("negate", P)), r"-\frac{a}{p}"),
         (call("power", ADDED, number(2)), r"(a + p)^2"),
         (call("power", call("power", A, P), number(-1)), r"(a^p)^{-1}"),
         (call("power", call("divide", A, P), number(2)), r"\left( \frac{a}{p} \right)^2"),
@@ -319,7 +323,7 @@ def test_a_projected_program_has_a_product_without_bias() -> None:
 LETTERS = {letter: rf"\{name}" for name, letter in GREEK.items()}
 SPELLED = {
     **LETTERS, "ε": r"\varepsilon", "φ": r"\varphi", "−": "-", "∘": r"\circ", "·": r"\cdot",
-    "≤": r"\le", "≥": r"\ge", "∞": r"\infty", "′": "'", "\u2061": "", "\u2062": "",
+    "≤": r"\le", "≥": r"\ge", "ℓ": r"\ell", "∞": r"\infty", "′": "'", "\u2061": "", "\u2062": "",
 }  # fmt: skip
 
 
@@ -330,7 +334,7 @@ def plain(text: str) -> str:
     )
     text = re.sub(r"\\(tanh|exp|log|sin|cos|max|min)\b", r"\1", text)
     text = re.sub(r"\\lvert|\\rvert|\\left\\lvert|\\right\\rvert", "|", text)
-    return re.sub(r"[\s{}&]|\\\\", "", text)
+    return re.sub(r"[\s{}&]|\\\\|\\,", "", text)
 
 
 def written(element: ElementTree.Element) -> str:
@@ -347,6 +351,8 @@ def written(element: ElementTree.Element) -> str:
             return plain(SPELLED.get(text, text)) if text != "{" else ""
         case "msub":
             return f"{parts[0]}_{parts[1]}"
+        case "msubsup":
+            return f"{parts[0]}_{parts[1]}^{parts[2]}"
         case "msup":
             return parts[0] + ("" if parts[1] == "'" else "^") + parts[1]
         case "mfrac":
@@ -374,7 +380,9 @@ def test_mathml_of_any_expression_says_what_latex_says(expression: Expression) -
     assert written(root) == plain(latex(program))
     for element in root.iter():  # a schema that browsers do not check: how many children
         tag = element.tag.split("}")[1]
-        assert len(element) == {"mfrac": 2, "msub": 2, "msup": 2, "mover": 2}.get(tag, len(element))
+        assert len(element) == {"mfrac": 2, "msub": 2, "msup": 2, "mover": 2, "msubsup": 3}.get(
+            tag, len(element)
+        )
 
 
 # The methods.

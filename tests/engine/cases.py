@@ -52,6 +52,7 @@ class Shape:
     threads: int = 1
     reset: str = ""
     checkpoint: int = 0
+    heads: int = 1
 
     def __str__(self) -> str:
         words = [f"T{self.T}", f"N{self.N}", f"H{self.H}", self.lengths]
@@ -59,6 +60,7 @@ class Shape:
         words += ["nobias" * (not self.bias), f"threads{self.threads}" * (self.threads > 1)]
         words += [f"reset_{self.reset}" * bool(self.reset)]
         words += [f"checkpoint{self.checkpoint}" * bool(self.checkpoint)]
+        words += [f"heads{self.heads}" * (self.heads > 1)]
         return "-".join(filter(None, words))
 
 
@@ -135,7 +137,10 @@ def case(program: Program, shape: Shape, seed: int = 0) -> Case:
     gates, blocks = len(program.gates) * H, len(program.rows("U")) * H
     weights = []
     for _ in range(D):
-        weights += [draw(gates, features, scale=bound), draw(blocks, output, scale=bound)]
+        weights += [
+            draw(gates, features, scale=bound),
+            draw(blocks, output // shape.heads, scale=bound),
+        ]
         if shape.bias:
             weights += [draw(gates, scale=bound), draw(blocks, scale=bound)]
         if program.projected:

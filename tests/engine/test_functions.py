@@ -79,7 +79,7 @@ def apply(request: pytest.FixtureRequest) -> Callable[..., Floats]:
         raise
 
     def call(name: str, *arguments: Any) -> Floats:
-        same = np.broadcast_arrays(*(np.float32(a) for a in arguments))
+        same = np.broadcast_arrays(*(np.array(a, dtype=np.float32) for a in arguments))
         given = [np.ascontiguousarray(a) for a in same]
         out = np.full_like(given[0], NAN)
         given += [given[0]] * (3 - len(given))
@@ -89,13 +89,17 @@ def apply(request: pytest.FixtureRequest) -> Callable[..., Floats]:
     return call
 
 
+def floats(*values: Any) -> Floats:
+    return np.array(values, dtype=np.float32)
+
+
 def line() -> Floats:
     """Floats of every magnitude, evenly spaced in their bits, and more of those in use."""
     bits = np.arange(0, 0x7F800000, 12289, dtype=np.uint32).view(np.float32)
     usual = np.linspace(0, 120, 200_003, dtype=np.float32)
-    special = np.float32([0, 1, 2, 0.5, 1e-45, 1.1754944e-38, 3.4028235e38, INF])
+    special = floats(0, 1, 2, 0.5, 1e-45, 1.1754944e-38, 3.4028235e38, INF)
     positive = np.concatenate([bits, usual, special])
-    return np.concatenate([positive, -positive, np.float32([NAN])])
+    return np.concatenate([positive, -positive, floats(NAN)])
 
 
 LINE = line()
@@ -150,7 +154,7 @@ PRODUCTS = {"silu": 1e-43, "gelu": 1e-43}
 
 def compare(apply: Any, name: str, exact: Callable[..., Any], *arguments: Any) -> None:
     """Nowhere farther from float64 than the function's limit, and NaN where it has NaN."""
-    given = [np.float32(a) for a in np.broadcast_arrays(*arguments)]
+    given = [np.array(a, dtype=np.float32) for a in np.broadcast_arrays(*arguments)]
     with np.errstate(all="ignore"):
         expected = np.asarray(exact(*(a.astype(np.float64) for a in given)), dtype=np.float64)
     value = apply(name, *given)
@@ -174,7 +178,7 @@ def test_functions_with_a_number(apply: Any) -> None:
 
 
 def test_two_arguments_are_compared_with_nan_and_infinities(apply: Any) -> None:
-    values = np.float32([-INF, -3e38, -1, -1e-45, 0.0, 1e-45, 0.5, 1, 3e38, INF, NAN])
+    values = floats(-INF, -3e38, -1, -1e-45, 0.0, 1e-45, 0.5, 1, 3e38, INF, NAN)
     a, b = (grid.ravel() for grid in np.meshgrid(values, values))
     formulas = [np.minimum, np.maximum, np.less, np.less_equal, np.greater, np.greater_equal]
     for formula in formulas:
@@ -187,10 +191,10 @@ SPECIAL = [0.0, 1e-45, 1e-38, 0.5, 1 - 2**-24, 1, 1 + 2**-23, 2, 3, 8388607, 2**
 
 def test_power_of_special_numbers(apply: Any) -> None:
     """As in C: whatever to the power of 0 is 1, a negative base takes whole exponents only."""
-    values = np.float32([*SPECIAL, *(-v for v in SPECIAL), NAN, 2.5, -2.5])
+    values = floats(*SPECIAL, *(-v for v in SPECIAL), NAN, 2.5, -2.5)
     a, b = (grid.ravel() for grid in np.meshgrid(values, values))
     compare(apply, "power", np.power, a, b)
-    zero = apply("power", np.float32([-0.0, -0.0, 0.0]), np.float32([-3, 3, -3]))
+    zero = apply("power", floats(-0.0, -0.0, 0.0), floats(-3, 3, -3))
     assert zero.tolist() == [-INF, -0.0, INF]
     assert np.signbit(zero).tolist() == [True, True, False]
 

@@ -46,6 +46,9 @@ class Function:
     def __repr__(self) -> str:
         return self.name
 
+    def __reduce__(self) -> str:
+        return self.name  # a constant of this module, which copies and pickles find by its name
+
 
 def _library(*arguments: Any) -> tuple[Any, list[Any]]:
     """The arguments as arrays of one library: torch if there is a tensor among them, or NumPy."""

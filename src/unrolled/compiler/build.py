@@ -8,17 +8,21 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ..cells import BUILTIN, LSTM
+from ..cells import BUILTIN, GRU, LSTM
 from .cpp import source
 from .planning import plan
 from .trace import trace
-from .transforms import project
+from .transforms import expose, project
 
 
 def builtin_source() -> str:
-    """C++ of every built-in cell and of the projected LSTM."""
+    """C++ of every built-in cell, and of what layers of torch.nn's cells have besides."""
     programs = [trace(cell) for cell in BUILTIN]
-    programs.append(project(trace(LSTM())))
+    lstm, gru = trace(LSTM()), trace(GRU())
+    programs.append(project(lstm))
+    states, gates = ("c",), ("i", "f", "g", "o")
+    programs += [expose(lstm, names) for names in (states, gates, (*gates, *states))]
+    programs.append(expose(gru, ("r", "z", "n")))
     return source(plan(program) for program in programs)
 
 

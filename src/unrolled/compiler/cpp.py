@@ -76,7 +76,8 @@ class _Unit:
             products = plan.program.matrix(name)
             rows, columns = products[0].symbol.space, products[0].operand.space
             count = len(plan.program.rows(name))
-            matrices.append(f"{{{_space(rows)}, {_space(columns)}, {count}}}")
+            recurrent = str(name == "U").lower()
+            matrices.append(f"{{{_space(rows)}, {_space(columns)}, {count}, {recurrent}}}")
         return "\n".join(
             [
                 self._pass("forward", plan.forward),

@@ -47,6 +47,7 @@ def call(
     drawing: bool = ...,
     seed: int = ...,
     first_step: int = ...,
+    heads: int = ...,
 ) -> None: ...
 
 class Stream:

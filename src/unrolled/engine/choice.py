@@ -127,8 +127,6 @@ def choose(
         return Choice("reference", reason=transform)
     bfloat16 = _in_bfloat16(tensors)
     obstacle = _obstacle(program, tensors, bfloat16)
-    if obstacle is None and heads > 1:
-        obstacle = "the kernels multiply by whole matrices, not by heads,"
     if forced == "torch":
         obstacle = 'using("torch") asks for it'
     if (

@@ -53,7 +53,7 @@ def _recurrence(
     The output has the first state's dtype. Where that is not float32 the exact one comes, too, with
     ``save``: last of all.
     """
-    isa = isa or cpu.fastest(x.dtype == torch.bfloat16)
+    isa = isa or _fastest(program, x)
     sorted_weights = split(program_named(program), weights, directions)
     output, last, tapes = cpu.forward(
         program,
@@ -71,6 +71,14 @@ def _recurrence(
     if initial[0].dtype == output.dtype:
         return [output, *last, *tapes]
     return [output.to(initial[0].dtype), *last, *tapes, *([output] if save else [])]
+
+
+def _fastest(program: str, x: Tensor) -> str:
+    """This processor's instruction set; what was exported on another one has no kernels yet."""
+    isa = cpu.fastest(x.dtype == torch.bfloat16)
+    if obstacle := cpu.ensure(program_named(program), isa):
+        raise RuntimeError(f"{program}: {obstacle}")
+    return isa
 
 
 @torch.library.impl(_LIBRARY, "recurrence", "CPU")
@@ -156,7 +164,7 @@ def _recurrence_backward(
     """Gradients of initial states, weights and, with ``need_x``, of x."""
     gradient_x, gradient_initial, gradient_weights = cpu.backward(
         program,
-        isa or cpu.fastest(x.dtype == torch.bfloat16),
+        isa or _fastest(program, x),
         gradient,
         gradient_last,
         x,

@@ -5,6 +5,7 @@ from .gru import GRU
 from .lstm import LSTM
 from .recurrent import Recurrent
 from .rnn import RNN
+from .sequences import Sequences
 from .stream import Stream
 
-__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "Stream", "explain"]
+__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "Sequences", "Stream", "explain"]

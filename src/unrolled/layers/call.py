@@ -20,7 +20,10 @@ from .checks import (
     resets_nothing,
 )
 from .parameters import flat
+from .program import NoiseSource
+from .sequences import NOTHING, Wanted
 from .stack import Checkpoint
+from .weight_drop import drop_weights
 
 if TYPE_CHECKING:
     from .layer import Layer
@@ -44,6 +47,8 @@ class Call(NamedTuple):
         choice: the engine.
         dropout: probability with which an output between layers is dropped in this call.
         training: whether the layer is in training mode.
+        noise: what draws the program's masks.
+        wanted: what the caller wants beside output and last states.
     """
 
     x: Tensor
@@ -60,6 +65,8 @@ class Call(NamedTuple):
     choice: Choice
     dropout: float
     training: bool
+    noise: NoiseSource
+    wanted: Wanted
 
 
 def accept(
@@ -69,11 +76,14 @@ def accept(
     lengths: Lengths | int | None = None,
     reset: Tensor | None = None,
     checkpoint: Checkpoint = None,
+    wanted: Wanted = NOTHING,
 ) -> Call:
     """Check the arguments and choose the engine; runs nothing."""
     directions = 2 if layer.bidirectional else 1
-    program = layer.program
+    program = layer.program_with(wanted)
     tensors = flat(layer, program)
+    if layer.training and layer.options.weight_drop:
+        tensors = [drop_weights(own, directions, layer.options.weight_drop) for own in tensors]
     expected = layer.expected(directions)
     x = check_input(expected, input, tensors[0][0])
     check_checkpoint(expected, checkpoint)
@@ -105,11 +115,14 @@ def accept(
     if not batched:
         x = x.unsqueeze(1)
     batch_first = layer.batch_first and batched and packed is None
-    steps = None if packed is not None or lengths is not None else x.shape[batch_first]
+    whole = packed is None and lengths is None and not any(wanted)
+    steps = x.shape[batch_first] if whole else None
     given = [x, *(initial or []), *(tensor for own in tensors for tensor in own)]
     choice = choose(program, given, steps, reset is not None, layer.heads)
     if reset is not None and choice.engine != "kernels" and resets_nothing(reset):
         reset, choice = None, choose(program, given, steps, heads=layer.heads)
+    if choice.engine == "torch" and any(wanted):
+        choice = Choice("reference", reason="torch's layer returns the last layer's output only")
     if choice.engine == "torch" and x.numel() == 0:
         choice = Choice("reference", reason="there is no step to run")
     if choice.engine == "torch" and lengths is not None and lengths.is_meta:
@@ -129,4 +142,6 @@ def accept(
         choice,
         layer.dropout if layer.training else 0.0,
         layer.training,
+        layer.noise(program, layer.training),
+        wanted,
     )

@@ -47,7 +47,7 @@ class GRU(DropIn, torch.nn.GRU):
         **options: ``forget_bias``, ``recurrent_init``, ``chrono`` and ``learn_initial`` as
             `unrolled.Recurrent` takes them; none is on by default (keyword only).
 
-    Inputs: input, hx, lengths, reset, checkpoint
+    Inputs: input, hx, lengths, reset, checkpoint, return_states, return_gates
         * **input**: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``;
           ``[T, input_size]`` for one sequence without a batch; or a
           `torch.nn.utils.rnn.PackedSequence`.
@@ -67,6 +67,9 @@ class GRU(DropIn, torch.nn.GRU):
           kernels keep the states every k steps only, and compute what is between again: less
           memory for about a third more time. Outputs are the same to the bit, gradients to
           rounding. Other engines run the call as if it were not there. Default: keep everything.
+        * **return_states**, **return_gates** (keyword only): whether to return, third, the
+          `Sequences` of all states, and of all values that the equations name, at every step of
+          every layer.
 
     Outputs: output, h_n
         * **output**: the last layer's h at every step, directions side by side, with the input's
@@ -114,6 +117,7 @@ class GRU(DropIn, torch.nn.GRU):
         device: Any = None,
         dtype: torch.dtype | None = None,
         *,
+        proj_size: int = 0,
         reset_after: bool = True,
         **options: Any,
     ) -> None:
@@ -125,6 +129,7 @@ class GRU(DropIn, torch.nn.GRU):
             batch_first,
             dropout,
             bidirectional,
+            proj_size,  # not by name, which torch.nn's class refuses
             device=device,
             dtype=dtype,
             choices={"reset_after": reset_after},

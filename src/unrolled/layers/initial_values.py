@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import init
 
-from .options import initial_for
 from .parameters import names, rows_of, suffixes
+from .program import initial_for
 
 if TYPE_CHECKING:
     from .layer import Layer
@@ -69,7 +69,7 @@ def set_initial_values(layer: Layer) -> None:
     """Set what does not stay as it was drawn; later ones win over earlier ones."""
     options = layer.options
     for suffix in suffixes(layer.num_layers, layer.bidirectional):
-        for name, value in initial_for(layer.cell, options).items():
+        for name, value in initial_for(layer.cell, options, layer.program).items():
             if name.endswith(".bias"):
                 if layer.bias:
                     _set_bias(layer, name.split(".")[1], value, suffix)

@@ -19,9 +19,11 @@ from ..engine.weights import split
 from .call import accept
 from .checks import Expected, Lengths
 from .initial_values import check_options, set_initial_values
-from .options import Options, program_for
+from .options import Options
 from .parameters import add_parameters, flat, rows_of, state_sizes, suffixes
+from .program import NoiseSource, check_variant, noise_of, program_for
 from .run import run
+from .sequences import NOTHING, Wanted
 from .stack import Checkpoint
 from .stream import Stream
 
@@ -51,8 +53,21 @@ class Layer(torch.nn.Module):
 
     @property
     def program(self) -> Program:
-        """What every layer runs: the cell with this layer's options."""
-        return program_for(self.cell, self.options, self.proj_size > 0)
+        """What every layer runs: the cell with this layer's options, in its mode."""
+        return self._program(self.training)
+
+    def _program(self, training: bool, wanted: Wanted = NOTHING) -> Program:
+        given = (self.cell, self.options, self.proj_size > 0, self.bias, training)
+        names = wanted.names(program_for(*given))
+        return program_for(*given, names) if names else program_for(*given)
+
+    def program_with(self, wanted: Wanted) -> Program:
+        """What every layer runs where the caller wants more than the output."""
+        return self._program(self.training, wanted)
+
+    def noise(self, program: Program, training: bool) -> NoiseSource:
+        """What draws the masks of a program of this layer."""
+        return noise_of(self.cell, self.options, program, training)
 
     @property
     def output_size(self) -> int:
@@ -72,31 +87,38 @@ class Layer(torch.nn.Module):
         lengths: Lengths | int | None = None,
         reset: Tensor | None = None,
         checkpoint: Checkpoint = None,
-    ) -> tuple[Any, Any]:
+        return_states: bool = False,
+        return_gates: bool = False,
+    ) -> Any:
         """Run the layer; see the class for shapes.
+
+        Returns:
+            The output and the last states; third, where states or gates are asked for, their
+            `Sequences`.
 
         Raises:
             TypeError: if an argument is of a wrong kind.
             ValueError: if it has a wrong size, dtype, device or value.
         """
+        wanted = Wanted(return_states, return_gates)
         if torch.compiler.is_dynamo_compiling() and isinstance(input, PackedSequence):
-            return self._apart(input, hx, lengths, reset, checkpoint)  # its sizes are values
-        return self._run(input, hx, lengths, reset, checkpoint)
+            return self._apart(input, hx, lengths, reset, checkpoint, wanted)  # sizes are values
+        return self._run(input, hx, lengths, reset, checkpoint, wanted)
 
-    def _run(self, *arguments: Any) -> tuple[Any, Any]:
+    def _run(self, *arguments: Any) -> Any:
         call = accept(self, *arguments)
         if torch.compiler.is_dynamo_compiling() and call.choice.engine != "kernels":
             # Only the kernels are one node; the others would be traced step by step.
             return self._apart(*arguments)
-        output, last = run(call)
-        return output, last[0] if len(last) == 1 else tuple(last)
+        output, last, sequences = run(call)
+        states = last[0] if len(last) == 1 else tuple(last)
+        return (output, states) if sequences is None else (output, states, sequences)
 
-    def _apart(self, *arguments: Any) -> tuple[Any, Any]:
+    def _apart(self, *arguments: Any) -> Any:
         """Run as a break in torch.compile's graph."""
         from .uncompiled import uncompiled  # loads the compiler
 
-        found: tuple[Any, Any] = uncompiled(self._run, *arguments)
-        return found
+        return uncompiled(self._run, *arguments)
 
     def stream(self, batch_size: int = 1, state: Any = None) -> Stream:
         """This layer as a machine that takes one step at a time; see `unrolled.Stream`.
@@ -122,12 +144,13 @@ class Layer(torch.nn.Module):
             )
         if batch_size < 1:
             raise ValueError(f"{self.label}: batch_size must be at least 1, got {batch_size}")
-        program = self.program
+        program = self._program(training=False)
         layers = flat(self, program)
         tensors = [tensor for own in layers for tensor in own]
         choice = choose(program, tensors, heads=self.heads)
         weights = [split(program, own, 1)[0] for own in layers]
-        steps = steps_of(choice, program, weights, batch_size)
+        rates = self.noise(program, training=False).rates
+        steps = steps_of(choice, program, weights, batch_size, rates)
         stream = Stream(steps, self.expected(1), batch_size, layers[0][0])
         if state is None and self.options.learn_initial:
             learned = self.learned_initial(batch_size) or []
@@ -184,6 +207,7 @@ class Layer(torch.nn.Module):
     def _complete(self, options: Options) -> None:
         """Make and draw what the options ask for; the matrices are there, and drawn."""
         self.options = options
+        check_variant(self)
         check_options(self)
         self._draw(add_parameters(self))
         set_initial_values(self)

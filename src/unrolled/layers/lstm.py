@@ -41,7 +41,7 @@ class LSTM(DropIn, torch.nn.LSTM):
         **options: ``forget_bias``, ``recurrent_init``, ``chrono`` and ``learn_initial`` as
             `unrolled.Recurrent` takes them; none is on by default (keyword only).
 
-    Inputs: input, hx, lengths, reset, checkpoint
+    Inputs: input, hx, lengths, reset, checkpoint, return_states, return_gates
         * **input**: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``;
           ``[T, input_size]`` for one sequence without a batch; or a
           `torch.nn.utils.rnn.PackedSequence`.
@@ -62,6 +62,9 @@ class LSTM(DropIn, torch.nn.LSTM):
           kernels keep the states every k steps only, and compute what is between again: less
           memory for about a third more time. Outputs are the same to the bit, gradients to
           rounding. Other engines run the call as if it were not there. Default: keep everything.
+        * **return_states**, **return_gates** (keyword only): whether to return, third, the
+          `Sequences` of all states, and of all values that the equations name, at every step of
+          every layer.
 
     Outputs: output, (h_n, c_n)
         * **output**: the last layer's h at every step, directions side by side, with the input's

@@ -64,7 +64,7 @@ def add_parameters(layer: Layer) -> list[Parameter]:
 
 def flat(layer: Layer, program: Program) -> list[list[Tensor]]:
     """For each layer, of all its directions, the weights as `engine.weights.split` takes them."""
-    names = matrix_names(program, layer.bias)
+    names = matrix_names(program, layer.bias and program.bias)
     found: list[list[Tensor]] = []
     for suffix in suffixes(layer.num_layers, layer.bidirectional):
         own = [getattr(layer, name + suffix) for name in names]
@@ -94,6 +94,9 @@ def _vectors(layer: Layer, program: Program, suffix: str) -> Tensor:
         like = layer.weight_ih_l0
         constants = torch.as_tensor(_constants(layer.cell, program)).to(like.device, like.dtype)
         pieces[VectorKind.CONSTANT] = iter(constants.unbind())
+    if VectorKind.BIAS in kinds:
+        biases = (getattr(layer, name + suffix) for name in ("bias_ih", "bias_hh"))
+        pieces[VectorKind.BIAS] = iter(torch.cat([*biases]).reshape(-1, hidden).unbind())
     return torch.cat([next(pieces[vector.kind]) for vector in program.vectors])
 
 

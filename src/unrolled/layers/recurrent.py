@@ -13,6 +13,7 @@ from ..compiler.program import VectorKind
 from .layer import Layer
 from .options import NAMES, split_options
 from .parameters import matrix_names, suffixes
+from .program import check_variant
 
 
 class Recurrent(Layer):
@@ -122,6 +123,7 @@ class Recurrent(Layer):
         self.dropout, self.bidirectional = dropout, bidirectional
         self.proj_size, self.heads = proj_size, heads
         self.options = options
+        check_variant(self)
         self._check()
         self._add_matrices(device, dtype)
         self._draw(self.parameters())

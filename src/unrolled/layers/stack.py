@@ -11,8 +11,11 @@ from torch import Tensor
 from ..compiler.program import Program
 from ..engine import operator, reference
 from ..engine.choice import IN_TORCH, Choice
+from ..engine.noise import QUIET, Noise
+from ..engine.reference import Result
 from ..engine.weights import Weights
 from .parameters import state_sizes
+from .program import NoiseSource
 
 Dropout = Callable[[Tensor], Tensor]
 Checkpoint = int | Literal["auto"] | None
@@ -32,7 +35,8 @@ def run_stack(
     dropout: Dropout | None = None,
     reset: Tensor | None = None,
     checkpoint: Checkpoint = None,
-) -> tuple[Tensor, list[Tensor]]:
+    noise: NoiseSource | None = None,
+) -> tuple[Tensor, list[Tensor], list[list[Tensor]]]:
     """All layers, each of one or two directions, by the kernels or the reference.
 
     Args:
@@ -47,15 +51,18 @@ def run_stack(
         reset: ``[T, N]``, of bools, whatever the order of x's dimensions: where a row's step and
             the one before it are cut apart.
         checkpoint: every how many steps the kernels keep the states for backward; None for a tape.
+        noise: what draws the program's masks, for every layer anew.
 
     Returns:
-        The last layer's output, directions side by side, in x's order, and for each state its last
-        value ``[layers * directions, N, ·]``.
+        The last layer's output, directions side by side, in x's order; for each state its last
+        value ``[layers * directions, N, ·]``; and for each layer its output and what the program
+        exposes, in the same order.
     """
     directions = len(weights[0])
     if initial is None:
         zeros = zero_states(program, x, weights[0][0], directions, x.shape[not batch_first])
     lasts: list[list[Tensor]] = []
+    sequences: list[list[Tensor]] = []
     for k, own in enumerate(weights):
         final = k + 1 == len(weights)
         if initial is None:
@@ -70,13 +77,18 @@ def run_stack(
         if batch_first and final and k > 0:
             x = x.transpose(0, 1)
         first = batch_first and final
-        x, last = _run_layer(choice, program, x, states, own, lengths, first, reset, checkpoint)
+        drawn = QUIET if noise is None else noise.draw()
+        x, last, exposed = _run_layer(
+            choice, program, x, states, own, lengths, first, reset, checkpoint, drawn
+        )
         lasts.append(last)
+        turned = batch_first and not first
+        sequences.append([s.transpose(0, 1) if turned else s for s in (x, *exposed)])
         if dropout is not None and not final:
             x = dropout(x)
     if len(lasts) == 1:
-        return x, lasts[0]
-    return x, [torch.cat(states) for states in zip(*lasts, strict=True)]
+        return x, lasts[0], sequences
+    return x, [torch.cat(states) for states in zip(*lasts, strict=True)], sequences
 
 
 def _run_layer(
@@ -89,18 +101,26 @@ def _run_layer(
     batch_first: bool,
     reset: Tensor | None,
     checkpoint: Checkpoint,
-) -> tuple[Tensor, list[Tensor]]:
+    noise: Noise,
+) -> Result:
     if choice.engine == "kernels":
         if choice.bfloat16:
             x = x.to(torch.bfloat16)
             kept = _kept(program)
             initial = [s if k in kept else s.to(torch.bfloat16) for k, s in enumerate(initial)]
-        found = operator.run_layer(
-            program.name, choice.isa, x, initial, weights, lengths, batch_first, reset, checkpoint
+        return operator.run_layer(
+            program.name,
+            choice.isa,
+            x,
+            initial,
+            weights,
+            lengths,
+            batch_first,
+            reset,
+            checkpoint,
+            noise,
         )
-    else:
-        found = reference.layer(program, x, initial, weights, lengths, batch_first, reset)
-    return found.output, found.last
+    return reference.layer(program, x, initial, weights, lengths, batch_first, reset, noise)
 
 
 def _kept(program: Program) -> Collection[int]:

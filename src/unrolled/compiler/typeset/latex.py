@@ -28,6 +28,7 @@ _LETTERS = {letter: f"\\{name}" for name, letter in GREEK.items()} | {
     "ο": "o",
     "Φ": r"\Phi",
     "∞": r"\infty",
+    "ℓ": r"\ell",
 }
 _BRACKETS = {"(": ("(", ")"), "[": ("[", "]"), "|": (r"\lvert ", r" \rvert")}
 
@@ -51,7 +52,8 @@ def _print(node: Node) -> str:
         case Sign(text):
             return _SIGNS.get(text, text)
         case Row(items):
-            text = " ".join(map(_print, items))
+            pairs = zip((None, *items[:-1]), items, strict=True)
+            text = "".join(_spaced(item, before) for before, item in pairs)
             return text.replace("- ", "-", 1) if items[0] == Sign("−") else text
         case Fraction(top, bottom):
             return rf"\frac{{{_print(top)}}}{{{_print(bottom)}}}"
@@ -74,6 +76,15 @@ def _print(node: Node) -> str:
             ]
             lines.append(rf"{_print(otherwise)} & \text{{otherwise}}")
             return r"\begin{cases} " + r" \\ ".join(lines) + r" \end{cases}"
+
+
+def _spaced(item: Node, before: Node | None) -> str:
+    """An item of a row after the one before it. A word needs room that TeX does not give it."""
+    text = _print(item)
+    if before is None:
+        return text
+    word = text.startswith(r"\mathrm") and not isinstance(before, Sign)
+    return rf" \, {text}" if word else f" {text}"
 
 
 def _bracketed(text: str, kind: str, grow: bool) -> str:

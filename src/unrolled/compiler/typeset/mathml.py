@@ -26,12 +26,14 @@ _CLOSING = {"(": ")", "[": "]", "|": "|"}
 
 # What is not seen, but read aloud.
 _TIMES = "<mo>&#x2062;</mo>"
+_TIMES_WORD = '<mo lspace="0" rspace="0.17em">&#x2062;</mo>'
 _OF = "<mo>&#x2061;</mo>"
 
-# Core leaves the alignment of columns to CSS.
-_LEFT_SIDE = '<mtd style="text-align: right; padding-right: 0">'
-_RIGHT_SIDE = '<mtd style="text-align: left; padding-left: 0">'
-_CASE = '<mtd style="text-align: left">'
+# Core leaves the alignment of columns to CSS. The second value is for browsers in which equations
+# are blocks, which the first does not move; others pass it over.
+_LEFT_SIDE = '<mtd style="text-align: right; text-align: -webkit-right; padding-right: 0">'
+_RIGHT_SIDE = '<mtd style="text-align: left; text-align: -webkit-left; padding-left: 0">'
+_CASE = '<mtd style="text-align: left; text-align: -webkit-left">'
 
 
 def mathml(program: Program) -> str:
@@ -62,12 +64,19 @@ def _print(node: Node) -> str:
             if digits == "1":
                 return power
             return f"<mrow><mn>{digits}</mn><mo>·</mo>{power}</mrow>"
+        case Sign("∘"):  # for composed functions, browsers set it closely
+            return '<mo lspace="0.22em" rspace="0.22em">∘</mo>'
         case Sign(text):
             return f"<mo>{escape(text)}</mo>"
         case Row(items):
             return _row(items)
         case Fraction(top, bottom):
             return f"<mfrac>{_print(top)}{_print(bottom)}</mfrac>"
+        case Power(Name() as base, exponent):
+            letter, index = _letter_and_index(base)
+            if index:
+                return f"<msubsup>{letter}{index}{_print(exponent)}</msubsup>"
+            return f"<msup>{letter}{_print(exponent)}</msup>"
         case Power(base, exponent):
             return f"<msup>{_print(base)}{_print(exponent)}</msup>"
         case Root(body):
@@ -95,7 +104,8 @@ def _row(items: tuple[Node, ...]) -> str:
     parts: list[str] = []
     for number, item in enumerate(items):
         if number and not isinstance(item, Sign) and not isinstance(items[number - 1], Sign):
-            parts.append(_TIMES)
+            word = isinstance(item, Apply) and len(item.function) > 1
+            parts.append(_TIMES_WORD if word else _TIMES)
         parts.append(_print(item))
     return f"<mrow>{''.join(parts)}</mrow>"
 
@@ -107,6 +117,12 @@ def _bracketed(text: str, kind: str, grow: bool) -> str:
 
 
 def _name(name: Name, subscript: bool = False) -> str:
+    letter, index = _letter_and_index(name, subscript)
+    return f"<msub>{letter}{index}</msub>" if index else letter
+
+
+def _letter_and_index(name: Name, subscript: bool = False) -> tuple[str, str]:
+    """What stands on the line, and what stands below it."""
     if name.letter.isdigit():
         text = f"<mn>{name.letter}</mn>"
     else:
@@ -123,8 +139,5 @@ def _name(name: Name, subscript: bool = False) -> str:
     if name.time is not None:
         before = f"<mrow><mi>t</mi><mo>−</mo><mn>{-name.time}</mn></mrow>"
         indices.append(before if name.time else "<mi>t</mi>")
-    if not indices:
-        return text
     joined = '<mo separator="true">,</mo>'.join(indices)
-    index = joined if len(indices) == 1 else f"<mrow>{joined}</mrow>"
-    return f"<msub>{text}{index}</msub>"
+    return text, f"<mrow>{joined}</mrow>" if len(indices) > 1 else joined

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from string import ascii_lowercase
+from string import ascii_letters
 
 from ..program import INPUT, Program, Symbol, VectorKind
 from ..trace import name_in_step
@@ -13,6 +13,8 @@ from .layout import Name
 
 # A name that is taken gets another letter with the name as its index: W.i, U.i and V.i agree then.
 _VECTORS = {VectorKind.UNIT: "v", VectorKind.SCALAR: "s", VectorKind.CONSTANT: "k"}
+
+_BIASES = "bcdeklpquvw" + ascii_letters
 
 _LOWER = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho"
 _LOWER_REST = "sigma tau upsilon phi chi psi omega"
@@ -36,6 +38,8 @@ GREEK = {
 }
 """Spelled out, and the letter; capitals that look like Latin ones are left out."""
 
+_LETTERS = {**GREEK, "log": "ℓ"}  # log_a is a value's name, not log of a
+
 _ACCENTS = ("tilde", "hat", "bar", "prime")
 
 
@@ -51,15 +55,15 @@ def parse(identifier: str) -> Name:
     subscripts = tuple(parse(piece) for piece in pieces[1:])
     if digits and letter:
         subscripts = (Name(digits), *subscripts)
-    return Name(GREEK.get(letter, letter) or digits, tuple(accents), subscripts)
+    return Name(_LETTERS.get(letter, letter) or digits, tuple(accents), subscripts)
 
 
 class Names:
     """The names of a program's symbols.
 
     Attributes:
-        input_bias: b, or another letter where the step has a b of its own.
-        recurrent_bias: c, or another letter where the step has a c of its own.
+        input_bias: b, or another letter where the step has a b of its own or a gate b.
+        recurrent_bias: c, or another letter in the same way.
     """
 
     def __init__(self, program: Program) -> None:
@@ -79,12 +83,11 @@ class Names:
             name = parse(vector.symbol.name.split("_", 1)[1])
             second = Name(_VECTORS[vector.kind], subscripts=(name,))
             self._names[vector.symbol] = self._unused(_candidates(name, second))
+        gates = (*program.gates, *(product.symbol for product in program.products))
         letters = {name.letter for name in self._names.values()}
-        self.input_bias = next(letter for letter in "b" + ascii_lowercase if letter not in letters)
-        letters.add(self.input_bias)
-        self.recurrent_bias = next(
-            letter for letter in ascii_lowercase[2:] + "ab" if letter not in letters
-        )
+        letters |= {gate.name.split("_", 1)[1] for gate in gates}  # c_c says nothing
+        unused = (letter for letter in _BIASES if letter not in letters)
+        self.input_bias, self.recurrent_bias = next(unused), next(unused)
 
     def __contains__(self, symbol: Symbol) -> bool:
         return symbol in self._names

@@ -73,7 +73,9 @@ def single(terms: Terms) -> tuple[bool, Part]:
 def product_of(factors: list[tuple[bool, Part]]) -> tuple[bool, Part]:
     """Numbers first, then other scalars, then vectors; equal factors as a power."""
     negative = sum(sign for sign, _ in factors) % 2 == 1
-    counted = Counter(part for _, part in factors)
+    counted = Counter(part for _, part in factors if part.node != Number("1"))
+    if not counted:
+        return negative, number(1)
     powers = [part if count == 1 else power(part, number(count)) for part, count in counted.items()]
     scalars = [part for part in powers if part.scalar]
     scalars.sort(key=lambda part: not isinstance(part.node, Number))

@@ -111,6 +111,7 @@ class Direction:
             "drawing": self.noise.seed is not None,
             "seed": 0 if self.noise.seed is None else int(self.noise.seed) % 2**64,
             "first_step": self.first_step,
+            "heads": weights.heads,
             "initial": [state.data_ptr() for state in self.initial],
             "reset": _sequence(self.reset),
             "anew": [] if self.reset is None else [state.data_ptr() for state in self.anew],

@@ -143,14 +143,17 @@ class Gradients {
       const float* const adjoints = adjoint(from, first);
       for (index g = 0; g < kernel.gradient_count; ++g) {
         const Gradient& gradient = kernel.gradients[g];
-        if (g == 0 || !same_operand(gradient, kernel.gradients[g - 1])) {
-          find_operands(gradient, at, depth);
-          if (gradient.matrix < 0)
+        const bool another = g == 0 || !same_operand(gradient, kernel.gradients[g - 1]);
+        if (another || heads(gradient) > 1) find_operands(gradient, at, depth);
+        for (index head = 0; head < heads(gradient); ++head) {
+          if (gradient.matrix < 0 && another)
             pack_operands(inputs(), columns(gradient), depth);
-          else
+          else if (another || heads(gradient) > 1)
             pack_operands(operands_, columns(gradient), depth);
+          add(gradient, head, depth, adjoints);
+          for (index k = 0; heads(gradient) > 1 && k < depth; ++k)
+            operands_[k] += columns(gradient);  // the next head's part
         }
-        add(gradient, depth, adjoints);
       }
       const Share share = own(run_.adjoints_);
       sum_column(adjoints + share.begin, run_.delta_width_, depth, [](index) { return 1.0f; },
@@ -215,7 +218,10 @@ class Gradients {
   }
   index columns(const Gradient& gradient) const {
     if (gradient.matrix < 0) return run_.call_.input_size;
-    return run_.call_.size[Run::at(run_.kernel_.matrices[gradient.matrix].columns)];
+    return run_.row_size(gradient.matrix);
+  }
+  index heads(const Gradient& gradient) const {
+    return gradient.matrix < 0 ? 1 : run_.heads(gradient.matrix);
   }
   static bool same_operand(const Gradient& a, const Gradient& b) {
     if (a.matrix < 0 || b.matrix < 0) return a.matrix < 0 && b.matrix < 0;
@@ -264,16 +270,26 @@ class Gradients {
     }
   }
 
-  void add(const Gradient& gradient, index depth, const float* adjoints) {
+  // One head's part of a gradient: with a single head all row blocks at once.
+  void add(const Gradient& gradient, index head, index depth, const float* adjoints) {
     const Call& call = run_.call_;
     const bool input = gradient.matrix < 0;
     const index height =
         input ? hidden() : call.size[Run::at(run_.kernel_.matrices[gradient.matrix].rows)];
-    const Share share = own(gradient.count * height);
-    const float* const from = adjoints + run_.offset(run_.kernel_.delta, gradient.slot) + share.begin;
-    const index wide = columns(gradient), rows = share.end - share.begin;
-    float* const to = (input ? call.gradient_input_weights : call.gradient_matrices[gradient.matrix]) +
-                      (gradient.row * height + share.begin) * wide;
+    const bool whole = heads(gradient) == 1;
+    const index tall = whole ? gradient.count * height : height / heads(gradient);
+    const Share share = own(tall);
+    for (index block = 0; block < (whole ? 1 : gradient.count); ++block) {
+      const index first = block * height + head * tall + share.begin;
+      add_rows(adjoints + run_.offset(run_.kernel_.delta, gradient.slot) + first, depth, input,
+               (input ? call.gradient_input_weights : call.gradient_matrices[gradient.matrix]) +
+                   (gradient.row * height + first) * columns(gradient),
+               share.end - share.begin, columns(gradient));
+    }
+  }
+
+  // to[row][0...wide) += sum over k of adjoint k's number `row` times operand k.
+  void add_rows(const float* from, index depth, bool input, float* to, index rows, index wide) {
     if (wide < narrow) {
       for (index c = 0; c < wide; ++c)
         if (input)

@@ -59,10 +59,12 @@ struct Pass {
   index scratch_count;
 };
 
-// A matrix has `blocks` row blocks of size `rows` and columns of size `columns`, stored by rows.
+// A matrix has `blocks` row blocks of size `rows` and columns of size `columns`, stored by rows. A
+// recurrent one (U) may be block-diagonal, each row block for itself: only the blocks are stored.
 struct Matrix {
   Space rows, columns;
   std::uint8_t blocks;
+  bool recurrent;
 };
 
 // A bias of the step: the sum of a row block of the input's biases and one of the recurrent biases,
@@ -143,6 +145,7 @@ struct Call {
   bool descending;             // the layer's direction: from the last step to the first
   index steps, rows;
   index size[2];               // hidden, projected
+  index heads;                 // blocks on the diagonal of each row block of U
   const std::int64_t* lengths; // [N], each 0...T, or null where every row has T steps
   int threads;                 // at most
   int slices;                  // threads that share a row's units; 0: as is best

@@ -116,7 +116,7 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
           nb::handle reset, const std::vector<Pointer>& anew,
           const std::vector<Pointer>& gradient_anew, Pointer vectors, nb::handle exact_input,
           nb::handle gradient_tape, Pointer gradient_vectors, const std::vector<float>& rates,
-          bool drawing, std::uint64_t seed, index first_step) {
+          bool drawing, std::uint64_t seed, index first_step, index heads) {
   const Engine& engine = engine_of(isa);
   const Kernel& kernel = find(engine, name);
   const auto initial_of = pointers(initial), last_of = pointers(last),
@@ -164,6 +164,7 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
   c.drawing = drawing;
   c.seed = seed;
   c.first_step = first_step;
+  c.heads = heads;
   nb::gil_scoped_release release;
   engine.run(kernel, c);
 }
@@ -223,7 +224,7 @@ NB_MODULE(_cpu, m) {
         nb::arg("gradient_anew") = none, nb::arg("vectors") = 0, nb::arg("exact_input") = nothing,
         nb::arg("gradient_tape") = nothing, nb::arg("gradient_vectors") = 0,
         nb::arg("rates") = std::vector<float>(), nb::arg("drawing") = false, nb::arg("seed") = 0,
-        nb::arg("first_step") = 0,
+        nb::arg("first_step") = 0, nb::arg("heads") = 1,
         "Runs one direction of one layer over a whole sequence; see kernel.h.");
   bind_stream(m);
 }

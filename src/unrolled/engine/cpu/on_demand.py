@@ -50,6 +50,10 @@ def ensure(program: Program, isa: str) -> str | None:
         return _settle(program, isa)
 
 
+# To torch.compile the answer is a constant, as with `torch.compiler.assume_constant_result`.
+ensure._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
 def _settle(program: Program, isa: str) -> str | None:
     with _lock:
         key = program.name, isa

@@ -33,8 +33,7 @@ double cost(const Run& run, Grid grid) {
     alone = double(call.size[0]) * (kernel.gate_count * call.input_size + 64);
   for (index m = 0; m < kernel.matrix_count; ++m) {
     const Matrix& matrix = kernel.matrices[m];
-    weights += double(matrix.blocks) * call.size[Run::at(matrix.rows)] *
-               call.size[Run::at(matrix.columns)];
+    weights += double(matrix.blocks) * call.size[Run::at(matrix.rows)] * run.row_size(m);
   }
   constexpr double near = 1e11, far = 1.2e10, other = 4e9;  // bytes a second
   const double rows = double((call.rows + grid.groups - 1) / grid.groups);

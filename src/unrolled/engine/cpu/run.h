@@ -139,6 +139,11 @@ class Run {
     return (first ? at_start : nowhere) | (before ? at_reset : nowhere) |
            (last ? at_end | at_last : after ? at_end : nowhere);
   }
+  // Blocks on the diagonal of a matrix, and the numbers in one of its rows. P has one block.
+  index heads(index matrix) const { return kernel_.matrices[matrix].recurrent ? call_.heads : 1; }
+  index row_size(index matrix) const {
+    return call_.size[at(kernel_.matrices[matrix].columns)] / heads(matrix);
+  }
   index state_size(index k) const { return call_.size[at(kernel_.states[k])]; }
 
   // Where a location's vectors are; `write` tells a target from a source.

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...compiler.program import Program, Space
 from .. import _cpu
 from ..weights import Weights
-from .layout import contiguous, matrices, pointer
+from .layout import contiguous, matrices, pointer, without_heads
 
 
 class KernelStream:
@@ -40,7 +40,8 @@ class KernelStream:
             (len(weights), rows, sizes[state.new.space]) for state in program.states
         ]
         self._output_shape = (rows, first.output_size)
-        held = [contiguous(own, torch.float32) for own in weights]  # alive until they are packed
+        # alive until they are packed
+        held = [contiguous(without_heads(own), torch.float32) for own in weights]
         layers = [
             (
                 pointer(own.input),

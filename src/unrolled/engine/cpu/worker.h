@@ -3,6 +3,7 @@
 
 #include "gradients.h"
 #include "noise.h"
+#include "slice.h"
 
 namespace unrolled {
 namespace {
@@ -28,14 +29,9 @@ class Worker {
          Barrier& team)
       : run_(run), slices_(slices), members_(groups * slices), barrier_(barrier), team_(team),
         gradients_(run, members_, group * slices + slice),
+        slice_(run, slices, slice),
         sums_(run.vector_sums_ + (group * slices + slice) * run.vector_sums_size_) {
     const Call& call = run.call_;
-    for (int s = 0; s < 2; ++s) {
-      // whole vectors, so that no two threads write to one
-      const index share = round_up((call.size[s] + slices - 1) / slices, lanes);
-      begin_[s] = share * slice < call.size[s] ? share * slice : call.size[s];
-      end_[s] = begin_[s] + share < call.size[s] ? begin_[s] + share : call.size[s];
-    }
     // With lengths, rows are dealt out like cards, so that every group gets long and short ones.
     const index dealt = call.lengths ? groups : 1;
     const index first = call.lengths ? group : call.rows * group / groups;
@@ -46,8 +42,8 @@ class Worker {
     for (index s = 0; s < pass.stage_count; ++s) {
       const Stage& stage = pass.stages[s];
       for (index m = 0; m < stage.multiply_count; ++m) {
-        packed += size_of(stage.multiplies[m]);
-        if (depth(stage.multiplies[m]) > deepest) deepest = depth(stage.multiplies[m]);
+        packed += slice_.packed_size(stage.multiplies[m]);
+        if (slice_.depth(stage.multiplies[m]) > deepest) deepest = slice_.depth(stage.multiplies[m]);
       }
       // a whole slice's width, even where this one is cut short: all must meet at the same barriers
       const index size = call.size[Run::at(stage.space)];
@@ -67,7 +63,7 @@ class Worker {
     block_ = run.block_;
     gate_width_ = 0;
     if (!backward) {
-      gate_width_ = run.kernel_.gate_count * units(Space::hidden);
+      gate_width_ = run.kernel_.gate_count * slice_.units(Space::hidden);
       input = Arithmetic::packed_size(call.input_size, gate_width_);
       const index step = count_ * gate_width_ + 1;
       block_ = room / 4 / step;
@@ -142,8 +138,8 @@ class Worker {
   Barrier& barrier_;  // of the group
   Barrier& team_;
   Gradients<Arithmetic> gradients_;
+  Slice<Arithmetic> slice_;
   float* sums_;  // of the vectors' gradients, over this thread's rows and units
-  index begin_[2], end_[2];
   index count_, chunk_;
   index block_, gate_width_;
   float* packed_;
@@ -161,32 +157,12 @@ class Worker {
     const index* size = run_.call_.size;
     return round_up(size[0] > size[1] ? size[0] : size[1], cache_line);
   }
-  index units(Space space) const { return end_[Run::at(space)] - begin_[Run::at(space)]; }
-  index begin(Space space) const { return begin_[Run::at(space)]; }
-
-  const Matrix& matrix(const Multiply& m) const { return run_.kernel_.matrices[m.matrix]; }
-  index depth(const Multiply& m) const {
-    const index* size = run_.call_.size;
-    return m.transposed ? m.rows * size[Run::at(matrix(m).rows)]
-                        : size[Run::at(matrix(m).columns)];
-  }
-  index columns(const Multiply& m) const {
-    return m.transposed ? units(matrix(m).columns) : m.rows * units(matrix(m).rows);
-  }
-  index size_of(const Multiply& m) const { return Arithmetic::packed_size(depth(m), columns(m)); }
-
   // How many rows have a step at this time.
   index running(index t) const {
     if (run_.call_.lengths == nullptr) return count_;
     index active = 0;
     while (active < count_ && run_.length(rows_[active]) > t) ++active;
     return active;
-  }
-
-  // Rows of this thread's slice in a stack of row blocks, one below the other.
-  auto row_of(const Weight* from, index stride, Space space) const {
-    const index size = run_.call_.size[Run::at(space)], first = begin(space), width = units(space);
-    return [=](index c) { return from + (c / width * size + first + c % width) * stride; };
   }
 
   // Input and matrices as what they are.
@@ -211,27 +187,13 @@ class Worker {
   }
 
   void pack_all() {
-    const Call& call = run_.call_;
     if (gate_width_ > 0)
-      Arithmetic::pack(packed_input_, call.input_size, gate_width_,
-                       row_of(numbers(call.input_weights), call.input_size, Space::hidden));
+      slice_.pack_input(packed_input_, run_.call_.input_size, gate_width_);
     float* to = packed_;
     const Pass& pass = run_.pass_;
-    for (index s = 0; s < pass.stage_count; ++s) {
-      for (index i = 0; i < pass.stages[s].multiply_count; ++i) {
-        const Multiply& m = pass.stages[s].multiplies[i];
-        const Matrix& shape = matrix(m);
-        const index size = run_.call_.size[Run::at(shape.rows)];
-        const index stride = run_.call_.size[Run::at(shape.columns)];
-        const Weight* from = numbers(run_.call_.matrices[m.matrix]) + m.row * size * stride;
-        if (m.transposed) {
-          Arithmetic::pack_rows(to, depth(m), columns(m), from + begin(shape.columns), stride);
-        } else {
-          Arithmetic::pack(to, depth(m), columns(m), row_of(from, stride, shape.rows));
-        }
-        to += size_of(m);
-      }
-    }
+    for (index s = 0; s < pass.stage_count; ++s)
+      for (index i = 0; i < pass.stages[s].multiply_count; ++i)
+        to = slice_.pack(to, pass.stages[s].multiplies[i]);
   }
 
   // Finds where the vectors of all stages are: it is the same for all steps, but for the strides.
@@ -241,10 +203,10 @@ class Worker {
       const Stage& stage = pass.stages[s];
       Prepared& prepared = stages_[s];
       prepared = {&stage, to, nullptr, false};
-      const index unit_count = units(stage.space), width = stage.results * unit_count;
+      const index unit_count = slice_.units(stage.space), width = stage.results * unit_count;
       for (index i = 0; i < stage.input_count; ++i) {
         const Location from = stage.inputs[i];
-        const index skipped = from.index * unit_count - begin(stage.space);
+        const index skipped = from.index * unit_count - slice_.begin(stage.space);
         // what lives with the thread counts its own rows, and the rows of a chunk
         *to++ = from.place == Place::product ? Array{products_ + skipped, 0, width}
                 : from.place == Place::gate  ? Array{gates_ + skipped, 0, gate_width_}
@@ -265,11 +227,11 @@ class Worker {
     }
   }
 
-  // The products of a stage, for a chunk of rows.
-  void multiply(const Prepared& prepared, const float* packed, const Moment& moment,
-                const index* rows, index count) {
+  // The products of a stage, for a chunk of rows; returns where the next stage's matrices begin.
+  const float* multiply(const Prepared& prepared, const float* packed, const Moment& moment,
+                        const index* rows, index count) {
     const Stage& stage = *prepared.stage;
-    const index t = moment.time(), unit_count = units(stage.space);
+    const index t = moment.time(), unit_count = slice_.units(stage.space);
     const index width = stage.results * unit_count;
     for (index i = 0; i < stage.multiply_count; ++i) {
       const Multiply& m = stage.multiplies[i];
@@ -281,10 +243,10 @@ class Worker {
         operands_[r] = prepared.operands[i].at(moment, row, run_.edges(t, row));
         results_[r] = products_ + r * width + m.result * unit_count;
       }
-      Arithmetic::product(operand_, operands_, count, depth(m), packed, results_, columns(m),
-                          again, moment.time() % 2 == 1);
-      packed += size_of(m);
+      packed = slice_.multiply(m, packed, operand_, operands_, results_, count, again,
+                               moment.time() % 2 == 1);
     }
+    return packed;
   }
 
   void step(index i) {
@@ -293,14 +255,14 @@ class Worker {
     const float* packed = packed_;
     for (index s = 0; s < run_.pass_.stage_count; ++s) {
       const Prepared& prepared = stages_[s];
-      const Stage& stage = *prepared.stage;
+      const float* next = packed;
       for (index first = 0; first < active; first += chunk_) {
         const index count = active - first < chunk_ ? active - first : chunk_;
-        multiply(prepared, packed, moment, rows_ + first, count);
+        next = multiply(prepared, packed, moment, rows_ + first, count);
         if (prepared.rolls) barrier_.wait(slices_);
         apply(prepared, moment, i, first, count);
       }
-      for (index m = 0; m < stage.multiply_count; ++m) packed += size_of(stage.multiplies[m]);
+      packed = next;
       barrier_.wait(slices_);
     }
     for (index r = active; r < count_; ++r) clear(moment, rows_[r]);
@@ -311,7 +273,7 @@ class Worker {
     const Stage& stage = *prepared.stage;
     const index t = moment.time(), inputs = stage.input_count;
     const index all = inputs + stage.output_count;
-    const index begin_unit = begin(stage.space), end_unit = begin_unit + units(stage.space);
+    const index begin_unit = slice_.begin(stage.space), end_unit = slice_.end(stage.space);
     // Row by row the vectors differ by a stride; `which` tells the count that it goes with.
     enum { anywhere, chunk, own };
     float* base[2 * most_vectors];
@@ -348,9 +310,8 @@ class Worker {
     const Call& call = run_.call_;
     const auto zero = [&](float* to, const Space* sizes, index slots) {
       for (index s = 0; s < slots; ++s) {
-        const index which = Run::at(sizes[s]);
-        std::memset(to + begin_[which], 0, (end_[which] - begin_[which]) * sizeof(float));
-        to += call.size[which];
+        std::memset(to + slice_.begin(sizes[s]), 0, slice_.units(sizes[s]) * sizeof(float));
+        to += call.size[Run::at(sizes[s])];
       }
     };
     const auto place = [&](const Sequence& sequence) {
@@ -372,7 +333,8 @@ class Worker {
     for (index k = 0; k < kernel.state_count; ++k) {
       const Array source = run_.resolve({Place::state, static_cast<std::uint8_t>(k)}, false);
       const Array incoming = run_.resolve({Place::carry, static_cast<std::uint8_t>(k)}, true);
-      const index which = Run::at(kernel.states[k]), size = call.size[which];
+      const Space space = kernel.states[k];
+      const index size = run_.state_size(k), begin = slice_.begin(space);
       for (index i = 0; i < count_; ++i) {
         const index row = rows_[i], length = run_.length(row);
         float* to = incoming.data + row * size;
@@ -387,39 +349,42 @@ class Worker {
         } else {
           from = source.data + (call.descending ? 0 : length - 1) * source.step + row * source.row;
         }
-        std::memcpy(to + begin_[which], from + begin_[which],
-                    (end_[which] - begin_[which]) * sizeof(float));
+        std::memcpy(to + begin, from + begin, slice_.units(space) * sizeof(float));
       }
     }
+  }
+
+  // Calls body(multiply) for every transposed product of which a state's adjoint is made, and adds
+  // the products of as many operands as that has found.
+  template <class Body>
+  void add_products_to_states(Body body) {
+    const Pass& pass = run_.pass_;
+    const float* packed = packed_;
+    for (index s = 0; s < pass.stage_count; ++s)
+      for (index i = 0; i < pass.stages[s].multiply_count; ++i) {
+        const Multiply& m = pass.stages[s].multiplies[i];
+        const index count = m.state >= 0 ? body(m) : 0;
+        packed = slice_.multiply(m, packed, operand_, operands_, results_, count, true, false);
+      }
   }
 
   // Gradient of the initial states, the part through the products of a row's first step, once the
   // adjoints of that step are there.
   void add_products_of_states(index from, index until) {
     const Call& call = run_.call_;
-    const Pass& pass = run_.pass_;
-    const float* packed = packed_;
-    for (index s = 0; s < pass.stage_count; ++s) {
-      for (index i = 0; i < pass.stages[s].multiply_count; ++i) {
-        const Multiply& m = pass.stages[s].multiplies[i];
-        if (m.state >= 0) {
-          const Array operand =
-              run_.resolve({Place::delta, m.operand.index}, false);
-          const index size = run_.state_size(m.state), first = begin(kernel_space(m.state));
-          index count = 0;
-          for (index r = 0; r < count_; ++r) {
-            const index row = rows_[r], length = run_.length(row);
-            const index first_step = run_.time(call.descending ? length - 1 : 0);  // its number
-            if (length == 0 || first_step < from || first_step >= until) continue;
-            operands_[count] = operand.at(run_.moment(first_step), row, nowhere);
-            results_[count++] = call.last[m.state] + row * size + first;
-          }
-          Arithmetic::product(operand_, operands_, count, depth(m), packed, results_, columns(m),
-                              true);
-        }
-        packed += size_of(m);
+    add_products_to_states([&](const Multiply& m) {
+      const Array operand = run_.resolve({Place::delta, m.operand.index}, false);
+      const index size = run_.state_size(m.state), first = slice_.begin(run_.kernel_.states[m.state]);
+      index count = 0;
+      for (index r = 0; r < count_; ++r) {
+        const index row = rows_[r], length = run_.length(row);
+        const index first_step = run_.time(call.descending ? length - 1 : 0);  // its number
+        if (length == 0 || first_step < from || first_step >= until) continue;
+        operands_[count] = operand.at(run_.moment(first_step), row, nowhere);
+        results_[count++] = call.last[m.state] + row * size + first;
       }
-    }
+      return count;
+    });
   }
 
   // What a step that starts anew hands back belongs to the states it starts from and goes no
@@ -434,12 +399,15 @@ class Worker {
       const float* const delta = run_.resolve({Place::delta, 0}, false).at(moment, row, nowhere);
       float* const sums = run_.starts_ + row * run_.delta_width_;
       for (index s = 0; s < kernel.delta_count; ++s) {
-        const index which = Run::at(kernel.delta[s]), slot = run_.offset(kernel.delta, s);
-        for (index j = slot + begin_[which]; j < slot + end_[which]; ++j) sums[j] += delta[j];
+        const Space space = kernel.delta[s];
+        const index slot = run_.offset(kernel.delta, s);
+        for (index j = slot + slice_.begin(space); j < slot + slice_.end(space); ++j)
+          sums[j] += delta[j];
       }
       for (index k = 0; k < kernel.state_count; ++k) {
-        const index which = Run::at(kernel.states[k]), first = row * call.size[which];
-        for (index j = first + begin_[which]; j < first + end_[which]; ++j) {
+        const Space space = kernel.states[k];
+        const index first = row * run_.state_size(k);
+        for (index j = first + slice_.begin(space); j < first + slice_.end(space); ++j) {
           call.gradient_anew[k][j] += call.last[k][j];
           call.last[k][j] = 0.0f;
         }
@@ -448,27 +416,16 @@ class Worker {
   }
 
   void add_products_of_starts() {
-    const Pass& pass = run_.pass_;
-    const float* packed = packed_;
-    for (index s = 0; s < pass.stage_count; ++s) {
-      for (index i = 0; i < pass.stages[s].multiply_count; ++i) {
-        const Multiply& m = pass.stages[s].multiplies[i];
-        if (m.state >= 0) {
-          const index slot = run_.offset(run_.kernel_.delta, m.operand.index);
-          const index size = run_.state_size(m.state), first = begin(kernel_space(m.state));
-          for (index r = 0; r < count_; ++r) {
-            operands_[r] = run_.starts_ + rows_[r] * run_.delta_width_ + slot;
-            results_[r] = run_.call_.gradient_anew[m.state] + rows_[r] * size + first;
-          }
-          Arithmetic::product(operand_, operands_, count_, depth(m), packed, results_, columns(m),
-                              true);
-        }
-        packed += size_of(m);
+    add_products_to_states([&](const Multiply& m) {
+      const index slot = run_.offset(run_.kernel_.delta, m.operand.index);
+      const index size = run_.state_size(m.state), first = slice_.begin(run_.kernel_.states[m.state]);
+      for (index r = 0; r < count_; ++r) {
+        operands_[r] = run_.starts_ + rows_[r] * run_.delta_width_ + slot;
+        results_[r] = run_.call_.gradient_anew[m.state] + rows_[r] * size + first;
       }
-    }
+      return count_;
+    });
   }
-
-  Space kernel_space(index state) const { return run_.kernel_.states[state]; }
 };
 
 }  // namespace
