@@ -40,6 +40,8 @@ def errors(
 ) -> tuple[float, float]:
     """Errors of outputs and of gradients of one call."""
     T, N, X, H = size
+    if program.reads_input:
+        X = H
     S = (H + 1) // 2 if program.projected else H
     gates, rows = len(program.gates) * H, len(program.rows("U")) * H
 
@@ -53,12 +55,15 @@ def errors(
             draw(gates) if bias else None,
             draw(rows) if bias else None,
             draw(S, H) if program.projected else None,
-            None,
+            draw(len(program.vectors) * H) if program.vectors else None,
             H,
         )
 
     x = torch.randn(T, N, X)
     initial = [torch.randn(directions, N, H if k else S) for k in range(len(program.states))]
+    for state, value in zip(program.states, initial, strict=True):
+        if state.name == "n":  # a normaliser, which cells divide by: a sum of positive terms
+            value.abs_().clamp_(0.5)
     own = [weights() for _ in range(directions)]
     lengths = torch.randint(0, T + 1, (N,)) if ragged else None
     seeds: list[Tensor] = []
@@ -86,9 +91,11 @@ def errors(
         loss = sum((a * b.to(dtype)).sum() for a, b in zip([y, *last], seeds, strict=True))
         assert isinstance(loss, Tensor)
         inputs = [x_, *(s for s in initial_ if s is not None), *join(own_)]
-        found.append(([y, *last], list(torch.autograd.grad(loss, inputs))))
-    (exact, exact_gradients), (outputs, gradients) = found
-    return relative(outputs, exact), relative(gradients, exact_gradients)
+        gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
+        given = zip(gradients, inputs, strict=True)
+        found.append(([y, *last], [torch.zeros_like(i) if g is None else g for g, i in given]))
+    (exact, exact_gradients), (outputs, own_gradients) = found
+    return relative(outputs, exact), relative(own_gradients, exact_gradients)
 
 
 def main() -> None:
