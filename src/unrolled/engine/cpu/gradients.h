@@ -6,7 +6,7 @@
 // read once for every tile of a few adjoints. The gradient's rows are shared among the threads.
 #pragma once
 
-#include "product_bf16.h"
+#include "bfloat16.h"
 #include "run.h"
 
 #include <type_traits>
@@ -305,7 +305,7 @@ class Gradients {
         const index count = rows - r < laid_rows ? rows - r : laid_rows;
         for (index q = 0; q < count; ++q) results_[q] = to + (r + q) * wide;
         Arithmetic::lay_columns(laid_, from + r, run_.delta_width_, count, depth);
-        Arithmetic::multiply(laid_, count, round_up(depth, 32), panels_, results_, wide, true);
+        Arithmetic::multiply(laid_, count, depth, panels_, results_, wide, true);
       }
       return;
     }

@@ -131,7 +131,6 @@ struct bfloat16 {
 struct Mask {
   const bool* data;
   index step, row;
-  bool at(index t, index r) const { return data[t * step + r * row]; }
 };
 
 // One direction of one layer, run over a whole sequence. N rows (the batch), T steps.

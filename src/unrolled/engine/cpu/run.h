@@ -82,6 +82,7 @@ class Run {
     const index scratch = round_up(call.rows * scratch_width_, cache_line);
     const index deltas = backward ? round_up(block_ * step, cache_line) : 0;
     const index packed = backward && call.gradient_input.data != nullptr
+                             // a product of bfloat16 may fill every depth up to 32 more
                              ? packed_size(kernel.gate_count * (hidden + 32), call.input_size)
                              : 0;
     const index starts = backward && resets() ? round_up(call.rows * delta_width_, cache_line) : 0;
@@ -127,11 +128,14 @@ class Run {
   static index at(Space space) { return static_cast<index>(space); }
   index length(index row) const { return call_.lengths ? call_.lengths[row] : call_.steps; }
   bool resets() const { return call_.reset.data != nullptr; }
+  bool reset(index t, index row) const {
+    return call_.reset.data[t * call_.reset.step + row * call_.reset.row];
+  }
   unsigned edges(index t, index row) const {
     const index end = length(row) - 1;
     bool first = t == 0, last = t == end;  // in time
-    bool before = resets() && t > 0 && call_.reset.at(t, row);  // is it cut from the one before
-    bool after = resets() && t < end && call_.reset.at(t + 1, row);
+    bool before = resets() && t > 0 && reset(t, row);  // is it cut from the one before
+    bool after = resets() && t < end && reset(t + 1, row);
     if (call_.descending) {
       std::swap(first, last);
       std::swap(before, after);

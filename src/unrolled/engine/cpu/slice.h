@@ -1,7 +1,7 @@
 // One thread's slice of the units, and the part of the matrices that makes them.
 #pragma once
 
-#include "product_bf16.h"
+#include "bfloat16.h"
 #include "run.h"
 
 namespace unrolled {
