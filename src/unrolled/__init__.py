@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .cells import Cell
     from .engine.choice import using
     from .engine.cpu import KernelWarning
-    from .layers import GRU, LSTM, RNN, Recurrent, Stream, explain
+    from .layers import GRU, LSTM, RNN, Recurrent, Stream, accelerate, explain
 
 _HOMES = {
     "Cell": ".cells",
@@ -24,6 +24,7 @@ _HOMES = {
     "RNN": ".layers",
     "Recurrent": ".layers",
     "Stream": ".layers",
+    "accelerate": ".layers",
     "explain": ".layers",
     "using": ".engine.choice",
 }
@@ -38,6 +39,7 @@ __all__ = [
     "Recurrent",
     "Stream",
     "__version__",
+    "accelerate",
     "explain",
     "using",
 ]

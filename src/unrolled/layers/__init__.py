@@ -1,5 +1,6 @@
-"""Torch modules: the drop-in `RNN`, `LSTM` and `GRU`; `Recurrent`; `Stream`; `explain`."""
+"""Torch modules: the drop-in `RNN`, `LSTM`, `GRU`; `Recurrent`; `Stream`; what helps with them."""
 
+from .acceleration import Acceleration, accelerate
 from .explanation import explain
 from .gru import GRU
 from .lstm import LSTM
@@ -8,4 +9,14 @@ from .rnn import RNN
 from .sequences import Sequences
 from .stream import Stream
 
-__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "Sequences", "Stream", "explain"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Acceleration",
+    "Recurrent",
+    "Sequences",
+    "Stream",
+    "accelerate",
+    "explain",
+]

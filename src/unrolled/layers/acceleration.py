@@ -1,0 +1,162 @@
+"""Our layers in the place of torch.nn's, inside a model that is already there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from .drop_in import DropIn
+from .gru import GRU
+from .layer import Layer
+from .lstm import LSTM
+from .rnn import RNN
+
+_OURS: dict[type[nn.Module], type[DropIn]] = {nn.RNN: RNN, nn.LSTM: LSTM, nn.GRU: GRU}
+_KINDS = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
+
+
+@dataclass(frozen=True)
+class Found:
+    """One recurrent module of a model.
+
+    Attributes:
+        names: where it stands in the model; several if it is used in several places, "" for the
+            model itself.
+        layer: its representation.
+        obstacle: why it was left as it is; empty if it was replaced.
+    """
+
+    names: tuple[str, ...]
+    layer: str
+    obstacle: str = ""
+
+
+@dataclass(frozen=True)
+class Acceleration:
+    """What `accelerate` did; ``str`` of it is a table, one line for each recurrent module.
+
+    Attributes:
+        replaced: modules that run by our engine now.
+        left: modules that do not, and why.
+    """
+
+    replaced: tuple[Found, ...]
+    left: tuple[Found, ...]
+
+    def __str__(self) -> str:
+        rows = [
+            (
+                ", ".join(name or "(the model)" for name in found.names),
+                found.layer,
+                f"left: {found.obstacle}" if found.obstacle else "replaced",
+            )
+            for found in self.replaced + self.left
+        ]
+        if not rows:
+            return "no recurrent layer found"
+        widths = [max(len(row[k]) for row in rows) for k in range(2)]
+        return "\n".join(
+            f"{place:<{widths[0]}}  {layer:<{widths[1]}}  {what}" for place, layer, what in rows
+        )
+
+
+def accelerate(model: nn.Module) -> Acceleration:
+    """Let our engine run every `torch.nn.RNN`, `LSTM` and `GRU` inside a model, in place.
+
+    The modules remain the very objects that they were and get another class: `unrolled.LSTM` is a
+    subclass of `torch.nn.LSTM` with nothing else in it. So parameters (an optimizer goes on with
+    them), hooks, names, modules used twice, training mode, device, dtype, parametrizations and
+    ``state_dict`` stay, and results are the same to rounding. Afterwards ``lengths=``, ``reset=``
+    and the like can be given to them. A second call changes nothing.
+
+    What may compute something else is left alone, and reported: subclasses, modules whose
+    ``forward`` was replaced, single steps (`torch.nn.LSTMCell`), quantized and scripted modules.
+
+    Args:
+        model: any module; it may be a recurrent layer itself.
+
+    Returns:
+        What was replaced and what was not, and why. Nothing is printed.
+
+    Raises:
+        TypeError: if model is no module.
+
+    Example:
+        >>> print(accelerate(torch.nn.ModuleDict({"encoder": torch.nn.LSTM(64, 128)})))
+        encoder  LSTM(64, 128)  replaced
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"accelerate: model must be a torch.nn.Module, got {_kind(model)}")
+    replaced: list[Found] = []
+    left: list[Found] = []
+    for module, names in _modules(model):
+        if not _is_recurrent(module):
+            continue
+        layer, obstacle = f"{type(module).__name__}({module.extra_repr()})", _obstacle(module)
+        (left if obstacle else replaced).append(Found(names, layer, obstacle))
+        if not obstacle:
+            _replace(module)
+    return Acceleration(tuple(replaced), tuple(left))
+
+
+def _modules(model: nn.Module) -> Iterator[tuple[nn.Module, tuple[str, ...]]]:
+    """Every module once, with all its names."""
+    names: dict[nn.Module, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        names.setdefault(module, []).append(name)
+    for module, found in names.items():
+        yield module, tuple(found)
+
+
+def _is_recurrent(module: nn.Module) -> bool:
+    if isinstance(module, torch.jit.ScriptModule):
+        return getattr(module, "original_name", "") in _KINDS
+    library = type(module).__module__.startswith(("torch.ao.nn.", "torch.nn."))
+    return (
+        isinstance(module, (nn.RNNBase, nn.RNNCellBase))
+        or (library and type(module).__name__ in _KINDS)
+        or isinstance(module, Layer)
+    )
+
+
+def _obstacle(module: nn.Module) -> str:
+    """Why a module is left as it is; empty if it need not be."""
+    if isinstance(module, Layer):
+        return "is one of unrolled's already"
+    if isinstance(module, torch.jit.ScriptModule):
+        return "is compiled by torch.jit"
+    if type(module).__module__.startswith("torch.ao."):
+        return "is quantized"
+    if isinstance(module, nn.RNNCellBase):
+        return "is a single step, not a layer"
+    cls = _plain_class(module)
+    if cls not in _OURS:
+        base = next((known.__name__ for known in _OURS if issubclass(cls, known)), "RNNBase")
+        return f"{cls.__qualname__} is a subclass of torch.nn.{base} and may compute something else"
+    if "forward" in vars(module):
+        return "its forward has been replaced"
+    return ""
+
+
+def _plain_class(module: nn.Module) -> type[nn.Module]:
+    """The class without what `torch.nn.utils.parametrize` made of it."""
+    cls = type(module)
+    return cls.__bases__[0] if parametrize.is_parametrized(module) else cls
+
+
+def _replace(module: nn.Module) -> None:
+    ours = _OURS[_plain_class(module)]
+    if parametrize.is_parametrized(module):
+        # A class made for this module and its copies; theirs stays as it is.
+        own = {k: v for k, v in vars(type(module)).items() if k not in ("__dict__", "__weakref__")}
+        module.__class__ = type(type(module).__name__, (ours,), own)
+    else:
+        module.__class__ = ours
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
