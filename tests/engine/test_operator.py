@@ -54,6 +54,8 @@ def arguments(
         shape.batch_first,
         save,
         shape.checkpoint,
+        None,
+        [],
     )
 
 

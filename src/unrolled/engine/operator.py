@@ -16,18 +16,20 @@ from .noise import QUIET, Noise
 from .reference import Result
 from .weights import Weights, join, program_named, split
 
+# No argument has a default: torch's tracers drop what equals one, and then autograd's structure of
+# gradients does not fit.
 _LIBRARY = torch.library.Library("unrolled", "DEF")  # type: ignore[no-untyped-call]
 _LIBRARY.define(  # type: ignore[no-untyped-call]
     "recurrence(Tensor x, Tensor[] initial, Tensor[] weights, Tensor? lengths, Tensor? reset, "
     "str program, str isa, int directions, bool batch_first, bool save, "
-    "int checkpoint, Tensor? seed=None, float[] rates=[]) -> Tensor[]"
+    "int checkpoint, Tensor? seed, float[] rates) -> Tensor[]"
 )
 _LIBRARY.define(  # type: ignore[no-untyped-call]
     "recurrence_backward(Tensor? gradient, Tensor?[] gradient_last, Tensor[] gradient_tapes, "
     "Tensor x, Tensor[] initial, Tensor[] weights, Tensor? lengths, Tensor? reset, "
     "Tensor output, Tensor[] tapes, "
-    "str program, str isa, bool batch_first, bool need_x, int checkpoint, Tensor? seed=None, "
-    "float[] rates=[]) -> Tensor[]"
+    "str program, str isa, bool batch_first, bool need_x, int checkpoint, Tensor? seed, "
+    "float[] rates) -> Tensor[]"
 )
 
 
