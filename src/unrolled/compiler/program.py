@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
 from typing import Any, TypeAlias
 
 Expression: TypeAlias = "Symbol | Constant | Call"
@@ -199,6 +198,9 @@ class Program:
         named: values that the author gave a name and that are no state.
         exposed: values that the caller gets for every step; never the first state.
         bias: whether a bias is added to the input products; if not, to the recurrent ones neither.
+        products: the matrix products inside the step.
+        assignments: the elementwise part of the step.
+        reads_input: whether x stands in the equations itself, with as many features as units.
     """
 
     name: str
@@ -210,16 +212,16 @@ class Program:
     named: tuple[Symbol, ...] = ()
     exposed: tuple[Symbol, ...] = ()
     bias: bool = True
+    products: tuple[Product, ...] = field(init=False, repr=False, compare=False)
+    assignments: tuple[Assignment, ...] = field(init=False, repr=False, compare=False)
+    reads_input: bool = field(init=False, repr=False, compare=False)
 
-    @cached_property
-    def products(self) -> tuple[Product, ...]:
-        """The matrix products inside the step."""
-        return tuple(i for i in self.instructions if isinstance(i, Product))
-
-    @cached_property
-    def assignments(self) -> tuple[Assignment, ...]:
-        """The elementwise part of the step."""
-        return tuple(i for i in self.instructions if isinstance(i, Assignment))
+    def __post_init__(self) -> None:
+        # Once, and not as properties: every call of a layer asks.
+        own, steps = object.__setattr__, self.instructions
+        own(self, "products", tuple(i for i in steps if isinstance(i, Product)))
+        own(self, "assignments", tuple(i for i in steps if isinstance(i, Assignment)))
+        own(self, "reads_input", any(INPUT in reads(i) for i in steps))
 
     def matrix(self, name: str) -> tuple[Product, ...]:
         """The products of one matrix; two of one gate share its rows."""
@@ -229,12 +231,7 @@ class Program:
         """The gates of one matrix, in the order of its stacked rows."""
         return tuple(dict.fromkeys(product.gate for product in self.matrix(name)))
 
-    @cached_property
-    def reads_input(self) -> bool:
-        """Whether x stands in the equations itself, with as many features as there are units."""
-        return any(INPUT in reads(instruction) for instruction in self.instructions)
-
-    @cached_property
+    @property
     def projected(self) -> bool:
         """Whether the output has a size of its own."""
         return self.states[0].new.space is Space.PROJECTED
