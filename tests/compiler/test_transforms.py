@@ -187,21 +187,21 @@ class TestZoneout:
     def test_every_state_at_the_end_of_the_step(self) -> None:
         program = zoneout(trace(LSTM()))
         text = lines(program)
-        assert "zoned_c = M_c * c_previous + (1 - M_c) * c" in text
-        assert "zoned_h = M_h * h_previous + (1 - M_h) * h" in text
+        assert "zoned_c = M_zoneout_c * c_previous + (1 - M_zoneout_c) * c" in text
+        assert "zoned_h = M_zoneout_h * h_previous + (1 - M_zoneout_h) * h" in text
         assert "v = tanh(c)" in text  # of the c that is not zoned out, as in the paper
         assert [state.new.name for state in program.states] == ["zoned_h", "zoned_c"]
         assert all(mask.every_step and not mask.scaled for mask in program.masks)
 
     def test_some_states(self) -> None:
         program = zoneout(trace(LSTM()), ("c",))
-        assert [mask.symbol.name for mask in program.masks] == ["M_c"]
+        assert [mask.symbol.name for mask in program.masks] == ["M_zoneout_c"]
         assert [state.new.name for state in program.states] == ["h", "zoned_c"]
 
     def test_a_projection_follows_what_it_is_of(self) -> None:
         """Else output and state would disagree about which units keep their past."""
         program = zoneout(project(trace(GRU())), ("h",))
-        assert [mask.symbol.name for mask in program.masks] == ["M_h_full"]
+        assert [mask.symbol.name for mask in program.masks] == ["M_zoneout_h_full"]
         assert str(program.instructions[-1]) == "P_h = P.h @ zoned_h"
         assert [state.new.name for state in program.states] == ["P_h", "zoned_h"]
 
@@ -269,7 +269,10 @@ def test_the_order_of_options() -> None:
     well_formed(program)
     text = lines(program)
     assert "clipped_h = clamp(h, -1, 1)" in text
-    assert "zoned_clipped_h = M_h_full * h_full_previous + (1 - M_h_full) * clipped_h" in text
+    assert (
+        "zoned_clipped_h = M_zoneout_h_full * h_full_previous + (1 - M_zoneout_h_full) * clipped_h"
+        in text
+    )
     assert "P_clipped_h = P.h @ zoned_clipped_h" in text
     assert "dropped_P_v = M_recurrent * P_v" in text
     products = [i for i in program.instructions if isinstance(i, Product)]
