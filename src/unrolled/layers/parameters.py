@@ -84,8 +84,9 @@ def _antisymmetric(layer: Layer, program: Program, recurrent: Tensor) -> Tensor:
     gates = program.rows("U")
     blocks = list(recurrent.chunk(len(gates)))
     for gate in layer.cell.antisymmetric:
-        heads = blocks[gates.index(gate)].unflatten(0, (layer.heads, -1))
-        blocks[gates.index(gate)] = (heads - heads.transpose(-1, -2)).flatten(0, 1)
+        A = blocks[gates.index(gate)]
+        heads = A.reshape(layer.heads, -1, A.shape[1])
+        blocks[gates.index(gate)] = (heads - heads.transpose(-1, -2)).reshape(A.shape)
     return torch.cat(blocks)
 
 
