@@ -339,7 +339,7 @@ class TestWeightDrop:
         with unrolled.using(engine):
             output, _ = lstm(x)
         output.square().sum().backward()
-        gradient = lstm.weight_hh_l0.grad
+        gradient = lstm.get_parameter("weight_hh_l0").grad
         assert gradient is not None
         kept = gradient.ne(0)
         assert 0.2 < float(kept.double().mean()) < 0.8
