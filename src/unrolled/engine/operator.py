@@ -20,7 +20,7 @@ _LIBRARY = torch.library.Library("unrolled", "DEF")  # type: ignore[no-untyped-c
 _LIBRARY.define(  # type: ignore[no-untyped-call]
     "recurrence(Tensor x, Tensor[] initial, Tensor[] weights, Tensor? lengths, Tensor? reset, "
     "str program, str isa, int directions, bool batch_first, bool save, "
-    "int checkpoint, Tensor? seed=None, float[] rates=[]) -> Tensor[]"
+    "int checkpoint, Tensor? seed, float[] rates) -> Tensor[]"
 )
 _LIBRARY.define(  # type: ignore[no-untyped-call]
     "recurrence_backward(Tensor? gradient, Tensor?[] gradient_last, Tensor[] gradient_tapes, "
