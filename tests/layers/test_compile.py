@@ -39,6 +39,7 @@ LAYERS: dict[str, Callable[[], Layer]] = {
     "LSTM-projected": lambda: LSTM(6, 4, 2, proj_size=3, bidirectional=True),
     "GRU-dropout": lambda: GRU(6, 4, 2, batch_first=True, dropout=0.5),
     "GRU-original": lambda: GRU(6, 4, bias=False, reset_after=False),
+    "LSTM-noise": lambda: LSTM(6, 4, recurrent_dropout=0.3, zoneout=0.2, layer_norm=True),
     "own-cell": lambda: Recurrent(Peephole, 6, 4, learn_initial=True),
     "LSTM-weight-norm": lambda: weight_norm(LSTM(6, 4), "weight_hh_l0"),
 }
