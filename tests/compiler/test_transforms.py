@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from unrolled.cells import GRU, LSTM, RNN, Cell, OriginalGRU, relu, sigmoid, tanh
+from unrolled.cells import BUILTIN, GRU, LSTM, RNN, Cell, OriginalGRU, relu, sigmoid, tanh
 from unrolled.compiler.program import Mask, Product, Program, Space, Symbol, VectorKind, reads
 from unrolled.compiler.trace import trace
 from unrolled.compiler.transforms import (
@@ -51,7 +51,7 @@ def well_formed(program: Program) -> None:
 
 @pytest.mark.parametrize("words", [(word,) for word in WORDS] + list(PAIRS), ids="+".join)
 def test_what_comes_out_is_a_program(words: tuple[str, ...]) -> None:
-    for cell in (LSTM(), GRU(), OriginalGRU(), RNN(), *INVENTED):
+    for cell in (*BUILTIN, *INVENTED):
         well_formed(varied(cell, words))
 
 
@@ -170,6 +170,10 @@ class TestDropout:
         assert program.masks == (Mask(Symbol("M_candidate"), every_step=True, scaled=True),)
         assert "dropped_g = M_candidate * g" in lines(program)
         assert "c = f * c_previous + i * dropped_g" in lines(program)
+
+    @pytest.mark.parametrize("cell", [c for c in BUILTIN if c.candidate], ids=lambda c: c.name)
+    def test_a_cells_candidate_is_a_value_of_its_step(self, cell: Cell) -> None:
+        assert len(candidate_dropout(trace(cell), cell.candidate).masks) == 1
 
     @pytest.mark.parametrize(
         ("candidate", "message"),

@@ -18,7 +18,8 @@ from unrolled.engine.noise import Noise, event, numbers
 from unrolled.engine.weights import program_of, split
 
 SEED = torch.tensor([-3_141_592_653_589_793])
-RECURRENT, H, C = Symbol("M_recurrent"), Symbol("M_h"), Symbol("M_c")
+RECURRENT = Symbol("M_recurrent")
+H, C = Symbol("M_zoneout_h"), Symbol("M_zoneout_c")
 PROGRAM = program_of(LSTM(), variant=Variant(recurrent_dropout=True, zoneout=("h", "c")))
 SIZES = {Space.HIDDEN: 6, Space.PROJECTED: 6}
 

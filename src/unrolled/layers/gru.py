@@ -44,7 +44,10 @@ class GRU(DropIn, torch.nn.GRU):
         device: of the parameters.
         dtype: of the parameters.
         reset_after: whether the reset gate acts after the recurrent product (keyword only).
-        **options: ``forget_bias``, ``recurrent_init``, ``chrono`` and ``learn_initial`` as
+        proj_size: size of the projected output; 0 for none (keyword only).
+        **options: ``forget_bias``, ``recurrent_init``, ``chrono``, ``learn_initial``,
+            ``layer_norm``, ``activation``, ``recurrent_activation``, ``cell_clip``,
+            ``recurrent_dropout``, ``candidate_dropout``, ``zoneout`` and ``weight_drop`` as
             `unrolled.Recurrent` takes them; none is on by default (keyword only).
 
     Inputs: input, hx, lengths, reset, checkpoint, return_states, return_gates
@@ -52,6 +55,7 @@ class GRU(DropIn, torch.nn.GRU):
           ``[T, input_size]`` for one sequence without a batch; or a
           `torch.nn.utils.rnn.PackedSequence`.
         * **hx**: h_0, ``[num_layers * directions, N, H]``, without N for unbatched input.
+          With ``proj_size`` the tuple (h_0, h_full_0), of ``proj_size`` and H features.
           Default: zeros, or what ``learn_initial`` has learned.
         * **lengths** (keyword only): a tensor (on any device) or list of N integers from 0 to T, in
           any order; one integer for unbatched input. A row's steps at and after its length do not
@@ -87,6 +91,8 @@ class GRU(DropIn, torch.nn.GRU):
         * ``weight_ih_l{k}``: W, ``[3 * H, input_size]``; ``[3 * H, directions * H]`` for k > 0
         * ``weight_hh_l{k}``: U, ``[3 * H, H]``
         * ``bias_ih_l{k}``, ``bias_hh_l{k}``: b and c, ``[3 * H]``, unless ``bias=False``
+        * ``weight_hr_l{k}``: P, ``[proj_size, H]``, with ``proj_size`` only; columns of U are then
+          ``proj_size``
 
         Rows are stacked in the order r, z, n.
         All are drawn from the uniform distribution on ±1/√H, where no option says otherwise; `gate`

@@ -38,7 +38,9 @@ class LSTM(DropIn, torch.nn.LSTM):
         proj_size: size of the projected output; 0 for none.
         device: of the parameters.
         dtype: of the parameters.
-        **options: ``forget_bias``, ``recurrent_init``, ``chrono`` and ``learn_initial`` as
+        **options: ``forget_bias``, ``recurrent_init``, ``chrono``, ``learn_initial``,
+            ``layer_norm``, ``activation``, ``recurrent_activation``, ``cell_clip``,
+            ``recurrent_dropout``, ``candidate_dropout``, ``zoneout`` and ``weight_drop`` as
             `unrolled.Recurrent` takes them; none is on by default (keyword only).
 
     Inputs: input, hx, lengths, reset, checkpoint, return_states, return_gates

@@ -67,6 +67,20 @@ class Recurrent(Layer):
             let in (Tallec & Ollivier, 2018). Default: random.
         learn_initial: whether the initial state is learned: parameters that stand where hx is None,
             and begin at zero.
+        layer_norm: whether every product with W and U is normalised over its units, with a gain of
+            its own (Ba et al., 2016).
+        activation: function, or its name, in the place of tanh.
+        recurrent_activation: the same in the place of σ.
+        cell_clip: what all states but the output are clamped to, plus and minus, as soon as they
+            are computed; the only state, if there is one.
+        recurrent_dropout: probability with which a number that recurrent products take is dropped
+            in training, the same ones at every step (Gal & Ghahramani, 2016).
+        candidate_dropout: probability with which a unit of the cell's candidate is dropped in
+            training, at every step anew (Semeniuta et al., 2016).
+        zoneout: probability with which a unit keeps its old value, at every step anew: one number,
+            or one for each of the cell's states. In evaluation the mean (Krueger et al., 2017).
+        weight_drop: probability with which a weight of U is dropped in training, the same ones in a
+            whole call (Merity et al., 2018).
         **choices: the cell's own, where ``cell`` is a class.
 
     Inputs: input, hx, lengths, reset, checkpoint
@@ -86,7 +100,8 @@ class Recurrent(Layer):
         * ``weight_hh_l{k}``: U, ``[R * H, S / heads]``
         * ``bias_ih_l{k}``, ``bias_hh_l{k}``: b ``[G * H]`` and c ``[R * H]``, unless ``bias=False``
         * ``weight_hr_l{k}``: P, ``[S, H]``, with ``proj_size`` only
-        * ``vector_l{k}``: the per-unit weights V one after the other, H numbers each
+        * ``vector_l{k}``: the per-unit weights V one after the other, H numbers each; then, with
+          ``layer_norm``, the gains of the gates of W and those of U
         * ``scalar_l{k}``: the scalar weights s
         * ``initial_{state}_l{k}``: ``[S]`` or ``[H]``, with ``learn_initial`` only
 

@@ -36,14 +36,17 @@ class RNN(DropIn, torch.nn.RNN):
         bidirectional: whether every layer also runs from the end to the beginning.
         device: of the parameters.
         dtype: of the parameters.
-        **options: ``recurrent_init`` and ``learn_initial`` as `unrolled.Recurrent` takes them;
-            neither is on by default (keyword only).
+        proj_size: size of the projected output; 0 for none (keyword only).
+        **options: ``recurrent_init``, ``learn_initial``, ``layer_norm``, ``activation``,
+            ``cell_clip``, ``recurrent_dropout``, ``zoneout`` and ``weight_drop`` as
+            `unrolled.Recurrent` takes them; none is on by default (keyword only).
 
     Inputs: input, hx, lengths, reset, checkpoint, return_states, return_gates
         * **input**: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``;
           ``[T, input_size]`` for one sequence without a batch; or a
           `torch.nn.utils.rnn.PackedSequence`.
         * **hx**: h_0, ``[num_layers * directions, N, H]``, without N for unbatched input.
+          With ``proj_size`` it has as many features.
           Default: zeros, or what ``learn_initial`` has learned.
         * **lengths** (keyword only): a tensor (on any device) or list of N integers from 0 to T, in
           any order; one integer for unbatched input. A row's steps at and after its length do not
@@ -79,6 +82,8 @@ class RNN(DropIn, torch.nn.RNN):
         * ``weight_ih_l{k}``: W, ``[H, input_size]``; ``[H, directions * H]`` for k > 0
         * ``weight_hh_l{k}``: U, ``[H, H]``
         * ``bias_ih_l{k}``, ``bias_hh_l{k}``: b and c, ``[H]``, unless ``bias=False``
+        * ``weight_hr_l{k}``: P, ``[proj_size, H]``, with ``proj_size`` only; columns of U are then
+          ``proj_size``
 
         All are drawn from the uniform distribution on ±1/√H, where no option says otherwise; `gate`
         gives the part of one gate. With ``learn_initial`` there is ``initial_{state}_l{k}``, too.
