@@ -106,6 +106,18 @@ def test_lengths_resets_and_states_of_any_size() -> None:
     assert sum(recurrences(graph.graph) for graph in counter.graphs) == 1
 
 
+def test_programs_that_tracing_meets_first() -> None:
+    """Two layers in one graph, the second of which returns more than the layer before has seen."""
+    first, second, x = GRU(6, 4), LSTM(4, 4), torch.randn(9, 5, 6)
+
+    def run(x: Tensor) -> Any:
+        output, _, sequences = second(first(x)[0], return_states=True, return_gates=True)
+        return output, sequences.states["c"], sequences.gates["f"]
+
+    found = torch.compile(run, backend="aot_eager", fullgraph=True)(x)
+    torch.testing.assert_close(found, run(x))
+
+
 def test_checkpoints() -> None:
     layer = LSTM(6, 4)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import NamedTuple
 
 from torch import Tensor
@@ -56,7 +57,16 @@ class Weights(NamedTuple):
         return self.output_size // int(self.recurrent.shape[1])
 
 
-_PROGRAMS: dict[str, Program] = {}
+class _Programs:
+    """Every program that there is, as an attribute of its own.
+
+    torch.compile does not see what is added to a dictionary while it traces; an attribute it reads
+    when it comes to it.
+    """
+
+
+_places: dict[str, str] = {}
+_numbers = count()
 _NAMES: dict[tuple[Cell, bool, Variant | None], str] = {}
 
 
@@ -66,7 +76,7 @@ def program_of(cell: Cell, projected: bool = False, variant: Variant | None = No
     Afterwards it is known by name. Where another program has the name already (another class called
     so), it gets a number.
     """
-    return _PROGRAMS[_name_of(cell, projected, variant)]
+    return program_named(_name_of(cell, projected, variant))
 
 
 def _name_of(cell: Cell, projected: bool, variant: Variant | None) -> str:
@@ -76,20 +86,30 @@ def _name_of(cell: Cell, projected: bool, variant: Variant | None) -> str:
         variant = variant or Variant()
         program = vary(trace(cell), replace(variant, projected=projected or variant.projected))
         name, number = program.name, 1
-        while _PROGRAMS.setdefault(program.name, program) != program:
+        while program.name in _places and program_named(program.name) != program:
             number += 1
             program = replace(program, name=f"{name}#{number}")
+        if program.name not in _places:
+            place = f"number_{next(_numbers)}"
+            setattr(_Programs, place, program)
+            _places[program.name] = place
         name = _NAMES[key] = program.name
     return name
 
 
+def _place_of(name: str) -> str:
+    return _places[name]
+
+
 # What `torch.compiler.assume_constant_result` sets, which would load the compiler here.
 _name_of._dynamo_marked_constant = True  # type: ignore[attr-defined]
+_place_of._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def program_named(name: str) -> Program:
     """A program that `program_of` has returned before."""
-    return _PROGRAMS[name]
+    found: Program = getattr(_Programs, _place_of(name))
+    return found
 
 
 # The built-in cells' names are theirs, whoever comes first: kernels are found by name.
@@ -103,10 +123,10 @@ def split(program: Program, tensors: Sequence[Tensor], directions: int) -> list[
 
     Each has W, U, then both biases or none, then P and the vectors where the program has them.
     """
-    count = len(tensors) // directions
+    each = len(tensors) // directions
     found = []
-    for start in range(0, len(tensors), count):
-        own = list(tensors[start : start + count])
+    for start in range(0, len(tensors), each):
+        own = list(tensors[start : start + each])
         vectors = own.pop() if program.vectors else None
         projection = own.pop() if program.projected else None
         input_bias, recurrent_bias = (own[2], own[3]) if len(own) > 2 else (None, None)
