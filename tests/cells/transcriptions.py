@@ -43,6 +43,13 @@ def lstm(W: Any, U: Any, V: Any, s: Any, x: Array, h: Array, C: Array) -> States
     return output_gate * np.tanh(memory), memory
 
 
+def antisymmetric_rnn(W: Any, U: Any, V: Any, s: Any, x: Array, h: Array) -> States:
+    # U.h(h) stands for W_h - W_h^T of the paper, times h
+    recurrent = U.h(h) - 0.01 * h
+    z = sigma(recurrent + W.z(x))
+    return (h + 0.01 * z * np.tanh(recurrent + W.n(x)),)
+
+
 def peephole_lstm(W: Any, U: Any, V: Any, s: Any, x: Array, y: Array, c: Array) -> States:
     # Greff et al.: block input z, gates i, f, o, peepholes p
     z = np.tanh(W.g(x) + U.g(y))
@@ -276,6 +283,7 @@ def leaky_rnn(W: Any, U: Any, V: Any, s: Any, x: Array, h: Array) -> States:
 
 
 EQUATIONS: list[tuple[Cell, Equations]] = [
+    (cells.AntisymmetricRNN(), antisymmetric_rnn),
     (cells.ATR(), atr),
     (cells.BRC(), brc),
     (cells.CFN(), cfn),

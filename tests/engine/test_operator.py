@@ -100,7 +100,7 @@ def test_fake_results_look_like_real_ones(
     if dtype != torch.float32:
         output = tapes.pop()
     back = (torch.ones_like(real[0]), nothing, [], x, initial, weights, *masks, output, tapes)
-    options = (program.name, ISA, shape.batch_first, True, shape.checkpoint, None, [])
+    options: Any = (program.name, ISA, shape.batch_first, True, shape.checkpoint, None, [])
     with FakeTensorMode(allow_non_fake_inputs=True):
         fake = torch.ops.unrolled.recurrence_backward(*back, *options)
     same_metadata(torch.ops.unrolled.recurrence_backward(*back, *options), fake)

@@ -39,6 +39,7 @@ LAYERS: dict[str, Callable[[], Layer]] = {
     "LSTM-projected": lambda: LSTM(6, 4, 2, proj_size=3, bidirectional=True),
     "GRU-dropout": lambda: GRU(6, 4, 2, batch_first=True, dropout=0.5),
     "GRU-original": lambda: GRU(6, 4, bias=False, reset_after=False),
+    "LSTM-noise": lambda: LSTM(6, 4, recurrent_dropout=0.3, zoneout=0.2, layer_norm=True),
     "own-cell": lambda: Recurrent(Peephole, 6, 4, learn_initial=True),
     "LSTM-weight-norm": lambda: weight_norm(LSTM(6, 4), "weight_hh_l0"),
 }
@@ -156,6 +157,24 @@ def test_the_engine_asked_for() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # Dynamo looks at it
+def test_kernels_are_compiled_while_a_layer_is_traced() -> None:
+    """A cell that nobody has run before is one node all the same."""
+
+    class Fresh(Cell):
+        def step(W: Any, U: Any, x: Any, h: Any) -> Any:  # noqa: N805
+            return tanh(W.a(x) - U.a(h)) - 0.75 * h
+
+    layer, x, counter = (
+        Recurrent(Fresh(), 6, 4),
+        torch.randn(5, 3, 6),
+        CompileCounterWithBackend("eager"),
+    )
+    output, last = torch.compile(layer, backend=counter, fullgraph=True)(x)
+    assert recurrences(counter.graphs[0].graph) == 1
+    expected, expected_last = layer(x)
+    torch.testing.assert_close((output, last), (expected, expected_last))
+
+
 def test_what_the_kernels_cannot_do_is_a_break() -> None:
     """As torch.nn's layers are: right numbers, and the rest of the model compiled."""
     layer, x = LSTM(6, 4), torch.randn(9, 2, 6)

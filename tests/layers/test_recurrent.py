@@ -427,3 +427,24 @@ def test_errors_name_the_argument(name: str) -> None:
         call()
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_antisymmetric_matrix_is_made_of_the_weights() -> None:
+    """U = A - Aᵀ, for every head by itself, with the gradient of A; a projection has no such U."""
+    layer = Recurrent(cells.AntisymmetricRNN, 3, 4, heads=2).double()
+    x = torch.randn(3, 1, 3, dtype=torch.float64)
+    output, h = layer(x)
+    weights, state_dict = layer.gate("U.h"), layer.state_dict()
+    A = torch.zeros(4, 4, dtype=torch.float64)
+    A[:2, :2], A[2:, 2:] = weights.detach().chunk(2)
+    expected = torch.zeros(1, 4, dtype=torch.float64)
+    for x_t in x:
+        flow = expected @ (A - A.T).T + state_dict["bias_hh_l0"] - 0.01 * expected
+        z, n = (x_t @ layer.weight_ih_l0.T + state_dict["bias_ih_l0"]).chunk(2, dim=-1)
+        expected = expected + 0.01 * torch.sigmoid(z + flow) * torch.tanh(n + flow)
+    torch.testing.assert_close(h[0], expected)
+    (gradient,) = torch.autograd.grad(output.sum(), [*layer.parameters()][1:2])
+    blocks = gradient.reshape(2, 2, 2)
+    torch.testing.assert_close(blocks, -blocks.transpose(-1, -2))
+    with pytest.raises(ValueError, match="proj_size must be 0 for a cell whose U is antisymmetric"):
+        Recurrent(cells.AntisymmetricRNN, 3, 4, proj_size=2)

@@ -1,5 +1,6 @@
 """The equations: one file per cell, and one line for it here."""
 
+from .antisymmetric_rnn import AntisymmetricRNN as AntisymmetricRNN
 from .atr import ATR as ATR
 from .brc import BRC as BRC
 from .cell import Cell as Cell

@@ -84,6 +84,8 @@ class Cell:
     candidate: ClassVar[str] = ""
     """The value that the step would write to its memory, by its name in the step: what
     ``candidate_dropout`` drops."""
+    antisymmetric: ClassVar[tuple[str, ...]] = ()
+    """Gates whose recurrent matrix is antisymmetric: a layer makes it A - Aᵀ of its weights A."""
     initial: ClassVar[Mapping[str, Any]] = {}
     """Initial values of weights, by name (``"V.p"``, ``"s.q"``, ``"W.g.bias"``): a number, or a
     function of uniform numbers between 0 and 1, made of this module's functions."""

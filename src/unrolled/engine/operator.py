@@ -295,7 +295,9 @@ def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
     gradient_initial = found[:states]
     gradient_weights = found[states : states + weight_count]
     gradient_x = found[states + weight_count] if len(found) > states + weight_count else None
-    return gradient_x, gradient_initial, gradient_weights, *[None] * 9, [None] * len(rates)
+    # To torch an empty list is one of tensors, and any other list of numbers a single argument.
+    of_rates: list[None] | None = None if rates else []
+    return gradient_x, gradient_initial, gradient_weights, *[None] * 9, of_rates
 
 
 def _differentiable(

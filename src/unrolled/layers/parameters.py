@@ -68,6 +68,8 @@ def flat(layer: Layer, program: Program) -> list[list[Tensor]]:
     found: list[list[Tensor]] = []
     for suffix in suffixes(layer.num_layers, layer.bidirectional):
         own = [getattr(layer, name + suffix) for name in names]
+        if layer.cell.antisymmetric:
+            own[1] = _antisymmetric(layer, program, own[1])
         if program.vectors:
             own.append(_vectors(layer, program, suffix))
         if suffix.endswith("_reverse"):
@@ -75,6 +77,17 @@ def flat(layer: Layer, program: Program) -> list[list[Tensor]]:
         else:
             found.append(own)
     return found
+
+
+def _antisymmetric(layer: Layer, program: Program, recurrent: Tensor) -> Tensor:
+    """U with A - Aᵀ in the place of A where the cell says so, for every head by itself."""
+    gates = program.rows("U")
+    blocks = list(recurrent.chunk(len(gates)))
+    for gate in layer.cell.antisymmetric:
+        A = blocks[gates.index(gate)]
+        heads = A.reshape(layer.heads, -1, A.shape[1])
+        blocks[gates.index(gate)] = (heads - heads.transpose(-1, -2)).reshape(A.shape)
+    return torch.cat(blocks)
 
 
 def _vectors(layer: Layer, program: Program, suffix: str) -> Tensor:

@@ -205,6 +205,11 @@ class Recurrent(Layer):
                 raise TypeError(f"{label}: {name} must be an integer, got {type(size).__name__}")
             if size < least:
                 raise ValueError(f"{label}: {name} must be at least {least}, got {size}")
+        if self.proj_size and self.cell.antisymmetric:
+            raise ValueError(
+                f"{label}: proj_size must be 0 for a cell whose U is antisymmetric and so square, "
+                f"got {self.proj_size}"
+            )
         for name in ("bias", "batch_first", "bidirectional"):
             if not isinstance(getattr(self, name), bool):
                 kind = type(getattr(self, name)).__name__

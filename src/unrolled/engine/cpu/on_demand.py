@@ -58,10 +58,6 @@ def _ensure(name: str, isa: str) -> str | None:
 _ensure._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-# To torch.compile the answer is a constant, as with `torch.compiler.assume_constant_result`.
-ensure._dynamo_marked_constant = True  # type: ignore[attr-defined]
-
-
 def _settle(program: Program, isa: str) -> str | None:
     with _lock:
         key = program.name, isa
