@@ -146,7 +146,7 @@ void check(const Engine& engine, const Kernel& kernel, const Shape& shape) {
   // heads where they divide both sizes
   const bool even = size[0] % 2 == 0 && size[1] % 2 == 0;
   const index heads = even ? 2 : 1;
-  const std::vector<float> rates(kernel.mask_count, 0.3f);
+  const std::vector<double> rates(kernel.mask_count, 0.3);
   std::vector<Buffer> initial, matrices, gradient_last;
   for (index k = 0; k < kernel.state_count; ++k) {
     initial.emplace_back(N * size[static_cast<int>(kernel.states[k])], true);

@@ -167,7 +167,7 @@ struct Call {
   const float* recurrent_bias;  // [row blocks of the first matrix * hidden], or null
   const float* vectors;         // [vector_count, hidden]
   Sequence exact_input;         // the input in float32, where the kernel has an input slot
-  const float* rates;           // per mask
+  const double* rates;          // per mask
   bool drawing;                 // whether masks are drawn; if not, they are their means
   std::uint64_t seed;           // of the masks
   index first_step;             // time of this call's first step, for the masks

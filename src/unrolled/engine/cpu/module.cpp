@@ -115,7 +115,7 @@ void call(const std::string& isa, const std::string& name, const std::string& mo
           Pointer gradient_recurrent_bias, const std::vector<Pointer>& gradient_matrices,
           nb::handle reset, const std::vector<Pointer>& anew,
           const std::vector<Pointer>& gradient_anew, Pointer vectors, nb::handle exact_input,
-          nb::handle gradient_tape, Pointer gradient_vectors, const std::vector<float>& rates,
+          nb::handle gradient_tape, Pointer gradient_vectors, const std::vector<double>& rates,
           bool drawing, std::uint64_t seed, index first_step, index heads) {
   const Engine& engine = engine_of(isa);
   const Kernel& kernel = find(engine, name);
@@ -223,7 +223,7 @@ NB_MODULE(_cpu, m) {
         nb::arg("gradient_matrices") = none, nb::arg("reset") = nothing, nb::arg("anew") = none,
         nb::arg("gradient_anew") = none, nb::arg("vectors") = 0, nb::arg("exact_input") = nothing,
         nb::arg("gradient_tape") = nothing, nb::arg("gradient_vectors") = 0,
-        nb::arg("rates") = std::vector<float>(), nb::arg("drawing") = false, nb::arg("seed") = 0,
+        nb::arg("rates") = std::vector<double>(), nb::arg("drawing") = false, nb::arg("seed") = 0,
         nb::arg("first_step") = 0, nb::arg("heads") = 1,
         "Runs one direction of one layer over a whole sequence; see kernel.h.");
   bind_stream(m);

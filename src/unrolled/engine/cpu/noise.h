@@ -2,6 +2,8 @@
 // unrolled/engine/noise.py defines the hash, of which this must be the same to the bit.
 #pragma once
 
+#include <cmath>
+
 #include "vector.h"
 
 namespace unrolled {
@@ -31,9 +33,9 @@ inline std::uint32_t noise_key(std::uint64_t seed, index mask, bool reverse, ind
 }
 
 // Units begin <= u < end of a mask: `event` with the rate's probability, else `other`.
-inline void draw(float* to, std::uint32_t key, float rate, float event, float other, index begin,
+inline void draw(float* to, std::uint32_t key, double rate, float event, float other, index begin,
                  index end) {
-  const uvec below = uvec{} + static_cast<std::uint32_t>(rate * 16777216.0 + 0.5);
+  const uvec below = uvec{} + static_cast<std::uint32_t>(std::nearbyint(rate * 16777216.0));
   uvec first{};
   for (int lane = 0; lane < lanes; ++lane) first[lane] = lane;
   sweep(begin, end, [&](index u, auto part) {
@@ -48,12 +50,13 @@ inline void draw(float* to, std::uint32_t key, float rate, float event, float ot
 inline void fill_mask(float* to, const Kernel& kernel, const Call& call, index mask, index t,
                       index row, index begin, index end) {
   const MaskKind kind = kernel.masks[mask];
-  const float rate = call.rates[mask], mean = kind.scaled ? 1.0f : rate;
+  const double rate = call.rates[mask];
+  const float mean = kind.scaled ? 1.0f : static_cast<float>(rate);
   if (!call.drawing) {
     sweep(begin, end, [=](index u, auto part) { part.store(to + u, broadcast(mean)); });
     return;
   }
-  const float kept = rate < 1.0f ? static_cast<float>(1 / (1 - double(rate))) : 0.0f;
+  const float kept = rate < 1 ? static_cast<float>(1 / (1 - rate)) : 0.0f;
   const index step = kind.every_step ? call.first_step + t : 0;
   draw(to, noise_key(call.seed, mask, call.descending, step, row), rate, kind.scaled ? 0.0f : 1.0f,
        kind.scaled ? kept : 0.0f, begin, end);
