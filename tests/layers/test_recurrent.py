@@ -245,6 +245,11 @@ def test_choices_are_given_with_a_class_or_with_the_cell() -> None:
     assert torch.equal(first(x)[0], second(x)[0])
 
 
+def test_numbers_for_each_unit_are_counted_in_the_representation() -> None:
+    layer = Recurrent(Memory, 3, 4, leak=[0.5, 0.25, 0.125, 1.0])
+    assert repr(layer) == "Recurrent(Memory(leak=[4]), 3, 4)"
+
+
 def test_options_are_in_the_representation() -> None:
     layer = Recurrent(
         cells.LSTM, 3, 4, 2, False, True, 0.5, True,

@@ -159,7 +159,7 @@ class Cell:
     def name(self) -> str:
         """The class's name in lower case, with every choice that is not the default."""
         chosen = [
-            f"{key}=[{len(value)}]" if isinstance(value, tuple) else f"{key}={value}"
+            f"{key}={_shown(value)}"
             for key, value in self.choices.items()
             if value != _choice("", key, self._defaults[key])
         ]
@@ -174,13 +174,18 @@ class Cell:
         return hash((type(self), *self.choices.items()))
 
     def __repr__(self) -> str:
-        choices = ", ".join(f"{key}={value}" for key, value in self.choices.items())
+        choices = ", ".join(f"{key}={_shown(value)}" for key, value in self.choices.items())
         return f"{type(self).__name__}({choices})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A Function is a constant of the library: it travels by its name.
         choices = {k: v.name if isinstance(v, Function) else v for k, v in self.choices.items()}
         return _make, (type(self), choices)
+
+
+def _shown(value: Any) -> Any:
+    """A number for each unit as how many there are."""
+    return f"[{len(value)}]" if isinstance(value, tuple) else value
 
 
 def _make(cls: type[Cell], choices: dict[str, Any]) -> Cell:

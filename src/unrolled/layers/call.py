@@ -84,7 +84,7 @@ def accept(
     tensors = flat(layer, program)
     if layer.training and layer.options.weight_drop:
         tensors = [drop_weights(own, directions, layer.options.weight_drop) for own in tensors]
-    expected = layer.expected(directions)
+    expected = layer.expected(directions, program)
     x = check_input(expected, input, tensors[0][0])
     check_checkpoint(expected, checkpoint)
     packed = input if isinstance(input, PackedSequence) else None

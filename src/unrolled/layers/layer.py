@@ -58,8 +58,9 @@ class Layer(torch.nn.Module):
 
     def _program(self, training: bool, wanted: Wanted = NOTHING) -> Program:
         given = (self.cell, self.options, self.proj_size > 0, self.bias, training)
-        names = wanted.names(program_for(*given))
-        return program_for(*given, names) if names else program_for(*given)
+        program = program_for(*given)
+        names = wanted.names(program)
+        return program_for(*given, names) if names else program
 
     def program_with(self, wanted: Wanted) -> Program:
         """What every layer runs where the caller wants more than the output."""
@@ -224,13 +225,14 @@ class Layer(torch.nn.Module):
             for state in self.program.states
         ]
 
-    def expected(self, directions: int) -> Expected:
-        """What a call must look like."""
-        sizes = state_sizes(self.program, self.hidden_size, self.output_size)
+    def expected(self, directions: int, program: Program | None = None) -> Expected:
+        """What a call must look like; of the layer's program, if who asks has it not at hand."""
+        program = program or self.program
+        sizes = state_sizes(program, self.hidden_size, self.output_size)
         return Expected(
             self.label,
             self.input_size,
-            tuple((f"{s.name}_0", n) for s, n in zip(self.program.states, sizes, strict=True)),
+            tuple((f"{s.name}_0", n) for s, n in zip(program.states, sizes, strict=True)),
             self.num_layers * directions,
             self.batch_first,
         )
