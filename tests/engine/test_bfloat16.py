@@ -52,8 +52,13 @@ SHAPES = [
     Shape(0, 2, 3, directions=2, reset="all", checkpoint=2),
     Shape(3, 0, 17),
 ]
-# of the simple cells one; relu's derivative jumps where rounding changes a sign
-CELLS = [p for p in PROGRAMS if not p.name.startswith("rnn,") and "relu" not in str(p)]
+# of the simple cells one; a derivative that jumps does so elsewhere where numbers are rounded
+KINKS = ("relu", "maximum", "minimum", "where", "clamp", "abs(")
+CELLS = [
+    p
+    for p in PROGRAMS
+    if not p.name.startswith("rnn,") and not any(kink in str(p) for kink in KINKS)
+]
 each_program = pytest.mark.parametrize("program", CELLS, ids=lambda p: p.name)
 each_isa = pytest.mark.parametrize("isa", INSTRUCTION_SETS)
 
