@@ -155,7 +155,8 @@ def test_a_real_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert [result["cell"] for result in found["results"]] == ["gru", "rnn"]
     for result in found["results"]:
         assert set(result["median_seconds"]) == {"ours", "torch"}
-        assert 0 < result["share_of_product_rate"] < 100  # both terms are measured, and on a busy machine either may be far off
+        # both terms are measured, and on a busy machine either may be far off
+        assert 0 < result["share_of_product_rate"] < 100
     assert found["peers"] == {"torch": torch.__version__}
     assert found["elapsed_seconds"] > 0
     assert "gru step inference" in (tmp_path / "out" / "bench.svg").read_text()
