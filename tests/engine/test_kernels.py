@@ -63,6 +63,11 @@ SHAPES = [
     Shape(5, 7, 297, "ragged", directions=2, threads=4, checkpoint=3),
     Shape(6, 3, 19, "ragged", directions=2, reset="all", bias=False, checkpoint=6),
     Shape(5, 3, 19, checkpoint=100),
+    # block-diagonal U, its blocks no whole registers, shared by threads, one unit wide
+    Shape(7, 3, 36, heads=2),
+    Shape(20, 5, 48, "ragged", directions=2, threads=2, reset="some", heads=4),
+    Shape(9, 1, 512, threads=4, bias=False, heads=4),
+    Shape(9, 4, 20, "ragged", batch_first=True, threads=2, checkpoint=4, heads=10),
     # nothing to do
     Shape(0, 2, 3, directions=2, reset="all"),
     Shape(3, 0, 17, reset="all"),
