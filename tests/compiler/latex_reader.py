@@ -134,7 +134,7 @@ class _Reader:
         value = self.atom()
         if self.next == "^":
             self.take()
-            value = value ** (self.group() if self.next == "{" else float(self.take()))
+            value = np.float_power(value, self.group() if self.next == "{" else float(self.take()))
             assert self.next != "^", "two things raised"
         return value
 
@@ -161,7 +161,7 @@ class _Reader:
             return np.abs(value)
         if token == r"\frac":
             self.take()
-            return self.group() / self.group()
+            return np.divide(self.group(), self.group())
         if token == r"\sqrt":
             self.take()
             return np.sqrt(self.group())

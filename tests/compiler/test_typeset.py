@@ -186,13 +186,13 @@ OPERATIONS: dict[str, Any] = {
     "add": lambda a, b: a + b,
     "subtract": lambda a, b: a - b,
     "multiply": lambda a, b: a * b,
-    "divide": lambda a, b: a / b,
+    "divide": np.divide,  # of numbers, too: 1 / 0 is infinite
     "negate": lambda a: -a,
     "tanh": np.tanh,
     "abs": np.abs,
     "sqrt": np.sqrt,
     "maximum": np.maximum,
-    "power": lambda a, b: a**b,
+    "power": lambda a, b: np.float_power(a, b),
     "greater": lambda a, b: np.greater(a, b) * 1.0,
     "where": lambda c, a, b: np.where(c != 0, a, b),
 }
