@@ -28,7 +28,7 @@ _HOMES = {
     "explain": ".layers",
     "using": ".engine.choice",
 }
-_ROOMS = ("bench", "cells", "compiler", "engine", "layers", "tasks", "training")
+_ROOMS = ("bench", "cells", "compiler", "engine", "layers", "lens", "page", "tasks", "training")
 
 __all__ = [
     "GRU",

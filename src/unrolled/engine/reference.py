@@ -17,6 +17,7 @@ from torch.nn.functional import layer_norm, linear
 from ..cells.functions import FUNCTIONS
 from ..compiler.program import INPUT, Product, Program, Space, Symbol, evaluate
 from .noise import Noise
+from .observer import Observer, Setting
 from .weights import Weights
 
 
@@ -74,8 +75,12 @@ def step(
     states: Sequence[Tensor],
     weights: Weights,
     masks: Mapping[Symbol, Tensor] | None = None,
+    observer: Observer | None = None,
+    t: int = 0,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """One step: input ``[N, ·]``, its products ``[N, G * H]``, states ``[N, ·]``, masks ``[N, ·]``.
+
+    An observer is told that it is step t.
 
     Returns:
         The new states and what the program exposes.
@@ -96,11 +101,15 @@ def step(
             matrix, bias = rows[instruction.matrix], biases[instruction.matrix]
             assert matrix is not None
             block = blocks.index(instruction.gate)
-            values[instruction.symbol] = _multiply(
-                values[instruction.operand],
+            operand = values[instruction.operand]
+            result = _multiply(
+                operand,
                 matrix.chunk(len(blocks))[block],
                 None if bias is None else bias.chunk(len(blocks))[block],
             )
+            if observer is not None:
+                result = observer.product(t, instruction, operand, result)
+            values[instruction.symbol] = result
         else:
             values[instruction.symbol] = evaluate(
                 instruction.expression, values.__getitem__, _OPERATIONS
@@ -110,7 +119,8 @@ def step(
     exposed = [
         _full(values[symbol], (len(x), sizes[symbol.space]), x) for symbol in program.exposed
     ]
-    return [_full(v, old.shape, old) for v, old in zip(new, states, strict=True)], exposed
+    new = [_full(v, old.shape, old) for v, old in zip(new, states, strict=True)]
+    return new if observer is None else observer.step(t, states, values, new), exposed
 
 
 def _full(value: Any, shape: Sequence[int], like: Tensor) -> Tensor:
@@ -143,6 +153,7 @@ def run(
     reset: Tensor | None = None,
     noise: Noise | None = None,
     direction: int = 0,
+    observer: Observer | None = None,
 ) -> Result:
     """All steps of one direction.
 
@@ -156,8 +167,13 @@ def run(
         reset: ``[T, N]``, of bools: where a row's step and the one before it are cut apart.
         noise: of the program's masks, if it has any.
         direction: which one this is, for the noise.
+        observer: who looks at every step.
     """
+    if observer is not None:
+        x = observer.begin(Setting(program, weights, initial, lengths, reset, reverse), x)
     gates = linear(x, weights.input, weights.input_bias)
+    if observer is not None:
+        gates = observer.gates(gates)
     states = list(initial)
     found: list[list[Tensor]] = []  # for each step the output and what is exposed
     sizes = sizes_of(weights)
@@ -170,7 +186,7 @@ def run(
             here = reset[cut].unsqueeze(-1)
             states = [torch.where(here, a, b) for a, b in zip(initial, states, strict=True)]
         masks = noise.masks(program, t, direction, x.shape[1], sizes, x) if noise else {}
-        new, exposed = step(program, x[t], gates[t], states, weights, masks)
+        new, exposed = step(program, x[t], gates[t], states, weights, masks, observer, t)
         leaving = [new[0], *exposed]
         if lengths is not None:
             running = (t < lengths).unsqueeze(-1)
@@ -197,6 +213,7 @@ def layer(
     batch_first: bool = False,
     reset: Tensor | None = None,
     noise: Noise | None = None,
+    observers: Sequence[Observer | None] = (None, None),
 ) -> Result:
     """All directions of one layer; states are ``[directions, N, ·]``, outputs side by side.
 
@@ -205,7 +222,18 @@ def layer(
     if batch_first:
         x = x.transpose(0, 1)
     results = [
-        run(program, x, [state[d] for state in initial], own, lengths, d == 1, reset, noise, d)
+        run(
+            program,
+            x,
+            [state[d] for state in initial],
+            own,
+            lengths,
+            d == 1,
+            reset,
+            noise,
+            d,
+            observers[d],
+        )
         for d, own in enumerate(weights)
     ]
     # per direction, to side by side

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -101,6 +102,37 @@ def accelerate(model: nn.Module) -> Acceleration:
         if not obstacle:
             _replace(module)
     return Acceleration(tuple(replaced), tuple(left))
+
+
+@contextmanager
+def accelerated(model: nn.Module) -> Iterator[dict[str, Layer]]:
+    """Let `accelerate` work on a model for the length of a block.
+
+    Within it all of the model's layers that are ours, or have become so, are given by their (first)
+    names. Afterwards every module has its own class again.
+    """
+    changed: list[tuple[nn.Module, type[nn.Module]]] = []
+    layers: dict[str, Layer] = {}
+    try:
+        for module, names in _modules(model):
+            if _is_recurrent(module) and not _obstacle(module):
+                changed.append((module, type(module)))
+                _replace(module)
+            if isinstance(module, Layer):
+                layers[names[0]] = module
+        yield layers
+    finally:
+        for module, cls in changed:
+            module.__class__ = cls
+
+
+def obstacles(model: nn.Module) -> dict[str, str]:
+    """The recurrent modules that `accelerate` would leave as they are, by name, and why."""
+    return {
+        names[0]: _obstacle(module)
+        for module, names in _modules(model)
+        if _is_recurrent(module) and not isinstance(module, Layer) and _obstacle(module)
+    }
 
 
 def _modules(model: nn.Module) -> Iterator[tuple[nn.Module, tuple[str, ...]]]:

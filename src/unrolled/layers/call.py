@@ -22,7 +22,7 @@ from .checks import (
 from .parameters import flat
 from .program import NoiseSource
 from .sequences import NOTHING, Wanted
-from .stack import Checkpoint
+from .stack import Checkpoint, Watch
 from .weight_drop import drop_weights
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Call(NamedTuple):
         training: whether the layer is in training mode.
         noise: what draws the program's masks.
         wanted: what the caller wants beside output and last states.
+        watch: who looks at every step.
     """
 
     x: Tensor
@@ -67,6 +68,7 @@ class Call(NamedTuple):
     training: bool
     noise: NoiseSource
     wanted: Wanted
+    watch: Watch | None
 
 
 def accept(
@@ -121,6 +123,8 @@ def accept(
     choice = choose(program, given, steps, reset is not None, layer.heads)
     if reset is not None and choice.engine != "kernels" and resets_nothing(reset):
         reset, choice = None, choose(program, given, steps, heads=layer.heads)
+    if layer.watch is not None:
+        choice = Choice("reference", reason="someone looks at every step")
     if choice.engine == "torch" and any(wanted):
         choice = Choice("reference", reason="torch's layer returns the last layer's output only")
     if choice.engine == "torch" and x.numel() == 0:
@@ -144,4 +148,5 @@ def accept(
         layer.training,
         layer.noise(program, layer.training),
         wanted,
+        layer.watch,
     )

@@ -24,7 +24,7 @@ from .parameters import add_parameters, flat, rows_of, state_sizes, suffixes
 from .program import NoiseSource, check_variant, noise_of, program_for
 from .run import run
 from .sequences import NOTHING, Wanted
-from .stack import Checkpoint
+from .stack import Checkpoint, Watch
 from .stream import Stream
 
 
@@ -44,6 +44,7 @@ class Layer(torch.nn.Module):
     proj_size: int
     heads: int = 1
     options: Options = Options()
+    watch: Watch | None = None
     weight_ih_l0: Tensor
 
     @property

@@ -35,6 +35,7 @@ def run(call: Call) -> tuple[Any, list[Tensor], Sequences | None]:
             call.reset,
             call.checkpoint,
             call.noise,
+            call.watch,
         )
     elif call.lengths is None:
         output, last = run_fused(call, call.initial)
@@ -76,6 +77,7 @@ def _run_packed(
         dropout=drop if call.dropout else None,
         checkpoint=call.checkpoint,
         noise=call.noise,
+        watch=call.watch,
     )
     sequences = call.wanted.sort(call.program, layers, packing.like) if any(call.wanted) else None
     return packing.like(output), packing.unsort(last), sequences

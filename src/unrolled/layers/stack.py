@@ -12,6 +12,7 @@ from ..compiler.program import Program
 from ..engine import operator, reference
 from ..engine.choice import IN_TORCH, Choice
 from ..engine.noise import QUIET, Noise
+from ..engine.observer import Observer
 from ..engine.reference import Result
 from ..engine.weights import Weights
 from .parameters import state_sizes
@@ -19,6 +20,8 @@ from .program import NoiseSource
 
 Dropout = Callable[[Tensor], Tensor]
 Checkpoint = int | Literal["auto"] | None
+Watch = Callable[[int, int], Observer]
+"""Who looks at a layer (from 0) and direction; they run on the reference."""
 
 # The states that torch's layers return, under autocast, in the dtype in which they came.
 _KEPT_BY_TORCH = {"gru": (0,), "lstm,projected": (1,)}
@@ -36,6 +39,7 @@ def run_stack(
     reset: Tensor | None = None,
     checkpoint: Checkpoint = None,
     noise: NoiseSource | None = None,
+    watch: Watch | None = None,
 ) -> tuple[Tensor, list[Tensor], list[list[Tensor]]]:
     """All layers, each of one or two directions, by the kernels or the reference.
 
@@ -52,6 +56,7 @@ def run_stack(
             the one before it are cut apart.
         checkpoint: every how many steps the kernels keep the states for backward; None for a tape.
         noise: what draws the program's masks, for every layer anew.
+        watch: who looks at each layer and direction, on the reference.
 
     Returns:
         The last layer's output, directions side by side, in x's order; for each state its last
@@ -78,8 +83,9 @@ def run_stack(
             x = x.transpose(0, 1)
         first = batch_first and final
         drawn = QUIET if noise is None else noise.draw()
+        observers = [watch(k, d) for d in range(directions)] if watch else []
         x, last, exposed = _run_layer(
-            choice, program, x, states, own, lengths, first, reset, checkpoint, drawn
+            choice, program, x, states, own, lengths, first, reset, checkpoint, drawn, observers
         )
         lasts.append(last)
         turned = batch_first and not first
@@ -102,6 +108,7 @@ def _run_layer(
     reset: Tensor | None,
     checkpoint: Checkpoint,
     noise: Noise,
+    observers: Sequence[Observer],
 ) -> Result:
     if choice.engine == "kernels":
         if choice.bfloat16:
@@ -120,7 +127,17 @@ def _run_layer(
             checkpoint,
             noise,
         )
-    return reference.layer(program, x, initial, weights, lengths, batch_first, reset, noise)
+    return reference.layer(
+        program,
+        x,
+        initial,
+        weights,
+        lengths,
+        batch_first,
+        reset,
+        noise,
+        observers or (None, None),
+    )
 
 
 def _kept(program: Program) -> Collection[int]:

@@ -1,0 +1,42 @@
+"""Many gradients at once: one backward pass for a block of losses, as large as memory allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def gradients(losses: Tensor, targets: Sequence[Tensor], steps: Sequence[int]) -> list[Tensor]:
+    """The gradient of each of some losses with respect to each target, exactly.
+
+    Args:
+        losses: ``[T]``, or ``[T, N]`` of rows that do not see each other.
+        targets: tensors ``[·]`` on which the losses may depend.
+        steps: which of the losses.
+
+    Returns:
+        For each target ``[len(steps), ·]``.
+    """
+    if not targets:
+        return []
+    cotangents = losses.new_zeros(len(steps), *losses.shape)
+    for row, t in enumerate(steps):
+        cotangents[row, t] = 1
+
+    def one(cotangent: Tensor) -> tuple[Tensor, ...]:
+        found = torch.autograd.grad(
+            losses, targets, cotangent, retain_graph=True, allow_unused=True
+        )
+        return tuple(
+            torch.zeros_like(target) if gradient is None else gradient
+            for gradient, target in zip(found, targets, strict=True)
+        )
+
+    try:
+        return list(torch.vmap(one)(cotangents))
+    except RuntimeError:
+        # Something in the model has a backward that cannot be batched: then one by one.
+        each = [one(cotangent) for cotangent in cotangents]
+        return [torch.stack(of_target) for of_target in zip(*each, strict=True)]
