@@ -41,10 +41,6 @@ class Observer:
         """The run begins, with the input ``[T, N, ·]``."""
         return x
 
-    def gates(self, gates: Tensor) -> Tensor:
-        """The input products of all steps, ``[T, N, G * H]``."""
-        return gates
-
     def product(self, t: int, product: Product, operand: Tensor, result: Tensor) -> Tensor:
         """A matrix product inside step t, its bias included: ``[N, ·]`` each."""
         return result

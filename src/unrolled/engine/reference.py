@@ -172,8 +172,8 @@ def run(
     if observer is not None:
         x = observer.begin(Setting(program, weights, initial, lengths, reset, reverse), x)
     gates = linear(x, weights.input, weights.input_bias)
-    if observer is not None:
-        gates = observer.gates(gates)
+    # All steps' at once: backward of an index would fill a tensor of full length for every step.
+    xs, all_gates = x.unbind(), gates.unbind()
     states = list(initial)
     found: list[list[Tensor]] = []  # for each step the output and what is exposed
     sizes = sizes_of(weights)
@@ -186,7 +186,7 @@ def run(
             here = reset[cut].unsqueeze(-1)
             states = [torch.where(here, a, b) for a, b in zip(initial, states, strict=True)]
         masks = noise.masks(program, t, direction, x.shape[1], sizes, x) if noise else {}
-        new, exposed = step(program, x[t], gates[t], states, weights, masks, observer, t)
+        new, exposed = step(program, xs[t], all_gates[t], states, weights, masks, observer, t)
         leaving = [new[0], *exposed]
         if lengths is not None:
             running = (t < lengths).unsqueeze(-1)

@@ -39,7 +39,7 @@ class Step:
         setting: what it ran with.
         t: its time within its call.
         x: the input.
-        gates: the input's products, ``[N, G * H]``.
+        gates: the input's products, ``[N, H]`` each.
         before: the states it began with.
         after: the new states.
         products: the matrix products inside the step.
@@ -49,7 +49,7 @@ class Step:
     setting: Setting
     t: int
     x: Tensor
-    gates: Tensor
+    gates: dict[Symbol, Tensor]
     before: list[Tensor]
     after: list[Tensor]
     products: list[Multiplied]
@@ -70,7 +70,6 @@ class Strand:
         level: which layer of the stack, from 0.
         reverse: whether time runs backwards in it.
         xs: for each call the input ``[T, N, ·]``.
-        gates: for each call the input's products ``[T, N, G * H]``.
         steps: in the order of time.
     """
 
@@ -80,7 +79,6 @@ class Strand:
     level: int
     reverse: bool
     xs: list[Tensor] = field(default_factory=list)
-    gates: list[Tensor] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
 
     @property
@@ -95,7 +93,7 @@ class Strand:
 
     @property
     def value_names(self) -> dict[Symbol, str]:
-        """The named values of a step that are no state, such as gates, and what the cell calls them."""
+        """The named values of a step that are no state, by what the cell calls them."""
         return {symbol: name_in_step(symbol) for symbol in self.program.named}
 
 
@@ -183,10 +181,6 @@ class _Call(Observer):
         self._strand.xs.append(x)
         return x
 
-    def gates(self, gates: Tensor) -> Tensor:
-        self._strand.gates.append(gates)
-        return gates
-
     def product(self, t: int, product: Product, operand: Tensor, result: Tensor) -> Tensor:
         self._products.append(Multiplied(product, operand, result))
         return result
@@ -212,7 +206,7 @@ class _Call(Observer):
             self._setting,
             t,
             strand.xs[-1][t],
-            strand.gates[-1][t],
+            {gate: values[gate] for gate in self._setting.program.gates},
             list(before),
             after,
             self._products,
