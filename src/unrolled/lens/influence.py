@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import figures
+from .figures import Drawable, Picture
 from .gradients import gradients
 from .losses import Loss, Plan, Steps, losses_of, make_plan
 from .recording import Recorder, Strand, call, recording
@@ -32,7 +34,7 @@ class StrandInfluence:
 
 
 @dataclass(frozen=True)
-class Influence:
+class Influence(Drawable):
     """How much of every loss arrives where, by `influence`.
 
     Attributes:
@@ -87,6 +89,18 @@ class Influence:
             sums[: len(past)] += past.nan_to_num().sum(-1)
             counts[: len(past)] += known.sum(-1)
         return (sums / counts)[counts > 0]
+
+    def picture(self, strand: str | None = None, row: int | None = None) -> Picture:
+        """The matrix as a heat map, and the mean by lag of every state and of the inputs.
+
+        Args:
+            strand: its name; the one nearest to the loss if not given.
+            row: which sequence of the batch; the mean over all if not given.
+
+        Raises:
+            ValueError: if there is no such strand or row.
+        """
+        return figures.influence(self, strand, row)
 
 
 def influence(

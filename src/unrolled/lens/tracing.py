@@ -58,7 +58,7 @@ class Trace(Drawable):
         Raises:
             ValueError: if there is no such strand or row.
         """
-        return figures.results.trace(self, strand, row)
+        return figures.trace(self, strand, row)
 
 
 def trace(model: nn.Module, x: Any) -> Trace:

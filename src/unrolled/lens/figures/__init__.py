@@ -1,8 +1,9 @@
 """Figures of the lens: described once, drawn by matplotlib or by Plotly."""
 
-from . import results
 from .drawable import Drawable, figure, plot
+from .gradients import influence
 from .picture import Axis, Colours, Heat, Line, Mark, Panel, Picture
+from .states import trace
 from .theme import THEMES, Theme, ThemeName
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Theme",
     "ThemeName",
     "figure",
+    "influence",
     "plot",
-    "results",
+    "trace",
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.patches import Patch
+from matplotlib.gridspec import GridSpec
 
 from .picture import SCRIPT, Array, Axis, Heat, Line, Panel, Picture
 from .theme import Theme
@@ -17,7 +19,7 @@ _DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "points": "n
 
 def draw(picture: Picture, theme: Theme) -> Figure:
     """The picture as a figure of matplotlib's."""
-    style = {
+    style: Any = {  # of matplotlib's thousand settings
         "font.family": "DejaVu Sans",  # comes with matplotlib and has ‖, ∂ and ℓ
         "font.size": 9,
         "text.color": theme.ink,
@@ -45,7 +47,7 @@ def draw(picture: Picture, theme: Theme) -> Figure:
         figure = Figure(figsize=size, layout="constrained", facecolor=theme.page)
         figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08, wspace=0.03, hspace=0.03)  # type: ignore[union-attr, call-arg]
         figure.suptitle(_text(picture.title), x=0.01, ha="left", fontsize=12.5, fontweight="bold")
-        inner = figure.subfigures()
+        inner = figure.add_subfigure(GridSpec(1, 1, figure=figure)[0])
         inner.set_facecolor(theme.page)
         if picture.subtitle:
             inner.suptitle(
@@ -59,18 +61,18 @@ def draw(picture: Picture, theme: Theme) -> Figure:
 
 def _panel(figure: SubFigure, axes: Axes, panel: Panel, theme: Theme) -> None:
     axes.set_title(_text(panel.title), fontsize=10, loc="left", color=theme.ink)
+    _axis(axes, "x", panel.x)
+    _axis(axes, "y", panel.y)
     if panel.heat is not None:
         _heat(figure, axes, panel.heat, theme)
     else:
         axes.grid(True)
         axes.set_axisbelow(True)
         for line in panel.lines:
-            _line(axes, line, theme)
-    _axis(axes, "x", panel.x)
-    _axis(axes, "y", panel.y)
+            _line(axes, line, panel, theme)
     for mark in panel.marks:
-        line = axes.axvline if mark.axis == "x" else axes.axhline
-        line(mark.at, color=theme.soft, linewidth=0.9, linestyle=(0, (4, 3)))
+        across = axes.axvline if mark.axis == "x" else axes.axhline
+        across(mark.at, color=theme.soft, linewidth=0.9, linestyle=(0, (4, 3)))
         if mark.axis == "x":
             place, where, turn = (mark.at, 0.03), axes.get_xaxis_transform(), 90
         else:
@@ -91,11 +93,11 @@ def _panel(figure: SubFigure, axes: Axes, panel: Panel, theme: Theme) -> None:
         axes.legend(loc="best")
 
 
-def _line(axes: Axes, line: Line, theme: Theme) -> None:
+def _line(axes: Axes, line: Line, panel: Panel, theme: Theme) -> None:
     points = line.style == "points" or len(line.x) == 1
     axes.plot(
         line.x,
-        line.y,
+        panel.heights(line),
         label=_text(line.name),
         color=theme.lines[line.colour % len(theme.lines)],
         linestyle=_DASHES[line.style],
@@ -121,12 +123,10 @@ def _heat(figure: SubFigure, axes: Axes, heat: Heat, theme: Theme) -> None:
     bar.ax.set_yticklabels([_text(label) for _, label in colours.ticks])
     bar.set_label(_text(colours.title))
     bar.ax.minorticks_off()
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     if np.isnan(heat.values).any():
         # The hatched background shows through where there is no value.
         axes.patch.set(facecolor=theme.missing, hatch="////")
-        swatch = Patch(facecolor=theme.missing, edgecolor=theme.soft, hatch="////")
-        axes.legend([swatch], ["not computed"], loc="upper right")
 
 
 def _axis(axes: Axes, which: str, axis: Axis) -> None:

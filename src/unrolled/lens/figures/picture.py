@@ -20,6 +20,9 @@ from .theme import Theme
 Array = NDArray[np.float64]
 Ticks = tuple[tuple[float, str], ...]
 
+Style = Literal["solid", "dash", "dashdot", "dot", "points"]
+STYLES: tuple[Style, ...] = ("solid", "dash", "dashdot", "dot")  # for the eye that sees no colours
+
 SCRIPT = re.compile(r"([_^])\{([^{}]*)\}")
 
 
@@ -118,7 +121,7 @@ class Line:
     Attributes:
         name: what the legend calls it.
         x: increasing.
-        y: NaN where there is a gap; so is what is not positive on a logarithmic axis.
+        y: NaN where there is a gap.
         colour: which of the theme's colours.
         style: how it is drawn.
     """
@@ -127,7 +130,7 @@ class Line:
     x: Array
     y: Array
     colour: int = 0
-    style: Literal["solid", "dash", "dot", "dashdot", "points"] = "solid"
+    style: Style = "solid"
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,10 @@ class Panel:
     heat: Heat | None = None
     lines: tuple[Line, ...] = ()
     marks: tuple[Mark, ...] = ()
+
+    def heights(self, line: Line) -> Array:
+        """A line's y with gaps where it has no place on the axis."""
+        return np.where(line.y > 0, line.y, np.nan) if self.y.log else line.y
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,6 +52,8 @@ def _layout(picture: Picture, height: int, theme: Theme) -> dict[str, Any]:
             "hoverlabel": {"bgcolor": theme.page, "font": {"color": theme.ink}},
         }
     )
+    last_column = picture.panels[picture.columns - 1 :: picture.columns]
+    bars = any(panel.heat is not None for panel in last_column)
     subtitle = {"text": _text(picture.subtitle), "font": {"size": 13, "color": theme.soft}}
     return {
         "template": template,
@@ -66,7 +68,7 @@ def _layout(picture: Picture, height: int, theme: Theme) -> dict[str, Any]:
             "y": 1 - 14 / height,
             "yanchor": "top",
         },
-        "margin": {"t": _TOP, "b": _BOTTOM, "l": 70, "r": 90},
+        "margin": {"t": _TOP, "b": _BOTTOM, "l": 70, "r": 90 if bars else 30},
         "meta": {"description": picture.description},
     }
 
@@ -94,7 +96,6 @@ def _panel(figure: go.Figure, panel: Panel, index: int, columns: int, theme: The
     )
     right = subplot[0].domain[1]
     low, high = subplot[1].domain
-    legend = f"legend{suffix}"
     if panel.heat is not None:
         heat = panel.heat
         bar = {"x": right, "y": (low + high) / 2, "len": high - low}
@@ -124,20 +125,7 @@ def _panel(figure: go.Figure, panel: Panel, index: int, columns: int, theme: The
                 line_width=0,
                 layer="below",
             )
-            swatch = {"symbol": "square", "size": 12, "color": theme.missing}
-            figure.add_trace(
-                go.Scatter(
-                    x=[None],
-                    y=[None],
-                    mode="markers",
-                    marker=swatch,
-                    name="not computed",
-                    legend=legend,
-                    showlegend=True,
-                ),
-                row,
-                column,
-            )
+    legend = f"legend{suffix}"
     for line in panel.lines:
         figure.add_trace(_line(line, panel, legend, theme), row, column)
     for mark in panel.marks:
@@ -162,7 +150,7 @@ def _line(line: Line, panel: Panel, legend: str, theme: Theme) -> go.Scatter:
     points = line.style == "points" or len(line.x) == 1
     return go.Scatter(
         x=line.x,
-        y=np.where(line.y > 0, line.y, np.nan) if panel.y.log else line.y,
+        y=panel.heights(line),
         name=_text(line.name),
         mode="markers" if points else "lines",
         line={"color": colour, "width": 2, "dash": "solid" if points else line.style},
@@ -220,7 +208,8 @@ def _colours(colours: Colours, bar: dict[str, float], theme: Theme) -> dict[str,
             "outlinewidth": 0,
             "tickvals": [at for at, _ in colours.ticks],
             "ticktext": [_text(label) for _, label in colours.ticks],
-            "title": {"text": _text(colours.title), "side": "right", "font": {"size": 13}},
+            # Plotly measures 10 to the −3 too short: an empty line between it and the title.
+            "title": {"text": f"<br>{_text(colours.title)}", "side": "right", "font": {"size": 13}},
         },
     }
 

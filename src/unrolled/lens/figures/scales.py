@@ -9,7 +9,8 @@ import numpy as np
 
 from .picture import Array, Axis, Colours, Ticks
 
-DECADES = 12  # a scale shows so many at most, counted from the largest value
+# A scale shows so many decades at most, counted from the largest value.
+COLOURED, DRAWN = 12, 30
 
 
 def steps(title: str, values: Array, *, down: bool = False) -> Axis:
@@ -29,19 +30,19 @@ def linear(title: str, *values: Array, include: Sequence[float] = ()) -> Axis:
 
 
 def logarithmic(title: str, *values: Array, include: Sequence[float] = ()) -> Axis:
-    """A logarithmic axis around all positive values, of `DECADES` at most."""
+    """A logarithmic axis around all positive values, of `DRAWN` decades at most."""
     found = np.concatenate([*(np.ravel(v) for v in values), np.asarray(include, dtype=float)])
-    low, high, ticks, _ = _decades(found)
+    low, high, ticks, _ = _decades(found, DRAWN)
     return Axis(title, 10**low, 10**high, tuple((10**at, label) for at, label in ticks), log=True)
 
 
 def decades(title: str, values: Array) -> Colours:
-    """Colours for numbers that are not negative: a logarithmic scale of `DECADES` at most.
+    """Colours for numbers that are not negative: a scale of `COLOURED` decades at most.
 
     Exact zeros get a block of their own; what is too small for the scale gets its first colour, and
     the tick says so.
     """
-    low, high, ticks, too_small = _decades(values)
+    low, high, ticks, too_small = _decades(values, COLOURED)
     zero = bool((values == 0).any())
     if too_small:
         ticks = ((low, f"≤\u00a0{ticks[0][1]}"), *ticks[1:])
@@ -71,16 +72,17 @@ def power(exponent: int) -> str:
     return {0: "1", 1: "10"}.get(exponent, f"10^{{{number(exponent)}}}")
 
 
-def number(value: float) -> str:
-    """Four digits at most, with a minus sign that is one: 0.05, −3, 2·10^{−5}."""
+def number(value: float, digits: int = 4) -> str:
+    """Some digits at most, with a minus sign that is one: 0.05, −3, 2·10^{−5}."""
     if value != 0 and not 1e-4 <= abs(value) < 1e5:
-        mantissa, exponent = f"{value:.2e}".split("e")
-        digits = mantissa.rstrip("0").rstrip(".").replace("-", "−")
-        return f"{digits}·10^{{{number(int(exponent))}}}"
-    return f"{value:.4g}".replace("-", "−")
+        mantissa, exponent = f"{value:.{min(digits, 3) - 1}e}".split("e")
+        if "." in mantissa:
+            mantissa = mantissa.rstrip("0").rstrip(".")
+        return f"{mantissa.replace('-', '−')}·10^{{{number(int(exponent))}}}"
+    return f"{value:.{digits}g}".replace("-", "−")
 
 
-def _decades(values: Array) -> tuple[float, float, Ticks, bool]:
+def _decades(values: Array, most: int) -> tuple[float, float, Ticks, bool]:
     """Logarithms of round bounds around the positive values, ticks, and whether some are below."""
     positive = values[(values > 0) & np.isfinite(values)]
     if not positive.size:
@@ -93,7 +95,7 @@ def _decades(values: Array) -> tuple[float, float, Ticks, bool]:
         high = min(at for at, _ in fine if at >= largest - 1e-9 and at > low)
         return low, high, tuple((at, number(v)) for at, v in fine if low <= at <= high), False
     high = math.ceil(largest - 1e-9)
-    low = max(math.floor(smallest + 1e-9), high - DECADES)
+    low = max(math.floor(smallest + 1e-9), high - most)
     every = -(-(high - low) // 7)
     exponents = sorted({low, *range(high, low + every - 1, -every)})
     return low, high, tuple((float(e), power(e)) for e in exponents), smallest < low
