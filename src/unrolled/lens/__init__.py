@@ -1,6 +1,7 @@
 """See which past steps still reach the loss, in exact numbers."""
 
 from .fit import Fit, half_life_of_influence
+from .influence import Influence, influence
 from .saturation import GateSaturation, saturation
 from .tracing import Activation, Trace, trace
 
@@ -8,8 +9,10 @@ __all__ = [
     "Activation",
     "Fit",
     "GateSaturation",
+    "Influence",
     "Trace",
     "half_life_of_influence",
+    "influence",
     "saturation",
     "trace",
 ]
