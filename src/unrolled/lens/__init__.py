@@ -2,6 +2,8 @@
 
 from .fit import Fit, half_life_of_influence
 from .influence import Influence, influence
+from .jacobians import Jacobians, jacobians
+from .lyapunov import Lyapunov, lyapunov
 from .saturation import GateSaturation, saturation
 from .tracing import Activation, Trace, trace
 
@@ -10,9 +12,13 @@ __all__ = [
     "Fit",
     "GateSaturation",
     "Influence",
+    "Jacobians",
+    "Lyapunov",
     "Trace",
     "half_life_of_influence",
     "influence",
+    "jacobians",
+    "lyapunov",
     "saturation",
     "trace",
 ]
