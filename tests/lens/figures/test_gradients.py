@@ -59,7 +59,7 @@ def test_one_row_or_the_mean_of_all() -> None:
     np.testing.assert_allclose(mean.values, found.matrix.mean(-1))
     np.testing.assert_array_equal(one.values, found.matrix[:, :, 2])
     assert "mean over 4 rows" in found.picture().subtitle
-    assert "row 2 (of 4)" in found.picture(row=2).subtitle
+    assert ", row 2:" in found.picture(row=2).subtitle
     with pytest.raises(ValueError, match=r"^row must lie between 0 and 3, the last; got 4$"):
         found.plot(row=4)
     with pytest.raises(ValueError, match=r"^strand must be one of l0; got 'l1'$"):

@@ -1,6 +1,7 @@
 """Figures of the lens: described once, drawn by matplotlib or by Plotly."""
 
 from .drawable import Drawable, figure, plot
+from .dynamics import jacobians, lyapunov
 from .gradients import influence
 from .picture import Axis, Colours, Heat, Line, Mark, Panel, Picture
 from .states import trace
@@ -20,6 +21,8 @@ __all__ = [
     "ThemeName",
     "figure",
     "influence",
+    "jacobians",
+    "lyapunov",
     "plot",
     "trace",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import scales
-from .parts import array, check_row, chosen, counting, heat_panel
+from .parts import array, check_row, chosen, counting, heat_panel, over_rows
 from .picture import STYLES, Array, Heat, Line, Panel, Picture
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def influence(result: Influence, strand: str | None, row: int | None) -> Picture
     )
     return Picture(
         "How much of each state reaches the loss",
-        f"{found.name}{_over(rows, row)}: {_reach(curves[name])}",
+        f"{found.name}{over_rows(rows, row)}: {_reach(curves[name])}",
         (
             heat_panel(
                 f"{norm} at every pair of steps", heat, "step k of the state", "step t of the loss"
@@ -69,12 +69,6 @@ def _norm(name: str) -> str:
 
 def _rows(values: Tensor) -> int:
     return values.shape[2] if values.ndim == 3 else 1
-
-
-def _over(rows: int, row: int | None) -> str:
-    if rows == 1:
-        return ""
-    return f", mean over {rows} rows" if row is None else f", row {row} (of {rows})"
 
 
 def _reach(curve: Array) -> str:

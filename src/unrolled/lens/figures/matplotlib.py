@@ -74,23 +74,23 @@ def _panel(figure: SubFigure, axes: Axes, panel: Panel, theme: Theme) -> None:
         across = axes.axvline if mark.axis == "x" else axes.axhline
         across(mark.at, color=theme.soft, linewidth=0.9, linestyle=(0, (4, 3)))
         if mark.axis == "x":
-            place, where, turn = (mark.at, 0.03), axes.get_xaxis_transform(), 90
+            place, where = (mark.at, 0.03), axes.get_xaxis_transform()
         else:
-            place, where, turn = (0.02, mark.at), axes.get_yaxis_transform(), 0
+            place, where = (0.02, mark.at), axes.get_yaxis_transform()
         axes.annotate(
             _text(mark.label),
             place,
             xycoords=where,
-            xytext=(3, 3) if mark.axis == "y" else (-3, 0),
+            xytext=(-3, 0) if mark.axis == "x" else (0, 3 if panel.above(mark) else -3),
             textcoords="offset points",
-            ha="left" if mark.axis == "y" else "right",
-            va="bottom",
-            rotation=turn,
+            ha="right" if mark.axis == "x" else "left",
+            va="bottom" if mark.axis == "x" or panel.above(mark) else "top",
+            rotation=90 if mark.axis == "x" else 0,
             fontsize=8.5,
             color=theme.soft,
         )
     if len(panel.lines) > 1:
-        axes.legend(loc="best")
+        axes.legend(loc=" ".join(panel.corner()))
 
 
 def _line(axes: Axes, line: Line, panel: Panel, theme: Theme) -> None:

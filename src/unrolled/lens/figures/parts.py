@@ -51,6 +51,21 @@ def check_row(row: int, rows: int) -> None:
         raise ValueError(f"row must lie between 0 and {rows - 1}, the last; got {row}")
 
 
+def over_rows(rows: int, row: int | None) -> str:
+    """What a subtitle says of the rows that are shown."""
+    if row is not None:
+        return f", row {row}"
+    return f", mean over {rows} rows" if rows > 1 else ""
+
+
+def mean(values: Array, axis: int) -> Array:
+    """The mean of what is there; NaN where nothing is."""
+    there = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        found: Array = np.where(there, values, 0).sum(axis) / there.sum(axis)
+    return found
+
+
 def array(values: Tensor) -> Array:
     """A tensor's numbers."""
     found: Array = values.detach().cpu().double().numpy()

@@ -49,6 +49,14 @@ class Axis:
     ticks: Ticks
     log: bool = False
 
+    def share(self, values: Array) -> Array:
+        """How far along the axis values lie: 0 for low, 1 for high."""
+        low, high, places = np.array(self.low), np.array(self.high), values
+        if self.log:
+            low, high, places = np.log10(low), np.log10(high), np.log10(values)
+        found: Array = (places - low) / (high - low)
+        return found
+
 
 @dataclass(frozen=True)
 class Colours:
@@ -171,6 +179,25 @@ class Panel:
     def heights(self, line: Line) -> Array:
         """A line's y with gaps where it has no place on the axis."""
         return np.where(line.y > 0, line.y, np.nan) if self.y.log else line.y
+
+    def above(self, mark: Mark) -> bool:
+        """Whether a mark on the y axis has its label above it: below where it is near the top."""
+        return bool(self.y.share(np.array(mark.at)) < 0.8)
+
+    def corner(self) -> tuple[Literal["upper", "lower"], Literal["right", "left"]]:
+        """The corner with the fewest points of the lines, where a legend hides the least."""
+        across = np.concatenate([self.x.share(line.x) for line in self.lines])
+        up = np.concatenate([self.y.share(self.heights(line)) for line in self.lines])
+
+        def hidden(corner: tuple[str, str]) -> int:
+            x = across if corner[1] == "right" else 1 - across
+            y = up if corner[0] == "upper" else 1 - up
+            return int(((x > 0.55) & (y > 0.65)).sum())
+
+        return min(
+            (("upper", "right"), ("upper", "left"), ("lower", "right"), ("lower", "left")),
+            key=hidden,
+        )
 
 
 @dataclass(frozen=True, eq=False)

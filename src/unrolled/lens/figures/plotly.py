@@ -130,13 +130,14 @@ def _panel(figure: go.Figure, panel: Panel, index: int, columns: int, theme: The
         figure.add_trace(_line(line, panel, legend, theme), row, column)
     for mark in panel.marks:
         _mark(figure, mark, panel, row, column, theme)
+    vertical, horizontal = panel.corner() if panel.lines else ("upper", "right")
     figure.update_layout(
         {
             legend: {
-                "x": right,
-                "y": high,
-                "xanchor": "right",
-                "yanchor": "top",
+                "x": right if horizontal == "right" else subplot[0].domain[0],
+                "y": high if vertical == "upper" else low,
+                "xanchor": horizontal,
+                "yanchor": "top" if vertical == "upper" else "bottom",
                 "bgcolor": theme.page,
                 "bordercolor": theme.rule,
                 "borderwidth": 1,
@@ -189,7 +190,7 @@ def _mark(figure: go.Figure, mark: Mark, panel: Panel, row: int, column: int, th
             label={
                 **label,
                 "textposition": "start",
-                "yanchor": "bottom",
+                "yanchor": "bottom" if panel.above(mark) else "top",
             },
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from . import scales
 from .parts import array, check_row, chosen, counting, heat_panel
 from .picture import Heat, Picture
@@ -20,8 +22,10 @@ def trace(result: Trace, strand: str | None, row: int) -> Picture:
     panels = []
     for kind, values in (("state", found.states), ("gate", found.gates)):
         for called, value in values.items():
-            z = array(value[:, row]).T
+            z = array(value[:, row]).T.copy()
             share = kind == "gate" and bool(((z >= 0) & (z <= 1)).all())
+            if found.running is not None:
+                z[:, ~found.running[:, row].cpu().numpy()] = np.nan  # after the row's end
             colours = scales.share("shut 0 … 1 open") if share else scales.signed("value", z)
             title = f"{kind} {called}" if share or kind == "state" else f"value {called}"
             heat = Heat(z, counting(time), counting(len(z)), colours)
