@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import unrolled
-from unrolled.lens import influence
+from unrolled.lens import contributions, influence
 
 from .reading import by_matplotlib, by_plotly
 
@@ -94,3 +94,28 @@ def test_a_loss_that_sees_nothing_is_drawn_all_the_same() -> None:
     assert picture.subtitle == "l0: nothing arrives."
     for drawn in (by_matplotlib(picture), by_plotly(picture)):
         assert len(set(drawn.heats[0].ravel())) == 1
+
+
+def test_contributions_show_the_terms_and_both_parts() -> None:
+    found = contributions(
+        unrolled.GRU(3, 5), torch.randn(9, 2, 3), squares_of_rows, of="W", window=5
+    )
+    picture = found.picture(row=1)
+    terms, parts = picture.panels
+    strand = found["l0"]
+    assert terms.heat is not None
+    np.testing.assert_array_equal(terms.heat.values, strand.norms[:, :, 1])
+    assert terms.title == "Terms ‖∂ℓ_{t}/∂h_{k} · ∂⁺h_{k}/∂W‖ (grey: not computed)"
+    assert terms.heat.colours.title == "loss per unit of W"
+    assert [line.name.split(":")[0] for line in parts.lines] == ["explicit", "implicit"]
+    np.testing.assert_array_equal(parts.lines[0].y, strand.explicit[:, 1])
+    np.testing.assert_array_equal(parts.lines[1].y, strand.implicit[:, 1])
+    both = strand.explicit[:, 1].sum(), strand.implicit[:, 1].sum()
+    share = f"{100 * float(both[1] / sum(both)):.2g} %"
+    assert picture.subtitle == f"l0, row 1: of both parts' norms, {share} are the implicit part's."
+    np.testing.assert_allclose(found.picture().panels[1].lines[0].y, strand.explicit.mean(1))
+    for drawn in (by_matplotlib(picture), by_plotly(picture)):
+        assert len(drawn.heats) == 1
+        assert len(drawn.lines) == 2
+    with pytest.raises(ValueError, match=r"^row must lie between 0 and 1, the last; got 2$"):
+        found.plot(row=2)

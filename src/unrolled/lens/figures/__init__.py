@@ -2,7 +2,7 @@
 
 from .drawable import Drawable, figure, plot
 from .dynamics import jacobians, lyapunov
-from .gradients import influence
+from .gradients import contributions, influence
 from .picture import Axis, Colours, Heat, Line, Mark, Panel, Picture
 from .states import trace
 from .theme import THEMES, Theme, ThemeName
@@ -19,6 +19,7 @@ __all__ = [
     "Picture",
     "Theme",
     "ThemeName",
+    "contributions",
     "figure",
     "influence",
     "jacobians",

@@ -137,7 +137,9 @@ def _lines(x: Array, logs: dict[str, Array]) -> tuple[Line, ...]:
 
 
 def _size(title: str, lines: Sequence[Line]) -> Axis:
-    return scales.logarithmic(title, *(line.y for line in lines), include=(2.0,))  # room for the mark at 1
+    return scales.logarithmic(
+        title, *(line.y for line in lines), include=(2.0,)
+    )  # room for the mark at 1
 
 
 def _finite(values: Array) -> Array:

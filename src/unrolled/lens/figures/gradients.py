@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import scales
-from .parts import array, check_row, chosen, counting, heat_panel, over_rows
+from .parts import array, check_row, chosen, counting, heat_panel, mean, over_rows
 from .picture import STYLES, Array, Heat, Line, Panel, Picture
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..contributions import Contributions
     from ..influence import Influence
 
 
@@ -27,7 +28,7 @@ def influence(result: Influence, strand: str | None, row: int | None) -> Picture
             states = {name: value[:, :, row] for name, value in found.states.items()}
             found = replace(found, states=states, inputs=found.inputs[:, :, row])
     name, first = next(iter(found.states.items()))
-    matrix = array(first.nanmean(-1) if first.ndim == 3 else first)
+    matrix = _of_row(array(first), None, 2)
     lag = "k − t (steps ahead)" if found.reverse else "t − k (steps back)"
     norm = _norm(name)
     heat = Heat(
@@ -61,6 +62,61 @@ def influence(result: Influence, strand: str | None, row: int | None) -> Picture
         columns=2,
         height=430,
     )
+
+
+def contributions(result: Contributions, strand: str | None, row: int | None) -> Picture:
+    """Norms of the (t, k) terms, and of the explicit and implicit parts, for every loss."""
+    found = chosen(result.strands, strand, result.nearest.name)
+    rows, of = _rows(found.norms), found.of
+    if row is not None:
+        check_row(row, rows)
+    matrix = _of_row(array(found.norms), row, 2)
+    parts = [_of_row(array(part), row, 1) for part in (found.explicit, found.implicit)]
+    t = np.asarray(result.steps, dtype=np.float64)
+    heat = Heat(
+        matrix, counting(matrix.shape[1]), t, scales.decades(f"loss per unit of {of}", matrix)
+    )
+    names = ("explicit: step t alone", "implicit: through other states")
+    lines = tuple(
+        Line(name, t, part, index, STYLES[index])
+        for index, (name, part) in enumerate(zip(names, parts, strict=True))
+    )
+    return Picture(
+        f"Where the gradient of {of} comes from",
+        f"{found.name}{over_rows(rows, row)}: {_implicit(*parts)}",
+        (
+            heat_panel(
+                f"Terms ‖∂ℓ_{{t}}/∂h_{{k}} · ∂⁺h_{{k}}/∂{of}‖",
+                heat,
+                "step k at which it acts",
+                "step t of the loss",
+            ),
+            Panel(
+                f"Parts of ∂ℓ_{{t}}/∂{of}",
+                scales.steps("step t of the loss", t),
+                scales.logarithmic(f"norm (loss per unit of {of})", *parts),
+                lines=lines,
+            ),
+        ),
+        columns=2,
+        height=430,
+    )
+
+
+def _implicit(explicit: Array, implicit: Array) -> str:
+    """The implicit part's share of both parts' norms, over all steps."""
+    one, other = float(np.nansum(explicit)), float(np.nansum(implicit))
+    if not one + other > 0:
+        return "nothing arrives."
+    share = scales.number(100 * other / (one + other), 2)
+    return f"of both parts' norms, {share} % are the implicit part's."
+
+
+def _of_row(values: Array, row: int | None, axis: int) -> Array:
+    """One row of the last axis, if there is one, or the mean over all."""
+    if values.ndim == axis:
+        return values
+    return mean(values, axis) if row is None else values[..., row]
 
 
 def _norm(name: str) -> str:

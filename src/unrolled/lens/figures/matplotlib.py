@@ -90,7 +90,8 @@ def _panel(figure: SubFigure, axes: Axes, panel: Panel, theme: Theme) -> None:
             color=theme.soft,
         )
     if len(panel.lines) > 1:
-        axes.legend(loc=" ".join(panel.corner()))
+        corner: Any = " ".join(panel.corner())
+        axes.legend(loc=corner)
 
 
 def _line(axes: Axes, line: Line, panel: Panel, theme: Theme) -> None:

@@ -182,16 +182,21 @@ class Panel:
 
     def above(self, mark: Mark) -> bool:
         """Whether a mark on the y axis has its label above it: below where it is near the top."""
-        return bool(self.y.share(np.array(mark.at)) < 0.8)
+        return bool(self.y.share(np.array(mark.at)) < 0.93)
 
     def corner(self) -> tuple[Literal["upper", "lower"], Literal["right", "left"]]:
         """The corner with the fewest points of the lines, where a legend hides the least."""
-        across = np.concatenate([self.x.share(line.x) for line in self.lines])
-        up = np.concatenate([self.y.share(self.heights(line)) for line in self.lines])
+        across = [self.x.share(line.x) for line in self.lines]
+        up = [self.y.share(self.heights(line)) for line in self.lines]
+        for mark in self.marks:
+            if mark.axis == "y":  # its label, at the left
+                across.append(np.linspace(0, 0.4, 20))
+                up.append(np.full(20, self.y.share(np.array(mark.at)) + 0.05))
 
         def hidden(corner: tuple[str, str]) -> int:
-            x = across if corner[1] == "right" else 1 - across
-            y = up if corner[0] == "upper" else 1 - up
+            x, y = np.concatenate(across), np.concatenate(up)
+            x = x if corner[1] == "right" else 1 - x
+            y = y if corner[0] == "upper" else 1 - y
             return int(((x > 0.55) & (y > 0.65)).sum())
 
         return min(
