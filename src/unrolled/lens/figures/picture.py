@@ -23,6 +23,14 @@ Ticks = tuple[tuple[float, str], ...]
 Style = Literal["solid", "dash", "dashdot", "dot", "points"]
 STYLES: tuple[Style, ...] = ("solid", "dash", "dashdot", "dot")  # for the eye that sees no colours
 
+Corner = tuple[Literal["upper", "lower"], Literal["right", "left"]]
+CORNERS: tuple[Corner, ...] = (
+    ("upper", "right"),
+    ("upper", "left"),
+    ("lower", "right"),
+    ("lower", "left"),
+)
+
 SCRIPT = re.compile(r"([_^])\{([^{}]*)\}")
 
 
@@ -184,7 +192,7 @@ class Panel:
         """Whether a mark on the y axis has its label above it: below where it is near the top."""
         return bool(self.y.share(np.array(mark.at)) < 0.93)
 
-    def corner(self) -> tuple[Literal["upper", "lower"], Literal["right", "left"]]:
+    def corner(self) -> Corner:
         """The corner with the fewest points of the lines, where a legend hides the least."""
         across = [self.x.share(line.x) for line in self.lines]
         up = [self.y.share(self.heights(line)) for line in self.lines]
@@ -193,16 +201,13 @@ class Panel:
                 across.append(np.linspace(0, 0.4, 20))
                 up.append(np.full(20, self.y.share(np.array(mark.at)) + 0.05))
 
-        def hidden(corner: tuple[str, str]) -> int:
+        def hidden(corner: Corner) -> int:
             x, y = np.concatenate(across), np.concatenate(up)
             x = x if corner[1] == "right" else 1 - x
             y = y if corner[0] == "upper" else 1 - y
             return int(((x > 0.55) & (y > 0.65)).sum())
 
-        return min(
-            (("upper", "right"), ("upper", "left"), ("lower", "right"), ("lower", "left")),
-            key=hidden,
-        )
+        return min(CORNERS, key=hidden)
 
 
 @dataclass(frozen=True, eq=False)
