@@ -59,4 +59,5 @@ def norms(losses: Tensor, targets: Sequence[Tensor], per_row: bool = False) -> T
             ]
         )
     each = torch.stack([torch.stack(row) for row in rows])
-    return each.norm(dim=-1) if per_row else each.flatten(2).norm(dim=-1)
+    lengths: Tensor = torch.linalg.vector_norm(each if per_row else each.flatten(2), dim=-1)
+    return lengths

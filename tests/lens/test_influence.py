@@ -1,8 +1,10 @@
+# ruff: noqa: N805 - a step has no self
 """Influence is what brute-force differentiation finds, for every kind of model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -95,7 +97,7 @@ def test_a_users_model_in_evaluation_mode_and_left_as_it_was(
 class Leaky(Cell):
     """A user's own cell: a leaky tanh unit."""
 
-    def step(W, U, x, h):  # type: ignore[no-untyped-def]  # noqa: N805
+    def step(W: Any, U: Any, x: Any, h: Any) -> Any:
         return 0.9 * h + 0.1 * tanh(W.h(x) + U.h(h))
 
 
@@ -178,7 +180,7 @@ def test_by_lag_is_the_mean_over_diagonals() -> None:
 def test_an_own_cell_decays_at_its_leak() -> None:
     layer = unrolled.Recurrent(Leaky(), 2, 3, dtype=torch.float64)
     with torch.no_grad():
-        layer.weight_hh_l0.zero_()
+        layer.get_parameter("weight_hh_l0").zero_()
     found = influence(
         layer, torch.randn(8, 1, 2, dtype=torch.float64), lambda output: output.sum((1, 2))
     )
