@@ -149,7 +149,7 @@ def contributions(
     """
     if of not in PARAMETERS:
         known = ", ".join(f'"{name}" ({words})' for name, words in PARAMETERS.items())
-        raise ValueError(f"contributions: of must be one of {known}, got {of!r}")
+        raise ValueError(f"contributions: of must be one of {known}, got {str(of)!r}")
 
     def kept(strand: Strand, losses: int) -> int:
         return _kept(strand, of, losses, terms)
