@@ -71,23 +71,23 @@ class Influence(Drawable):
 
         Args:
             name: which strand; the one nearest to the loss if None.
-            state: which state; the output if None.
+            state: which state; the output if None, the layer's inputs if "x".
 
         Returns:
             ``[lags]``, lag 0 first: the mean over all t (and rows) that have a step so far back.
             In a reverse direction, the mean over steps so far ahead.
         """
         strand = self.nearest if name is None else self.strands[name]
-        matrix = next(iter(strand.states.values())) if state is None else strand.states[state]
+        known = {**strand.states, "x": strand.inputs}
+        matrix = known[next(iter(known)) if state is None else state]
         if matrix.ndim == 2:
             matrix = matrix.unsqueeze(-1)
         sums = matrix.new_zeros(matrix.shape[1])
         counts = torch.zeros_like(sums)
         for row, t in zip(matrix, self.steps, strict=True):
             past = row[t:] if strand.reverse else row[: t + 1].flip(0)
-            known = ~past.isnan()
             sums[: len(past)] += past.nan_to_num().sum(-1)
-            counts[: len(past)] += known.sum(-1)
+            counts[: len(past)] += (~past.isnan()).sum(-1)
         return (sums / counts)[counts > 0]
 
     def picture(self, strand: str | None = None, row: int | None = None) -> Picture:

@@ -37,6 +37,7 @@ def test_influence_shows_the_matrix_and_the_mean_by_lag() -> None:
     assert [line.name for line in lags.lines] == [f"‖∂ℓ_{{t}}/∂{s}_{{k}}‖" for s in "hcx"]
     np.testing.assert_array_equal(lags.lines[0].y, found.by_lag())
     np.testing.assert_array_equal(lags.lines[1].y, found.by_lag(state="c"))
+    np.testing.assert_array_equal(lags.lines[2].y, found.by_lag(state="x"))
     assert picture.subtitle.startswith("l1: ")
     for drawn in (by_matplotlib(picture), by_plotly(picture)):
         assert np.isnan(drawn.heats[0][8, 3])  # outside the window

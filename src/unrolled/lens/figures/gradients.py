@@ -38,9 +38,7 @@ def influence(result: Influence, strand: str | None, row: int | None) -> Picture
         scales.decades(f"loss per unit of {name}", matrix),
     )
     one = replace(result, strands={found.name: found})
-    curves = {called: array(one.by_lag(found.name, called)) for called in found.states}
-    inputs = replace(found, states={"x": found.inputs})
-    curves["x"] = array(replace(result, strands={found.name: inputs}).by_lag(found.name))
+    curves = {called: array(one.by_lag(found.name, called)) for called in (*found.states, "x")}
     lines = tuple(
         Line(_norm(called), counting(len(curve)), curve, index, STYLES[index % len(STYLES)])
         for index, (called, curve) in enumerate(curves.items())

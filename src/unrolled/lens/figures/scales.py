@@ -74,12 +74,14 @@ def power(exponent: int) -> str:
 
 def number(value: float, digits: int = 4) -> str:
     """Some digits at most, with a minus sign that is one: 0.05, −3, 2·10^{−5}."""
-    if value != 0 and not 1e-4 <= abs(value) < 1e5:
-        mantissa, exponent = f"{value:.{min(digits, 3) - 1}e}".split("e")
-        if "." in mantissa:
-            mantissa = mantissa.rstrip("0").rstrip(".")
-        return f"{mantissa.replace('-', '−')}·10^{{{number(int(exponent))}}}"
-    return f"{value:.{digits}g}".replace("-", "−")
+    if not math.isfinite(value):
+        return {math.inf: "∞", -math.inf: "−∞"}.get(value, "no number")
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    if value == 0 or -4 <= int(exponent) < 5:
+        text = f"{float(f'{mantissa}e{exponent}'):.10g}"
+    else:
+        text = f"{float(mantissa):g}·10^{{{number(int(exponent))}}}"
+    return text.replace("-", "−")
 
 
 def _decades(values: Array, most: int) -> tuple[float, float, Ticks, bool]:
