@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,8 +27,9 @@ class StrandHalfLife:
     Attributes:
         name: the module's name and the parameters' suffix, such as ``"encoder.l0"``.
         cell: the cell's name.
-        by_lag: the points: influence on the whole state so many steps before the loss, ``[lags]``,
-            the mean over losses (and rows). Zero where it is below what the dtype can hold.
+        by_lag: the points: influence on the whole state so many steps before the loss, as a share
+            of that at lag 0 (or the first lag at which there is any), ``[lags]``; the mean over
+            losses (and rows). In a reverse direction, so many steps after it.
         fit: the exponential nearest to them.
         gates: how saturated every sigmoid and tanh is, by its name.
         growth: the largest Lyapunov exponent, nats per step, mean over rows; a quarter of the
@@ -56,7 +57,7 @@ class StrandHalfLife:
 
     @property
     def line(self) -> Tensor:
-        """The fitted influence at each lag, ``[lags]``."""
+        """The fitted share at each lag, ``[lags]``."""
         lags = torch.arange(len(self.by_lag), dtype=torch.float64)
         return (self.fit.intercept + self.fit.slope * lags).exp()
 
@@ -92,11 +93,12 @@ def half_life(
     r"""The half-life of each layer's memory in steps, with a verdict in words.
 
     .. math::
-        \log \left\| \frac{\partial \ell_t}{\partial s_k} \right\| \approx a + b \, (t - k),
+        \log \frac{\| \partial \ell_t / \partial s_k \|}{\| \partial \ell_t / \partial s_t \|}
+        \approx a + b \, (t - k),
         \qquad \text{half-life} = \frac{\log 2}{-b}
 
-    by least squares on the mean influence at each lag, for the whole state s of a layer (an LSTM's
-    h and c together). The verdict is "exploding" where the line grows more than 10 times over the
+    by least squares on the mean at each lag, for the whole state s of a layer (an LSTM's
+    h and c together). The verdict is "exploding" where the line grows more than 100 times over the
     lags that were looked at, or states are no numbers; else "saturated" where at least half of what
     the equations squash is beyond its bounds (a gate that keeps the memory not counted); else
     "vanishing" where less than 1 % is left; else "stable". So it is about a sequence as long as x:
@@ -131,11 +133,10 @@ def half_life(
 
 
 def _strand(own: StrandInfluence, found: Influence, strand: Strand) -> StrandHalfLife:
-    by_lag = whole_by_lag(found, own.name)
-    dtype = strand.steps[0].after[0].dtype
-    # Near the smallest numbers some gradients are zeros already and the mean is no more the mean.
-    held = torch.where(by_lag > torch.finfo(dtype).tiny * 1e10, by_lag, 0)
-    fit = half_life_of_influence(torch.where(held.isfinite(), held, math.nan))
+    by_lag = left_by_lag(own, found.steps)
+    # Near the dtype's smallest number some gradients are zeros and the mean is no more the mean.
+    least = torch.finfo(strand.steps[0].after[0].dtype).tiny * 1e10
+    fit = half_life_of_influence(torch.where(by_lag < least, 0, by_lag))
     trace = strand_trace(strand)
     gates = saturation_of(trace)
     growth = _growth(strand)
@@ -143,15 +144,28 @@ def _strand(own: StrandInfluence, found: Influence, strand: Strand) -> StrandHal
     return StrandHalfLife(own.name, trace.cell, by_lag, fit, gates, growth, judge(evidence))
 
 
-def whole_by_lag(found: Influence, name: str) -> Tensor:
-    """Influence by lag on the whole state of a strand, ``[lags]``."""
-    own = found.strands[name]
+def left_by_lag(own: StrandInfluence, steps: Sequence[int]) -> Tensor:
+    """The share of influence on the whole state that is left at each lag, ``[lags]``.
+
+    Of each loss (and row) by itself, the mean over them: losses of different size count alike.
+    """
     norms = torch.stack([*own.states.values()])
     scale = norms.amax(0)  # squares of small norms would be lost
     scale = torch.where(scale > 0, scale, 1)
-    joint = (norms / scale).square().sum(0).sqrt() * scale
-    whole = replace(own, states={"s": joint})
-    return replace(found, strands={name: whole}).by_lag(name)
+    whole = (norms / scale).square().sum(0).sqrt() * scale
+    whole = whole.reshape(*whole.shape[:2], -1)  # [t, k, N]
+    sums = whole.new_zeros(whole.shape[1])
+    counts = torch.zeros_like(sums)
+    for row, t in zip(whole, steps, strict=True):
+        past = row[t:] if own.reverse else row[: t + 1].flip(0)
+        if not len(past):
+            continue
+        first = (past > 0).int().argmax(0, keepdim=True)
+        left = past / past.gather(0, first)
+        known = left.isfinite()
+        sums[: len(past)] += torch.where(known, left, 0).sum(-1)
+        counts[: len(past)] += known.sum(-1)
+    return (sums / counts)[: int(counts.nonzero().max()) + 1 if counts.any() else 0]
 
 
 def _growth(strand: Strand) -> float:
@@ -170,7 +184,7 @@ def _evidence(
     layer, program = strand.layer, strand.program
     memory = {g: sign for g, sign in layer.cell.gates_of_memory.items() if g in trace.gates}
     largest, spread = _singular_values(strand)
-    states = {state.name for state in program.states}
+    squashed = {s.name: gates[s.name].function for s in program.states if s.name in gates}
     return Evidence(
         fit,
         steps,
@@ -180,7 +194,9 @@ def _evidence(
         memory,
         largest,
         spread,
-        bounded=bool(gates) and (len(gates) > len(memory) or bool(states & gates.keys())),
+        gated=any(g.function == "sigmoid" for name, g in gates.items() if name not in squashed),
+        bounded="tanh" in {gate.function for gate in gates.values()} or bool(squashed),
+        sigmoid_state="sigmoid" in squashed.values(),
         has_bias=layer.bias,
         normalised=layer.options.layer_norm,
         broken=_broken(strand),

@@ -14,10 +14,12 @@ Kind = Literal["vanishing", "stable", "exploding", "saturated", "unknown"]
 
 LEFT = 0.01
 """An influence of which less than this is left over the steps that were looked at has vanished."""
-GROWN = 10.0
+GROWN = 100.0
 """One that has grown by more than this explodes."""
 SATURATED = 0.5
 """Where so large a share of what the equations squash is saturated, little gradient passes."""
+ORTHOGONAL = 0.9
+"""A matrix whose singular values differ by less is as good as orthogonal, but for its scale."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Evidence:
         memory: the cell's gates of memory; the first is the forget gate. See `Cell`.
         largest: the largest singular value of U, None for a cell without one.
         spread: the smallest singular value of U as a share of the largest; 1 for an orthogonal U.
+        gated: whether the cell has gates.
+        sigmoid_state: whether a state is a sigmoid itself.
         bounded: whether the cell squashes what goes into its states.
         has_bias: whether gates have biases.
         normalised: whether layer normalisation is on.
@@ -47,6 +51,8 @@ class Evidence:
     memory: Mapping[str, float]
     largest: float | None
     spread: float
+    gated: bool
+    sigmoid_state: bool
     bounded: bool
     has_bias: bool
     normalised: bool
@@ -125,20 +131,20 @@ def _reasons(evidence: Evidence, kind: Kind) -> list[str]:
     if math.isfinite(fit.half_life):
         left = f"{100 * change:.2g} %" if change >= 1e-6 else "nothing to speak of"
         found.append(
-            f"Influence halves every {_number(fit.half_life)} steps{fits}: over {steps} steps "
+            f"Influence halves every {_steps(fit.half_life)}{fits}: over {steps} steps "
             f"{left} is left."
         )
     elif math.isfinite(fit.doubling_time):
         found.append(
-            f"Influence doubles every {_number(fit.doubling_time)} steps{fits}: over {steps} steps "
+            f"Influence doubles every {_steps(fit.doubling_time)}{fits}: over {steps} steps "
             f"it grows by a factor of {change:.2g}."
         )
     elif fit.slope == 0:
-        found.append(f"Influence is the same at all of {steps} lags.")
+        found.append(f"Influence is the same at all {steps} lags.")
     if math.isfinite(evidence.growth):
         factor = math.exp(min(evidence.growth, 700))
         found.append(
-            f"A small change of the state becomes {_number(factor)} times as large in a step "
+            f"A small change of the state becomes {factor:.3g} times as large in a step "
             f"(largest Lyapunov exponent {evidence.growth:+.3f} nats per step)."
         )
     share = blocked(evidence)
@@ -162,29 +168,37 @@ def _worst(evidence: Evidence) -> str:
 
 
 def _against_vanishing(evidence: Evidence) -> list[str]:
-    found = []
-    steps = evidence.steps
-    if evidence.memory:
-        gate, sign = next(iter(evidence.memory.items()))
-        kept = evidence.openness.get(gate, math.nan)
-        kept = kept if sign > 0 else 1 - kept
-        if evidence.has_bias and 0 < kept < 1 and math.log(2) / -math.log(kept) < steps:
-            # σ(b)^steps = 1/2
-            bias = -math.log(math.expm1(math.log(2) / steps)) * math.copysign(1, sign)
-            found.append(
-                f"a bias of {gate} near {bias:+.1f}, e.g. forget_bias={abs(bias):.1f}: it keeps "
-                f"{kept:.2f} of the memory in a step now, {0.5 ** (1 / steps):.3f} would keep half "
-                f"of it over {steps} steps"
-            )
-            if steps > 2:
-                found.append(f"chrono={steps}, biases for all times up to {steps} steps")
-    else:
-        scale = _scale(evidence)
-        if scale is not None:
-            found.append(scale)
+    found = _keep(evidence) if evidence.memory else []
+    if evidence.sigmoid_state:
+        found.append("tanh in the place of σ, whose slope is 1/4 at most")
+    scale = _scale(evidence)
+    if scale is not None and (not evidence.gated or not found):
+        found.append(scale)
+    if not evidence.gated:
         found.append("a gated cell (LSTM, GRU), whose memory does not pass a matrix at every step")
-        if blocked(evidence) >= SATURATED / 2 and not evidence.normalised:
-            found.append("layer_norm=True, so that fewer units are saturated")
+    if blocked(evidence) >= SATURATED / 2 and not evidence.normalised:
+        found.append("layer_norm=True, so that less is saturated")
+    return found
+
+
+def _keep(evidence: Evidence) -> list[str]:
+    """How the forget gate is to be opened, if it is what forgets."""
+    gate, sign = next(iter(evidence.memory.items()))
+    steps, kept = evidence.steps, evidence.openness[gate]
+    kept = kept if sign > 0 else 1 - kept
+    enough = 0.5 ** (1 / steps)
+    if kept >= enough:
+        return []
+    if not evidence.has_bias:
+        return [f"bias=True, so that {gate} can be held open (forget_bias=)"]
+    bias = math.log(enough / (1 - enough))
+    found = [
+        f"a bias of {gate} near {math.copysign(bias, sign):+.1f} (forget_bias={bias:.1f}): "
+        f"it keeps {kept:.2f} of the memory in a step now, and {enough:.3f} would keep half of it "
+        f"over {steps} steps"
+    ]
+    if steps > 2:
+        found.append(f"chrono={steps}, biases for all times up to {steps} steps")
     return found
 
 
@@ -192,8 +206,8 @@ def _scale(evidence: Evidence) -> str | None:
     """What to do about a U that shrinks what it multiplies."""
     if evidence.largest is None:
         return None
-    if evidence.spread > 0.9:
-        if evidence.largest >= 0.95:
+    if evidence.spread > ORTHOGONAL:
+        if evidence.largest >= ORTHOGONAL:
             return None
         return (
             f"U times {_number(1 / evidence.largest)}: its singular values are all near "
@@ -207,14 +221,12 @@ def _scale(evidence: Evidence) -> str | None:
 
 def _against_explosion(evidence: Evidence) -> list[str]:
     found = ["clipping the gradient's norm, which bounds the step whatever the growth"]
-    if evidence.largest is not None and evidence.growth > 0:
-        factor = math.exp(-min(evidence.growth, 700))
-        begin = f"U times {_number(factor)} (its largest singular value is "
-        found.append(
-            f"{begin}{_number(evidence.largest)}, the growth in a step {_number(1 / factor)})"
-        )
-        if evidence.spread <= 0.9:
-            found.append("recurrent_init='orthogonal', singular values of U all 1")
+    if evidence.largest is not None:
+        is_now = f"its largest singular value is {_number(evidence.largest)}"
+        if evidence.spread <= ORTHOGONAL:
+            found.append(f"recurrent_init='orthogonal', singular values of U all 1: {is_now}")
+        elif evidence.largest > 1 / ORTHOGONAL:
+            found.append(f"U times {_number(1 / evidence.largest)}: {is_now}")
     if not evidence.bounded:
         found.append("a nonlinearity that is bounded, such as tanh")
     if evidence.largest is not None and not evidence.normalised:
@@ -238,3 +250,8 @@ def _against_saturation(evidence: Evidence) -> list[str]:
 
 def _number(value: float) -> str:
     return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def _steps(value: float) -> str:
+    number = _number(value)
+    return f"{number} step{'s' * (number != '1')}"
