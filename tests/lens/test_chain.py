@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -28,12 +30,14 @@ def test_a_step_is_differentiated_as_the_layer_is() -> None:
     state = torch.zeros(2, 10, dtype=torch.float64)
 
     def advance(state: Tensor) -> Tensor:
-        h, c = state.split(5, dim=-1)
+        h, c = state[:, :5], state[:, 5:]
         _, (h, c) = layer(x[t : t + 1], (h.unsqueeze(0), c.unsqueeze(0)))
         return torch.cat([h[0], c[0]], dim=-1)
 
     for t in range(4):
-        whole = torch.autograd.functional.jacobian(advance, state)
+        whole = torch.autograd.functional.jacobian(  # type: ignore[no-untyped-call]
+            advance, state
+        )
         expected = torch.stack([whole[n, :, n] for n in range(2)])
         torch.testing.assert_close(found[t], expected, rtol=1e-9, atol=1e-12)
         state = advance(state).detach()
@@ -42,7 +46,7 @@ def test_a_step_is_differentiated_as_the_layer_is() -> None:
 class Odd(Cell):
     """Two states, of which the second is no gate's; a weight for each unit, and x itself."""
 
-    def step(W, U, V, x, h, m):
+    def step(W: Any, U: Any, V: Any, x: Any, h: Any, m: Any) -> Any:
         a = sigmoid(W.a(x) + U.a(h * m))
         m = a * m + (1 - a) * tanh(V.p * h + x)
         return tanh(m - h), m

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -51,7 +52,7 @@ def test_a_linear_network_changes_by_its_scale(scale: float, kind: str) -> None:
 def test_rectified_units_that_are_all_on(scale: float, kind: str) -> None:
     layer = unrolled.RNN(4, 16, nonlinearity="relu", recurrent_init="identity", bias=False)
     with torch.no_grad():
-        layer.weight_ih_l0.abs_()
+        layer.get_parameter("weight_ih_l0").abs_()
     scaled(layer, "weight_hh", scale)
     found = half_life(layer, torch.rand(60, 2, 4), energy)["l0"]
     assert found.verdict.kind == kind
@@ -78,7 +79,7 @@ def test_large_weights_saturate(kind: type[nn.Module]) -> None:
 def test_states_that_overflow_have_exploded() -> None:
     layer = unrolled.RNN(4, 8, nonlinearity="relu", recurrent_init="identity")
     with torch.no_grad():
-        layer.weight_ih_l0.abs_()
+        layer.get_parameter("weight_ih_l0").abs_()
     scaled(layer, "weight_hh", 1e3)
     found = half_life(layer, torch.rand(40, 1, 4), energy)["l0"]
     assert found.verdict.kind == "exploding"
@@ -114,10 +115,10 @@ def test_losses_that_see_their_own_step_not_at_all() -> None:
     assert found.half_life == pytest.approx(1, abs=1e-3)
 
 
-class Own2(Cell):
+class Leaky(Cell):
     """A cell of a user's, without any declaration."""
 
-    def step(W, U, x, h):  # noqa: N805
+    def step(W: Any, U: Any, x: Any, h: Any) -> Any:  # noqa: N805
         return 0.5 * h + 0.1 * tanh(W.a(x) + U.a(h))
 
 
@@ -130,7 +131,7 @@ class Own2(Cell):
         ),
         (Own(nn.LSTM(4, 5, num_layers=2)), ["encoder.l0", "encoder.l1"]),
         (Ragged(unrolled.LSTM(4, 5), lengths=[12, 7]), ["rnn.l0"]),
-        (unrolled.Recurrent(Own2, 4, 5), ["l0"]),
+        (unrolled.Recurrent(Leaky, 4, 5), ["l0"]),
     ],
     ids=["stacked and bidirectional", "torch's in a user's model", "ragged", "own cell"],
 )
@@ -156,4 +157,4 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^influence: steps must be from 0 to 4, got 9$"):
         half_life(unrolled.GRU(4, 5), torch.randn(5, 1, 4), energy, steps=[9])
     with pytest.raises(TypeError, match=r"^influence: loss must give a tensor"):
-        half_life(unrolled.GRU(4, 5), torch.randn(5, 1, 4), lambda y: 3)
+        half_life(unrolled.GRU(4, 5), torch.randn(5, 1, 4), lambda y: 3)  # type: ignore[arg-type, return-value]

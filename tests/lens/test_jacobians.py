@@ -67,7 +67,7 @@ def test_a_linear_network_is_a_power_of_its_matrix() -> None:
     for size in (2, 0.01):
         layer = unrolled.RNN(1, 3, nonlinearity="identity", bias=False)
         with torch.no_grad():
-            layer.weight_hh_l0.copy_(size * nn.init.orthogonal_(torch.empty(3, 3)))
+            layer.get_parameter("weight_hh_l0").copy_(size * nn.init.orthogonal_(torch.empty(3, 3)))
         found = jacobians(layer, torch.zeros(2000, 1, 1), lags=[1, 2000], steps=[-1])["l0"]
         expected = torch.full((3,), math.log10(size), dtype=torch.float64)
         torch.testing.assert_close(found.log10[0, 0, 0], expected, rtol=1e-5, atol=1e-6)
@@ -130,8 +130,8 @@ def test_an_unknown_lag_is_refused() -> None:
 def test_numbers_that_overflow_are_not_known() -> None:
     layer = unrolled.RNN(1, 2, nonlinearity="relu", recurrent_init="identity")
     with torch.no_grad():
-        layer.weight_hh_l0.mul_(1e9)
-        layer.weight_ih_l0.fill_(1)
+        layer.get_parameter("weight_hh_l0").mul_(1e9)
+        layer.get_parameter("weight_ih_l0").fill_(1)
     values: Tensor = jacobians(layer, torch.ones(9, 1, 1))["l0"].largest[0, :, 0]
     assert values[1] == pytest.approx(9)
     assert values[-1].isnan()

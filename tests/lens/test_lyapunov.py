@@ -19,7 +19,7 @@ from unrolled.lens import jacobians, lyapunov
 def linear(matrix: torch.Tensor) -> unrolled.RNN:
     layer = unrolled.RNN(2, len(matrix), nonlinearity="identity", bias=False, dtype=torch.float64)
     with torch.no_grad():
-        layer.weight_hh_l0.copy_(matrix)
+        layer.get_parameter("weight_hh_l0").copy_(matrix)
     return layer
 
 
@@ -27,11 +27,8 @@ def test_a_linear_network_has_its_eigenvalues() -> None:
     """Of a matrix far from normal, with a complex pair."""
     torch.manual_seed(2)
     basis = torch.randn(5, 5, dtype=torch.float64)
-    blocks = torch.block_diag(
-        torch.tensor([[0.3, -0.8], [0.8, 0.3]]),
-        torch.tensor([[1.2]]),
-        torch.diag(torch.tensor([0.5, -0.1])),
-    ).double()
+    blocks = torch.diag(torch.tensor([0.0, 0.0, 1.2, 0.5, -0.1], dtype=torch.float64))
+    blocks[:2, :2] = torch.tensor([[0.3, -0.8], [0.8, 0.3]])
     matrix = basis @ blocks @ basis.inverse()
     found = lyapunov(linear(matrix), torch.zeros(400, 1, 2, dtype=torch.float64), transient=100)
     turning = math.log(math.hypot(0.3, 0.8))
@@ -102,7 +99,7 @@ def test_a_direction_that_is_lost_is_minus_infinity() -> None:
 
 
 def test_steps_that_overflow_do_not_count() -> None:
-    layer = linear(torch.eye(2) * 1e200)
+    layer = linear(torch.eye(2, dtype=torch.float64) * 1e200)
     found = lyapunov(layer, torch.ones(9, 1, 2, dtype=torch.float64))["l0"]
     assert found.largest == pytest.approx(math.log(1e200))
     assert found.growth[-1].isnan().all()

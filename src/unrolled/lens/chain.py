@@ -124,7 +124,7 @@ class Chain:
         masks = self._noise.masks(program, 0, 0, len(x), sizes_of(weights), x)
 
         def function(state: Tensor) -> Tensor:
-            states = state.split(list(self.sizes.values()), dim=-1)
+            states = torch.split(state, list(self.sizes.values()), dim=-1)
             return torch.cat(take_step(program, x, products, states, weights, masks)[0], dim=-1)
 
         states = [torch.cat([_exact(s) for s in step.before], dim=-1) for step in steps]
