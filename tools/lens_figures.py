@@ -20,7 +20,7 @@ from torch import Tensor
 
 import unrolled
 from unrolled.lens import contributions, half_life_of_influence, influence, jacobians
-from unrolled.lens.figures import Line, Panel, Picture, plot, scales
+from unrolled.lens.figures import Line, Mark, Panel, Picture, plot, scales
 from unrolled.lens.figures.picture import STYLES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -157,43 +157,39 @@ def clipping() -> Shown:
     steps, target, start, rate, bound = 50, 0.5, 1.08, 1e-3, 1.0
     x = torch.zeros(steps, 1, 1)
     x[0] = 1
-    paths: dict[str, list[float]] = {"clipped": [], "not clipped": []}
-    sizes: dict[str, list[float]] = {"clipped": [], "not clipped": []}
-    for name, path in paths.items():
-        layer = unrolled.RNN(1, 1, nonlinearity="identity", bias=False)
-        enter, u = layer.parameters()
+    layer = unrolled.RNN(1, 1, nonlinearity="identity", bias=False)
+    enter, u = layer.parameters()
+    with torch.no_grad():
+        enter.fill_(1.0)
+        u.fill_(start)
+    path, sizes = [], []
+    for _ in range(140):
+        loss = (layer(x)[0][-1, 0, 0] - target).square()
+        (gradient,) = torch.autograd.grad(loss, [u])
+        path.append(float(u.detach()))
+        sizes.append(float(gradient.abs()))
         with torch.no_grad():
-            enter.fill_(1.0)
-            u.fill_(start)
-        for _ in range(160):
-            loss = (layer(x)[0][-1, 0, 0] - target).square()
-            (gradient,) = torch.autograd.grad(loss, [u])
-            path.append(float(u))
-            sizes[name].append(float(gradient.abs()))
-            if not math.isfinite(sizes[name][-1]):
-                break
-            factor = min(1.0, bound / sizes[name][-1]) if name == "clipped" else 1.0
-            with torch.no_grad():
-                u.sub_(rate * factor * gradient)
-    shown = [line(name, torch.tensor(sizes[name]), place) for place, name in enumerate(sizes)]
-    weights = line("clipped", torch.tensor(paths["clipped"]), 0)
+            u.sub_(rate * min(1.0, bound / sizes[-1]) * gradient)
     best = target ** (1 / (steps - 1))
-    updates = scales.steps("update", weights.x)
+    away = start - rate * sizes[0]  # where the first update goes without clipping
+    norm, weight = (line(name, torch.tensor(y), 0) for name, y in (("", sizes), ("", path)))
     picture = Picture(
-        "A step too far, and one that is clipped",
+        "A gradient that explodes, clipped",
         f"h_{{t}} = u h_{{t−1}} over {steps} steps should end at {target}: u must be {best:.3f}.",
         (
             Panel(
-                "Norm of the gradient, before clipping",
-                updates,
-                scales.logarithmic("|∂L/∂u|", *(one.y for one in shown)),
-                lines=tuple(shown),
+                "Its norm, before clipping",
+                scales.steps("update", norm.x),
+                scales.logarithmic("|∂L/∂u|", norm.y),
+                lines=(norm,),
+                marks=(Mark("y", bound, f"θ = {bound:g}: what is above is clipped"),),
             ),
             Panel(
-                "The weight, clipped",
-                updates,
-                scales.linear("u", weights.y, include=(1.0,)),
-                lines=(weights,),
+                "The weight",
+                scales.steps("update", weight.x),
+                scales.linear("u", weight.y, include=(1.0,)),
+                lines=(weight,),
+                marks=(Mark("y", best, f"{best:.3f}"),),
             ),
         ),
         columns=2,
@@ -201,11 +197,11 @@ def clipping() -> Shown:
     numbers = {
         "clip.start": f"{start}",
         "clip.best": f"{best:.3f}",
-        "clip.end": f"{paths['clipped'][-1]:.3f}",
-        "clip.norm": number(torch.tensor(sizes["not clipped"][0])),
-        "clip.away": number(torch.tensor(paths["not clipped"][1])),
-        "clip.updates": f"{len(paths['not clipped'])}",
-        "clip.below": number(torch.tensor(start - best)),
+        "clip.norm": number(torch.tensor(sizes[0])),
+        "clip.away": number(torch.tensor(away)),
+        "clip.arrived": f"{next(i for i, size in enumerate(sizes) if size < bound)}",
+        "clip.rate": f"{rate:g}",
+        "clip.gap": number(torch.tensor(start - best)),
     }
     return Shown(picture, numbers)
 
@@ -285,6 +281,7 @@ def fill(text: str, numbers: Mapping[str, str]) -> str:
 
 def main() -> None:
     """Write the figures and the numbers."""
+    torch.set_num_threads(1)  # quicker for matrices so small
     folder = DOCS / "figures"
     folder.mkdir(exist_ok=True)
     numbers = arithmetic()

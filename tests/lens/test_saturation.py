@@ -64,7 +64,7 @@ def test_steps_after_the_end_do_not_count() -> None:
     """Their values may be anything: here they would be gates of 1/2."""
     layer = unrolled.GRU(3, 4)
     with torch.no_grad():
-        layer.weight_ih_l0.zero_()
+        layer.get_parameter("weight_ih_l0").zero_()
         layer.weight_ih_l0[:, 0] = 40
     x = torch.ones(6, 3, 3)
 

@@ -145,8 +145,7 @@ def jacobians(
     with recording(model, "jacobians", graph=False) as recorder:
         call(model, x)
         recorder.check_used("jacobians")
-        strands = [strand for strand in recorder.strands.values() if strand.steps]
-    chains = [Chain(strand, "jacobians") for strand in strands]
+        chains = [Chain(s, "jacobians") for s in recorder.strands.values() if s.steps]
     over = _lags(lags, max(map(len, chains)))
     wanted = [choose(steps, len(chain), "jacobians") for chain in chains]
     result = sum(

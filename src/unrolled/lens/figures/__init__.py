@@ -3,6 +3,7 @@
 from .drawable import Drawable, figure, plot
 from .dynamics import jacobians, lyapunov
 from .gradients import contributions, influence
+from .memory import half_life, saturation
 from .picture import Axis, Colours, Heat, Line, Mark, Panel, Picture
 from .states import trace
 from .theme import THEMES, Theme, ThemeName
@@ -21,9 +22,11 @@ __all__ = [
     "ThemeName",
     "contributions",
     "figure",
+    "half_life",
     "influence",
     "jacobians",
     "lyapunov",
     "plot",
+    "saturation",
     "trace",
 ]

@@ -99,7 +99,7 @@ def _line(axes: Axes, line: Line, panel: Panel, theme: Theme) -> None:
     axes.plot(
         line.x,
         panel.heights(line),
-        label=_text(line.name),
+        label=_text(line.name) or None,
         color=theme.lines[line.colour % len(theme.lines)],
         linestyle=_DASHES[line.style],
         linewidth=1.7,

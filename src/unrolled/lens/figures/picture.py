@@ -135,8 +135,8 @@ class Line:
     """A line, or points.
 
     Attributes:
-        name: what the legend calls it.
-        x: increasing.
+        name: what the legend calls it; empty where it does not.
+        x: increasing, unless they are points.
         y: NaN where there is a gap.
         colour: which of the theme's colours.
         style: how it is drawn.

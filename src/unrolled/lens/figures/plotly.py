@@ -158,7 +158,7 @@ def _line(line: Line, panel: Panel, legend: str, theme: Theme) -> go.Scatter:
         marker={"color": colour, "size": 6},
         hovertemplate=_hover(panel, panel.y.title, "%{y:.3g}"),
         legend=legend,
-        showlegend=len(panel.lines) > 1,
+        showlegend=len(panel.lines) > 1 and bool(line.name),
     )
 
 
