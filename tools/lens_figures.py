@@ -16,12 +16,12 @@ from pathlib import Path
 
 import matplotlib as mpl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import unrolled
 from unrolled.lens import contributions, half_life_of_influence, influence, jacobians
 from unrolled.lens.figures import Line, Mark, Panel, Picture, plot, scales
-from unrolled.lens.figures.picture import STYLES
+from unrolled.lens.figures.picture import STYLES, Array
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "vanishing.md"
@@ -49,7 +49,7 @@ def linear_and_tanh() -> Shown:
         for place, gain in enumerate(gains):
             layer = fresh(unrolled.RNN, nonlinearity=nonlinearity, recurrent_init="orthogonal")
             with torch.no_grad():
-                layer.weight_hh_l0.mul_(gain)
+                layer.get_parameter("weight_hh_l0").mul_(gain)
             found = jacobians(layer, inputs(), lags=lags, steps=[STEPS - 1])["l0"]
             curve = 10 ** found.largest.flatten()
             name = f"U = {gain} Q"
@@ -126,7 +126,8 @@ def terms() -> Shown:
 
 def forget_bias() -> Shown:
     """Influence on an LSTM's c for several biases of its forget gate."""
-    lines, numbers = [], {}
+    lines: list[Line] = []
+    numbers: dict[str, str] = {}
     for place, bias in enumerate((0, 1, 2, 4)):
         layer = fresh(unrolled.LSTM, forget_bias=float(bias))
         curve = influence(layer, inputs(), balance).by_lag(state="c")[1:]  # c_t acts from t + 1 on
@@ -225,7 +226,7 @@ def arithmetic() -> dict[str, str]:
     }
 
 
-def fresh(kind: type[unrolled.Recurrent], **options: object) -> unrolled.Recurrent:
+def fresh(kind: Callable[..., nn.Module], **options: object) -> nn.Module:
     """A layer with the same initial values in every run."""
     torch.manual_seed(0)
     return kind(FEATURES, UNITS, **options).double()
@@ -258,9 +259,9 @@ def by_lag(title: str, lines: list[Line], size: str, include: tuple[float, ...] 
     )
 
 
-def numpy(values: Tensor) -> scales.Array:
+def numpy(values: Tensor) -> Array:
     """A tensor's numbers."""
-    found: scales.Array = values.double().numpy()
+    found: Array = values.double().numpy()
     return found
 
 

@@ -29,7 +29,7 @@ def half_life(result: HalfLife, strand: str | None) -> Picture:
             Line("", lags, left, place, style="points"),
             Line(f"{told}, {fit}", lags, fitted, place, STYLES[place % len(STYLES)]),
         ]
-    kinds = "; ".join(f"{name} is {own.verdict.kind}" for name, own in shown.items())
+    kinds = "; ".join(f"{name}: {own.verdict.kind}" for name, own in shown.items())
     reason = f". {own.verdict.reasons[0]}" if len(shown) == 1 and own.verdict.reasons else "."
     longest = max(lines, key=lambda line: len(line.x)).x
     return Picture(
@@ -64,7 +64,7 @@ def saturation(result: Mapping[str, Mapping[str, GateSaturation]], strand: str |
 
 
 def _shares(found: Mapping[str, Mapping[str, GateSaturation]]) -> Panel:
-    """A row of points for each gate, the first on top."""
+    """A row of points for each gate, the first on top; beside each other where they are equal."""
     gates = {
         f"{name} {gate}" if len(found) > 1 else gate: own
         for name, each in found.items()
@@ -79,9 +79,15 @@ def _shares(found: Mapping[str, Mapping[str, GateSaturation]]) -> Panel:
     return Panel(
         "Saturated gates and nonlinearities",
         Axis("share", -0.03, 1.03, tuple((i / 4, f"{i / 4:g}") for i in range(5))),
-        Axis("", len(gates) - 0.5, -0.5, tuple(zip(map(float, rows), gates, strict=True))),
+        Axis("", max(len(gates), 1) - 0.5, -0.5, tuple(zip(map(float, rows), gates, strict=True))),
         lines=tuple(
-            Line(name, np.array(values, dtype=np.float64), rows, place, style="points")
+            Line(
+                name,
+                np.array(values, dtype=np.float64),
+                rows + 0.2 * (place - 1),
+                place,
+                style="points",
+            )
             for place, (name, values) in enumerate(shares.items())
         ),
     )
