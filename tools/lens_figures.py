@@ -77,7 +77,7 @@ def matrix() -> Shown:
         "rnn.far": number(curve[FAR]),
         "rnn.rate": number(torch.tensor(math.exp(fit.slope))),
         "rnn.half_life": number(torch.tensor(fit.half_life)),
-        "rnn.r2": f"{fit.r_squared:.4f}",
+        "rnn.r2": f"{fit.r_squared:.3f}",
     }
     return Shown(found.picture(), numbers)
 
