@@ -8,7 +8,7 @@ from statistics import median
 
 from unrolled.training.look import Look
 
-ROWS = 10
+ROWS = 5
 """Rows of the log over which a gradient's norm is judged."""
 GROWN = 10.0
 """How many times its lowest level a norm may become."""
@@ -39,7 +39,7 @@ class Advisor:
         self.said: dict[str, str] = {}
         self._rows: deque[tuple[float, float, float]] = deque(maxlen=ROWS)
         self._lowest: tuple[float, float] | None = None
-        self._short: list[float] = []  # half-lives at the last looks, if memory was short
+        self._short: list[tuple[float, float]] = []  # half-life and reach, while memory is short
 
     def row(self, row: Mapping[str, float]) -> list[str]:
         """One more row of the log; returned are warnings that are new."""
@@ -55,12 +55,13 @@ class Advisor:
         layers = look.layers.values()
         reach = max((layer.reach for layer in layers), default=self.seq_len)
         lives = [layer.half_life for layer in layers]
-        short = reach * SHORT <= self.seq_len and bool(lives) and all(lives)
-        self._short = [*self._short, max(life for life in lives if life)] if short else []
+        short = reach * SHORT <= self.seq_len and None not in lives
+        life = max(life or 0.0 for life in lives) if lives else 0.0
+        self._short = [*self._short, (life, reach)] if short else []
         if len(self._short) < LOOKS:
             return []
-        *before, life = self._short[-LOOKS:]
-        if life > 1.1 * max(before):
+        *before, now = self._short[-LOOKS:]
+        if any(one > 1.1 * max(past) for one, *past in zip(now, *before, strict=True)):
             return []  # it is still getting longer
         return self._say(
             "memory",
@@ -96,7 +97,7 @@ class Advisor:
             f"step {self._rows[-1][0]:.0f}: {share:.0%} of the updates since step "
             f"{self._rows[0][0]:.0f} were clipped, their norm is {level:.2g} and --clip is "
             f"{self.clip:g}: it rather sets the step's size than catches outliers; try a higher "
-            f"--clip (around {2 * level:.1g}), or a lower --lr",
+            f"--clip (around {2 * level:.3g}), or a lower --lr",
         )
 
     def _say(self, kind: str, words: str) -> list[str]:

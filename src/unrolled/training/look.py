@@ -122,7 +122,9 @@ def look(model: nn.Module, losses: Callable[[], Tensor]) -> dict[str, LayerLook]
     return {strand.name: layers[strand.name] for strand in strands}
 
 
-def _layer(strand: Strand, outputs: list[Tensor], gradients: tuple[Tensor | None, ...]) -> LayerLook:
+def _layer(
+    strand: Strand, outputs: list[Tensor], gradients: tuple[Tensor | None, ...]
+) -> LayerLook:
     by_time = torch.stack(
         [
             torch.zeros_like(output) if gradient is None else gradient

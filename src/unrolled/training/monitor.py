@@ -52,6 +52,7 @@ class Monitor:
         self._file = LookLog(path, last_step)
         self._off = options.lens_every == 0
         self._said = bool(self._file.looks)
+        self._spent = sum(found.seconds for found in self._file.looks)
         for found in self._file.looks:  # what was said before the run went on is not said again
             advisor.look(found)
 
@@ -63,9 +64,8 @@ class Monitor:
         last = looks[-1].step if looks else 0
         if step // every == last // every:
             return False
-        spent = sum(one.seconds for one in looks)
         cost = looks[-1].seconds if looks else GUESS * self.options.seq_len
-        return spent + cost <= BUDGET * seconds
+        return self._spent + cost <= BUDGET * seconds
 
     def look(
         self, step: int, seconds: float, model: nn.Module, losses: Callable[[], Tensor]
@@ -88,6 +88,7 @@ class Monitor:
             self._display.note(f"lens: nothing to look at: {error}")
             return
         found = Look(step, time.perf_counter() - start, layers)
+        self._spent += found.seconds
         self._file.append(found)
         self._log(scalars(found), step)
         if not self._said:
@@ -116,13 +117,13 @@ def scalars(found: Look) -> dict[str, float]:
     """A look as single numbers, by names that TensorBoard groups in sections."""
     numbers: dict[str, float] = {}
     for name, layer in found.layers.items():
-        section = f"lens {name}"
+        section = f"lens_{name}"
         if layer.half_life is not None:
             numbers[f"{section}/half_life"] = layer.half_life
         numbers[f"{section}/reach"] = layer.reach
         for gate, (low, high) in layer.saturation.items():
-            numbers[f"{section}/saturated {gate}"] = low + high
+            numbers[f"{section}/saturated_{gate}"] = low + high
         lags = [0, *(2**k for k in range(20) if 2**k < len(layer.influence))]
         for lag in lags:
-            numbers[f"{section}/influence at lag {lag:04d}"] = layer.influence[lag]
+            numbers[f"{section}/influence_lag_{lag:04d}"] = layer.influence[lag]
     return {name: value for name, value in numbers.items() if math.isfinite(value)}
