@@ -31,7 +31,7 @@ def test_a_look_is_influence_and_saturation(name: str) -> None:
     x = torch.randn(9, 3, 3, dtype=torch.float64)
     found = look(model, lambda: squares(model(x)))
     shares = saturation(trace(model, x))
-    whole = influence(model, x, lambda y: (y[0] if isinstance(y, tuple) else y).square().sum(-1))
+    whole = influence(model, x, lambda y: squares(y if isinstance(y, tuple) else (y, ())))
     assert list(found) == list(whole.strands)
     for strand, layer in found.items():
         one = whole[strand]
@@ -65,7 +65,7 @@ def halving() -> unrolled.RNN:
 def test_half_life_and_reach_of_what_halves_with_every_step() -> None:
     model = halving()
     x = torch.randn(20, 2, 4, dtype=torch.float64)
-    layer = look(model, lambda: model(x)[0].sum(-1))["l0"]
+    layer = look(model, lambda: squares(model(x)))["l0"]
     assert layer.half_life == pytest.approx(1)
     assert layer.r_squared == pytest.approx(1)
     assert layer.reach == 7  # 1 - 2**-7 is the first above 0.99
@@ -77,7 +77,7 @@ def test_without_decay_there_is_no_half_life() -> None:
     with torch.no_grad():
         model.weight_hh_l0.copy_(torch.eye(4))
     x = torch.randn(8, 2, 4, dtype=torch.float64)
-    layer = look(model, lambda: model(x)[0].sum(-1))["l0"]
+    layer = look(model, lambda: squares(model(x)))["l0"]
     assert layer.half_life is None
     assert layer.reach == 8
 

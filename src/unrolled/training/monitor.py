@@ -14,6 +14,7 @@ from unrolled.training.display import Display
 from unrolled.training.look import Look, look
 from unrolled.training.look_log import LookLog
 from unrolled.training.options import TrainingOptions
+from unrolled.training.threads import one_thread
 
 BUDGET = 0.03
 """Share of the training time that looks may take."""
@@ -82,7 +83,8 @@ class Monitor:
         """
         start = time.perf_counter()
         try:
-            layers = look(model, losses)
+            with one_thread():
+                layers = look(model, losses)
         except ValueError as error:
             self._off = True
             self._display.note(f"lens: nothing to look at: {error}")
