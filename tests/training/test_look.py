@@ -57,8 +57,8 @@ def halving() -> unrolled.RNN:
     """h_t = h_{t−1} / 2 + x_t: influence halves with every step."""
     model = unrolled.RNN(4, 4, nonlinearity="identity", bias=False).double()
     with torch.no_grad():
-        model.weight_ih_l0.copy_(torch.eye(4))
-        model.weight_hh_l0.copy_(torch.eye(4) / 2)
+        model.get_parameter("weight_ih_l0").copy_(torch.eye(4))
+        model.get_parameter("weight_hh_l0").copy_(torch.eye(4) / 2)
     return model
 
 
@@ -75,7 +75,7 @@ def test_half_life_and_reach_of_what_halves_with_every_step() -> None:
 def test_without_decay_there_is_no_half_life() -> None:
     model = halving()
     with torch.no_grad():
-        model.weight_hh_l0.copy_(torch.eye(4))
+        model.get_parameter("weight_hh_l0").copy_(torch.eye(4))
     x = torch.randn(8, 2, 4, dtype=torch.float64)
     layer = look(model, lambda: squares(model(x)))["l0"]
     assert layer.half_life is None
