@@ -92,11 +92,11 @@ def trace(model: nn.Module, x: Any) -> Trace:
     with recording(model, "trace", values=True, graph=False) as recorder:
         output = call(model, x)
         recorder.check_used("trace")
-        return Trace({name: trace_strand(s) for name, s in recorder.strands.items()}, output)
+        return Trace({name: strand_trace(s) for name, s in recorder.strands.items()}, output)
 
 
-def trace_strand(strand: Strand) -> StrandTrace:
-    """The trace of one direction of one layer, from a recording with values."""
+def strand_trace(strand: Strand) -> StrandTrace:
+    """What one direction of one layer went through, from its record with values."""
     running = _running(strand)
 
     def stack(values: list[Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from unrolled.lens.fit import half_life_of_influence
 from unrolled.lens.recording import Strand, recording
 from unrolled.lens.saturation import saturation_of
-from unrolled.lens.tracing import trace_strand
+from unrolled.lens.tracing import strand_trace
 
 REACH = 0.99
 """Share of the influence that lies within the reach."""
@@ -135,7 +135,7 @@ def _layer(
     norms = torch.linalg.vector_norm(by_time.double(), dim=-1).mean(-1).cpu()
     influence = norms if strand.reverse else norms.flip(0)
     fit = half_life_of_influence(influence)
-    gates = saturation_of(trace_strand(strand))
+    gates = saturation_of(strand_trace(strand))
     return LayerLook(
         tuple(influence.tolist()),
         _number(fit.half_life),
