@@ -1,27 +1,33 @@
 """The lens in training: at its interval, within its budget, and without a trace in the weights."""
 
 import json
+import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from tensorboardX.proto.event_pb2 import Event
 from tests.tasks.conftest import write_prose
 from torch import Tensor, nn
+from torch.nn import functional
 
 import unrolled
 from unrolled.tasks import text
 from unrolled.training import monitor as monitor_module
 from unrolled.training.advice import Advisor
+from unrolled.training.checkpoint import read_tensors, under
 from unrolled.training.display import Silent
 from unrolled.training.errors import UserError
-from unrolled.training.look import LayerLook, Look
+from unrolled.training.look import LayerLook, Look, look
 from unrolled.training.look_log import LookLog, read_looks
 from unrolled.training.loop import Training
-from unrolled.training.monitor import Monitor, some_rows
+from unrolled.training.monitor import Monitor, scalars, some_rows
 from unrolled.training.options import TrainingOptions
+from unrolled.training.streams import AlignedStreams
 
 SMALL: dict[str, Any] = {
     "hidden_size": 6,
@@ -156,6 +162,31 @@ def test_weights_are_the_same_with_and_without_it(prose: Path, tmp_path: Path, c
 
 
 @pytest.mark.usefixtures("no_budget")
+def test_a_look_is_at_the_next_chunk_with_the_state_carried_into_it(
+    prose: Path, tmp_path: Path
+) -> None:
+    train(prose, tmp_path / "run", batch_size=9, max_steps=18, lens_every=18, val_fraction=0.0)
+    tensors, record = read_tensors(tmp_path / "run" / "checkpoint.safetensors")
+    model = text.load(tmp_path / "run").model
+    model.load_state_dict(under(tensors, "model"))
+    tokens = np.load(tmp_path / "run" / "cache" / "train.npy")
+    streams = AlignedStreams(tokens, batch_size=9, seq_len=8, random_boundaries=True)
+    position = record["position"]
+    inputs, targets = (x[:, :8] for x in streams.chunk(position["epoch"], position["chunk"]))
+
+    def losses(state: tuple[Tensor, ...] | None) -> Tensor:
+        logits, _ = model(inputs, state)
+        return functional.cross_entropy(logits.movedim(-1, 1), targets, reduction="none")
+
+    carried = tuple(state[:, :8] for state in under(tensors, "state").values())
+    (kept,) = read_looks(tmp_path / "run" / "lens.jsonl")
+    for state, same in ((carried, True), (None, False)):
+        found = look(model, partial(losses, state))["recurrent.l0"].influence
+        close = kept.layers["recurrent.l0"].influence == pytest.approx(found, rel=1e-4)
+        assert close == same
+
+
+@pytest.mark.usefixtures("no_budget")
 def test_a_run_that_was_stopped_has_the_same_looks(
     prose: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +236,22 @@ def tensorboard_tags(folder: Path) -> set[str]:
             tags |= {value.tag for value in event.summary.value}
             data = data[16 + length :]
     return tags
+
+
+def test_numbers_that_are_not_finite_are_kept_but_not_judged(tmp_path: Path) -> None:
+    notes = Notes()
+    model = unrolled.RNN(3, 4, nonlinearity="relu")
+    x = torch.randn(6, 2, 3)
+    with torch.no_grad():
+        model.get_parameter("weight_hh_l0").fill_(torch.inf)
+    monitor = build(tmp_path / "lens.jsonl", notes)
+    for step in (10, 20, 30, 40):
+        monitor.look(step, 100.0, model, lambda: model(x)[0].sum(-1))
+    looks = read_looks(tmp_path / "lens.jsonl")
+    assert len(looks) == 4
+    assert looks[0].layers["l0"].half_life is None
+    assert all(math.isfinite(value) for value in scalars(looks[0]).values())
+    assert notes.lines == []
 
 
 def test_a_broken_line_in_the_file_is_left_out(tmp_path: Path) -> None:
