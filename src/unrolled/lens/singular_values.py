@@ -28,4 +28,4 @@ def singular_values(matrices: Tensor) -> Tensor:
         finally:
             torch.set_num_threads(threads)
     values = torch.where(finite.unsqueeze(-1), values, torch.nan)
-    return values.unflatten(0, matrices.shape[:-2])
+    return values.reshape(matrices.shape[:-1])
