@@ -91,6 +91,15 @@ def test_a_row_that_begins_anew_has_its_transient_again() -> None:
     assert known[:, 1].tolist() == [False, True, True, True, True, True]
 
 
+def test_after_a_reset_all_is_as_at_the_beginning() -> None:
+    reset = torch.zeros(6, 1, dtype=torch.bool)
+    reset[2, 0] = True
+    layer, x = unrolled.GRU(2, 3), torch.randn(6, 1, 2)
+    whole = lyapunov(Ragged(layer, reset=reset), x)["rnn.l0"].growth[2:].sum(0)
+    fresh = lyapunov(layer, x[2:])["l0"].growth.sum(0)
+    torch.testing.assert_close(whole.sort(-1).values, fresh.sort(-1).values)
+
+
 def test_a_direction_that_is_lost_is_minus_infinity() -> None:
     found = lyapunov(linear(torch.diag(torch.tensor([0.5, 0.0]))), torch.zeros(9, 1, 2).double())
     assert found["l0"].exponents[0, 1] < -4  # rounding, or nothing at all

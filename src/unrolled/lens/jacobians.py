@@ -17,6 +17,7 @@ from .losses import Steps, choose
 from .memory import format_memory, parse_memory
 from .products import products
 from .recording import call, recording
+from .singular_values import singular_values
 
 BLOCK = 1 << 28
 """Bytes that the Jacobians of one block of steps take at most: more of them are no faster."""
@@ -245,10 +246,8 @@ class _Work:
 
 def _log10(matrices: Tensor, scale: Tensor, exact: bool) -> Tensor:
     """log₁₀ of the singular values of ``exp(scale) · matrices``."""
-    finite = matrices.isfinite().all(-1).all(-1)
-    values = torch.linalg.svdvals(torch.where(finite[..., None, None], matrices, 0))
+    values = singular_values(matrices)
     if not exact:
         least = values[..., :1] * matrices.shape[-1] * torch.finfo(values.dtype).eps
         values = torch.where((values < least) & (values[..., :1] > 0), math.nan, values)
-    found: Tensor = values.log10() + scale.unsqueeze(-1) / math.log(10)
-    return torch.where(finite.unsqueeze(-1), found, math.nan)
+    return values.log10() + scale.unsqueeze(-1) / math.log(10)
