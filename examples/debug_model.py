@@ -43,7 +43,7 @@ def train(model: nn.Module, steps: int, updates: int) -> None:
         letters = batch(steps)
         scores = model(letters)[-1]
         optimizer.zero_grad()
-        cross_entropy(scores, letters[0]).backward()
+        torch.autograd.backward(cross_entropy(scores, letters[0]))
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if update % max(1, updates // 5) == 0:
@@ -66,7 +66,8 @@ def look(model: nn.Module, steps: int) -> None:
 def hold(lstm: nn.LSTM, steps: int) -> None:
     """Chrono initialisation (Tallec & Ollivier, 2018): forget gates for all times up to T."""
     forget = torch.empty(lstm.hidden_size).uniform_(1, steps - 1).log()
-    input_gate, forget_gate, *_ = lstm.bias_hh_l0.detach().chunk(4)  # torch's order: i, f, g, o
+    bias = lstm.get_parameter("bias_hh_l0").detach()
+    input_gate, forget_gate, *_ = bias.chunk(4)  # torch's order: i, f, g, o
     input_gate.copy_(-forget)
     forget_gate.copy_(forget)
 

@@ -120,3 +120,24 @@ def test_contributions_show_the_terms_and_both_parts() -> None:
         assert len(drawn.lines) == 2
     with pytest.raises(ValueError, match=r"^row must lie between 0 and 1, the last; got 2$"):
         found.plot(row=2)
+
+
+def test_an_encoder_counts_from_its_end() -> None:
+    """It has no step for each loss of the decoder that follows it."""
+
+    class Translate(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.decoder = torch.nn.GRU(3, 5), torch.nn.GRU(3, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            _, h = self.encoder(x)
+            found: Tensor = self.decoder(x[:4], h)[0]
+            return found
+
+    found = influence(Translate(), torch.randn(9, 2, 3), squares)
+    heat, lags = found.picture("encoder.l0").panels
+    assert heat.heat is not None
+    assert heat.heat.values.shape == (4, 9)
+    assert lags.x.title == "steps before its last"
+    assert found.picture().panels[1].x.title == "lag t − k (steps back)"

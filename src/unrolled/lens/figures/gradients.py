@@ -29,7 +29,9 @@ def influence(result: Influence, strand: str | None, row: int | None) -> Picture
             found = replace(found, states=states, inputs=found.inputs[:, :, row])
     name, first = next(iter(found.states.items()))
     matrix = _of_row(array(first), None, 2)
-    lag = "k − t (steps ahead)" if found.reverse else "t − k (steps back)"
+    lag = "lag k − t (steps ahead)" if found.reverse else "lag t − k (steps back)"
+    if not found.aligned:
+        lag = "steps after its first" if found.reverse else "steps before its last"
     norm = _norm(name)
     heat = Heat(
         matrix,
@@ -52,7 +54,7 @@ def influence(result: Influence, strand: str | None, row: int | None) -> Picture
             ),
             Panel(
                 "Mean over all t, by the lag",
-                scales.steps(f"lag {lag}", lines[0].x),
+                scales.steps(lag, lines[0].x),
                 scales.logarithmic("loss per unit", *curves.values()),
                 lines=lines,
             ),
