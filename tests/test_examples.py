@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+import torch
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -36,3 +37,11 @@ def test_a_model_that_cannot_learn_is_told_why(capsys: pytest.CaptureFixture[str
     assert "chrono=39" in before
     left = [float(x) for x in re.findall(r"gradient (\S+) is left", before + mended)]
     assert left[0] < 1e-6 < 1e-4 < left[2]
+
+
+def test_the_code_on_the_page_of_the_lens_runs() -> None:
+    """As a reader would type it, from top to bottom."""
+    page = (EXAMPLES.parent / "docs" / "lens.md").read_text(encoding="utf-8")
+    names = {"wanted": torch.zeros(60, 4, dtype=torch.long)}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, names)

@@ -1,4 +1,4 @@
-"""Draw the figures of docs/vanishing.md and write the numbers that its text gives.
+"""Draw the figures of docs/vanishing.md and docs/lens.md, and write the numbers of the former.
 
 Usage: python tools/lens_figures.py
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import runpy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,10 @@ from pathlib import Path
 import matplotlib as mpl
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 import unrolled
-from unrolled.lens import contributions, half_life_of_influence, influence, jacobians
+from unrolled.lens import contributions, half_life, half_life_of_influence, influence, jacobians
 from unrolled.lens.figures import Line, Mark, Panel, Picture, plot, scales
 from unrolled.lens.figures.picture import STYLES, Array
 
@@ -207,13 +209,27 @@ def clipping() -> Shown:
     return Shown(picture, numbers)
 
 
+def debugged(*, hold: bool) -> Shown:
+    """The half-life of examples/debug_model.py, before training."""
+    example = runpy.run_path(str(DOCS.parent / "examples" / "debug_model.py"))
+    torch.manual_seed(0)
+    model = example["Recall"]()
+    if hold:
+        example["hold"](model.lstm, 60)
+    letters = example["batch"](60, rows=4)
+    found = half_life(model, letters, lambda scores: cross_entropy(scores[-1], letters[0]))
+    return Shown(found.picture(), {})
+
+
 FIGURES: dict[str, Callable[[], Shown]] = {
-    "linear": linear_and_tanh,
-    "matrix": matrix,
-    "cells": cells,
-    "terms": terms,
-    "forget-bias": forget_bias,
-    "clipping": clipping,
+    "vanishing-linear": linear_and_tanh,
+    "vanishing-matrix": matrix,
+    "vanishing-cells": cells,
+    "vanishing-terms": terms,
+    "vanishing-forget-bias": forget_bias,
+    "vanishing-clipping": clipping,
+    "lens-before": lambda: debugged(hold=False),
+    "lens-after": lambda: debugged(hold=True),
 }
 
 
@@ -290,7 +306,7 @@ def main() -> None:
         for name, make in FIGURES.items():
             shown = make()
             numbers |= shown.numbers
-            path = folder / f"vanishing-{name}.svg"
+            path = folder / f"{name}.svg"
             plot(shown.picture).savefig(path, metadata={"Date": None})
             print(f"{path.relative_to(DOCS.parent)}: {dict(shown.numbers)}")
     PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), numbers), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What docs/vanishing.md says is what its figures were drawn from."""
+"""What docs/vanishing.md says is what its figures were drawn from; none is missing."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ def value(text: str) -> float:
 def test_the_page_gives_the_numbers_of_its_figures(tool: ModuleType) -> None:
     """To the second digit: its last place may differ on another machine."""
     page = tool.PAGE.read_text(encoding="utf-8")
+    lens = (tool.DOCS / "lens.md").read_text(encoding="utf-8")
     given = {match[1]: match[2] for match in tool.MARK.finditer(page)}
     found = tool.arithmetic()
     for name, make in tool.FIGURES.items():
-        assert f"(figures/vanishing-{name}.svg)" in page
-        assert (tool.DOCS / "figures" / f"vanishing-{name}.svg").exists()
+        assert f"(figures/{name}.svg)" in page + lens
+        assert (tool.DOCS / "figures" / f"{name}.svg").exists()
         found |= make().numbers
     assert given.keys() <= found.keys()
     assert {name: value(text) for name, text in given.items()} == {
