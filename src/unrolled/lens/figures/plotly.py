@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .picture import SCRIPT, Axis, Colours, Line, Mark, Panel, Picture
+from .picture import SCRIPT, Axis, Colours, Heat, Line, Mark, Panel, Picture
 from .theme import Theme
 
 _TOP, _BOTTOM, _BETWEEN = 100, 60, 90  # pixels above, below and between the rows
@@ -94,56 +94,62 @@ def _panel(figure: go.Figure, panel: Panel, index: int, columns: int, theme: The
         showarrow=False,
         font={"size": 14},
     )
-    right = subplot[0].domain[1]
-    low, high = subplot[1].domain
     if panel.heat is not None:
-        heat = panel.heat
-        bar = {"x": right, "y": (low + high) / 2, "len": high - low}
-        figure.add_trace(
-            go.Heatmap(
-                x=heat.x,
-                y=heat.y,
-                z=heat.colours.coordinates(heat.values).astype(np.float32),
-                customdata=heat.values.astype(np.float32),
-                hovertemplate=_hover(panel, heat.colours.title, "%{customdata:.3g}"),
-                hoverongaps=False,
-                **_colours(heat.colours, bar, theme),
-            ),
-            row,
-            column,
-        )
-        if np.isnan(heat.values).any():
-            figure.add_shape(
-                type="rect",
-                xref=f"x{suffix} domain",
-                yref=f"y{suffix} domain",
-                x0=0,
-                x1=1,
-                y0=0,
-                y1=1,
-                fillcolor=theme.missing,
-                line_width=0,
-                layer="below",
-            )
-    legend = f"legend{suffix}"
+        _heat(figure, panel, panel.heat, row, column, theme)
     for line in panel.lines:
-        figure.add_trace(_line(line, panel, legend, theme), row, column)
+        figure.add_trace(_line(line, panel, f"legend{suffix}", theme), row, column)
     for mark in panel.marks:
         _mark(figure, mark, panel, row, column, theme)
-    vertical, horizontal = panel.corner() if panel.lines else ("upper", "right")
-    figure.update_layout(
-        {
-            legend: {
-                "x": right if horizontal == "right" else subplot[0].domain[0],
-                "y": high if vertical == "upper" else low,
-                "xanchor": horizontal,
-                "yanchor": "top" if vertical == "upper" else "bottom",
-                "bgcolor": theme.page,
-                "bordercolor": theme.rule,
-                "borderwidth": 1,
-            }
-        }
+    if len(panel.lines) > 1:
+        figure.update_layout({f"legend{suffix}": _legend(panel, *subplot, theme)})
+
+
+def _heat(figure: go.Figure, panel: Panel, heat: Heat, row: int, column: int, theme: Theme) -> None:
+    across = next(figure.select_xaxes(row=row, col=column)).domain
+    low, high = next(figure.select_yaxes(row=row, col=column)).domain
+    bar = {"x": across[1], "y": (low + high) / 2, "len": high - low}
+    figure.add_trace(
+        go.Heatmap(
+            x=heat.x,
+            y=heat.y,
+            z=heat.colours.coordinates(heat.values).astype(np.float32),
+            customdata=heat.values,
+            hovertemplate=_hover(panel, heat.colours.title, "%{customdata:.3g}"),
+            hoverongaps=False,
+            **_colours(heat.colours, bar, theme),
+        ),
+        row,
+        column,
     )
+    if np.isnan(heat.values).any():
+        # What is behind shows through where there is no value.
+        figure.add_shape(
+            type="rect",
+            xref="x domain",
+            yref="y domain",
+            x0=0,
+            x1=1,
+            y0=0,
+            y1=1,
+            fillcolor=theme.missing,
+            line_width=0,
+            layer="below",
+            row=row,
+            col=column,
+        )
+
+
+def _legend(panel: Panel, x: Any, y: Any, theme: Theme) -> dict[str, Any]:
+    vertical, horizontal = panel.corner()
+    return {
+        "x": x.domain[horizontal == "right"],
+        "y": y.domain[vertical == "upper"],
+        "xanchor": horizontal,
+        "yanchor": "top" if vertical == "upper" else "bottom",
+        "bgcolor": theme.page,
+        "bordercolor": theme.rule,
+        "borderwidth": 1,
+    }
 
 
 def _line(line: Line, panel: Panel, legend: str, theme: Theme) -> go.Scatter:
@@ -163,36 +169,24 @@ def _line(line: Line, panel: Panel, legend: str, theme: Theme) -> go.Scatter:
 
 
 def _mark(figure: go.Figure, mark: Mark, panel: Panel, row: int, column: int, theme: Theme) -> None:
-    line = {"color": theme.soft, "width": 1, "dash": "dash"}
-    label = {"text": _text(mark.label), "font": {"color": theme.soft, "size": 12}}
-    if mark.axis == "x":
-        # Plotly wants the label's place on a logarithmic axis as a logarithm, the line's as it is.
-        figure.add_vline(
-            mark.at,
-            row=row,
-            col=column,
-            line=line,
-            layer="above",
-            label={
-                **label,
-                "textposition": "start",
-                "textangle": -90,
-                "xanchor": "right",
-            },
-        )
+    vertical = mark.axis == "x"
+    label: dict[str, Any] = {
+        "text": _text(mark.label),
+        "font": {"color": theme.soft, "size": 12},
+        "textposition": "start",
+    }
+    if vertical:
+        label |= {"textangle": -90, "xanchor": "right"}
     else:
-        figure.add_hline(
-            mark.at,
-            row=row,
-            col=column,
-            line=line,
-            layer="above",
-            label={
-                **label,
-                "textposition": "start",
-                "yanchor": "bottom" if panel.above(mark) else "top",
-            },
-        )
+        label["yanchor"] = "bottom" if panel.above(mark) else "top"
+    (figure.add_vline if vertical else figure.add_hline)(
+        mark.at,
+        row=row,
+        col=column,
+        line={"color": theme.soft, "width": 1, "dash": "dash"},
+        layer="above",
+        label=label,
+    )
 
 
 def _colours(colours: Colours, bar: dict[str, float], theme: Theme) -> dict[str, Any]:
