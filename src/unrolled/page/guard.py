@@ -19,7 +19,7 @@ POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
-        "style-src 'self'",
+        "style-src 'self' 'unsafe-inline'",  # Plotly's own
         "img-src 'self' data: blob:",  # Plotly draws heat maps as images
         "font-src 'self'",
         "connect-src 'self'",
@@ -28,7 +28,7 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""Nothing from elsewhere, nothing inline."""
+"""Nothing from elsewhere, no script inline."""
 
 _HEADERS = {
     "content-security-policy": POLICY,

@@ -8,6 +8,7 @@ import socket
 import sys
 import webbrowser
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -56,10 +57,8 @@ def launch(
         sys.stdout.flush()
         if open_browser:
             webbrowser.open(address)  # it waits in the queue of the socket
-        try:
+        with suppress(KeyboardInterrupt):
             server.run(sockets=[listening])
-        except KeyboardInterrupt:
-            pass
 
 
 def _bound(host: str, port: int) -> socket.socket:
