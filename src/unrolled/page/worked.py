@@ -175,7 +175,9 @@ class Network(nn.Module):
     def _load(self, numbers: Mapping[str, Numbers]) -> None:
         tensors = self.tensors
         if tensors.keys() != numbers.keys():
-            raise ValueError(f"weights: expected {', '.join(tensors)}, got {', '.join(numbers):.200}")
+            raise ValueError(
+                f"weights: expected {', '.join(tensors)}, got {', '.join(numbers):.200}"
+            )
         for name, tensor in tensors.items():
             try:
                 found = torch.tensor(numbers[name], dtype=torch.float64)

@@ -8,6 +8,7 @@ import { drawStep } from "./learn_step.js";
 
 const PACE = 1500; // milliseconds for a frame
 const BITE = 10; // updates for a request
+const MANY = 300; // weights that are no longer shown unasked
 const MOST = 2000; // updates until it gives up
 
 const view = {
@@ -54,6 +55,8 @@ function show(run, fresh) {
     view.loss = steps - 1;
     view.frame = 0;
     view.whole = true;
+    const count = Object.values(run.weights).flat(2).length;
+    $("#all-weights").open = count <= MANY;
   }
   view.loss = Math.min(view.loss, steps - 1);
   view.unit = Math.min(view.unit, run.hidden - 1);
