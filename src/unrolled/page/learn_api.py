@@ -178,10 +178,10 @@ def _run(network: Network) -> dict[str, Any]:
             "loss": found.losses.sum(),
             "influence": found.influence.states,
             "inputs": found.influence.inputs,
-            "matrix": found.matrix,
-            "terms": found.terms,
-            "explicit": found.explicit,
-            "implicit": found.implicit,
+            "matrix": found.contributions.of,
+            "terms": found.contributions.norms,
+            "explicit": found.contributions.explicit,
+            "implicit": found.contributions.implicit,
             "norm": found.norm,
         }
     )
