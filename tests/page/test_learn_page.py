@@ -12,7 +12,7 @@ from .conftest import OpenPage, Serve
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 SIZES = {"laptop": (1280, 800), "phone": (390, 844)}
 
@@ -36,7 +36,7 @@ def test_hello_is_there_at_a_glance(learn: Page) -> None:
     for number in ("0.2973", "0.3880", "0.3152", "0.9133", "0.3189", "0.8142"):
         assert number in weights
     assert "worked out by hand" in learn.inner_text("#origin")
-    assert learn.locator("#cell-equations math").count() == 2
+    assert learn.locator("#cell-equations mtr").count() == 2
 
 
 def test_play_forward_step_by_step(learn: Page) -> None:
@@ -80,7 +80,7 @@ def test_a_loss_flows_back(learn: Page) -> None:
     parts = learn.locator(".part").all_inner_texts()
     assert [part.split()[0] for part in parts] == ["implicit"] * 3 + ["explicit"]
     learn.click("#next")
-    assert "1 step back, at step 3: 0.0153 arrives, 8.8 % of what it was" in told(learn)
+    assert "1 step back, at step 3: 0.0153 arrives, 8.8 % of what it was" in told(learn)
     assert learn.locator("#network .box.later").count() == 2
     learn.wait_for_selector("#step-title:has-text('Loss 4, back at step 3')")
     learn.click("#last")
@@ -91,7 +91,7 @@ def test_a_loss_flows_back(learn: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "states", "equations"), [("gru", ["h"], 4), ("slstm", ["h", "c", "n", "m"], 10)]
+    ("cell", "states", "equations"), [("gru", ["h"], 5), ("slstm", ["h", "c", "n", "m"], 11)]
 )
 def test_another_cell_word_and_size(
     learn: Page, cell: str, states: list[str], equations: int
@@ -103,7 +103,7 @@ def test_another_cell_word_and_size(
     learn.press("#hidden", "Tab")
     learn.check("#bias")
     expect(learn.locator(".send")).to_have_count(4)
-    expect(learn.locator("#cell-equations math:first-child mtr")).to_have_count(equations)
+    expect(learn.locator("#cell-equations mtr")).to_have_count(equations)
     expect(learn.locator("#units button")).to_have_count(5)
     titles = learn.locator(".group >> nth=1 >> .title").all_inner_texts()
     assert titles == [f"{state}₂" for state in states]
@@ -186,6 +186,22 @@ def test_everything_has_a_name(learn: Page) -> None:
     )
     assert unnamed == []
     assert learn.get_attribute("#told", "aria-live") == "polite"
+
+
+def test_a_refusal_is_said_and_what_was_there_stays(browser: Browser, serve: Serve) -> None:
+    page = browser.new_page()  # which, refused, writes to its console
+    page.goto(f"{serve()}/learn")
+    page.wait_for_selector(".box")
+    page.fill("#word", "x")
+    page.press("#word", "Tab")
+    expect(page.locator("#problem")).to_have_text("word: expected 2 to 40 letters, got 1")
+    page.fill("#scale", "0.5")  # of the word that was there
+    expect(page.locator("#problem")).to_be_hidden()
+    page.fill("#word", "🙂é漢")
+    page.press("#word", "Tab")
+    expect(page.locator(".send")).to_have_count(2)
+    assert "🙂" in page.inner_text("#network")
+    page.close()
 
 
 @pytest.mark.parametrize("size", SIZES)

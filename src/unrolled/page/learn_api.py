@@ -161,7 +161,7 @@ def _run(network: Network) -> dict[str, Any]:
             "cell": setting.cell,
             "title": title(setting.cell),
             "about": _about(setting.cell),
-            "word": setting.word,
+            "word": list(setting.word),
             "letters": list(letters),
             "hidden": setting.hidden,
             "by_hand": is_by_hand(setting) and setting.weights is None and setting.scale == 1,

@@ -29,7 +29,7 @@ function heading(text) {
 
 /** "name = a·b + c·d = value", with the terms that are not zero. */
 function dot(name, pairs, value) {
-  const terms = pairs.filter(([, by]) => by !== 0);
+  const terms = pairs.filter(([weight, by]) => weight !== 0 && by !== 0);
   const left = pairs.length - terms.length;
   const item = el("li", {}, el("span", { class: "of" }, ...[name].flat(), " = "));
   terms.forEach(([weight, by], at) => {
