@@ -32,7 +32,7 @@ export function drawReach(view) {
     if (value > 0) {
       chart.append(svg("rect", { x: middle - width / 2, y: y(value), width, height: Math.max(1, height - foot - y(value)), fill: scale.paint(value).fill, stroke: "var(--ink)", "stroke-width": k === view.loss ? 2 : 0.5 }));
     }
-    if (step > 52) {
+    if (step > 58) {
       chart.append(svg("text", { class: "value", x: middle, y: value > 0 ? y(value) - 4 : height - foot - 4, "text-anchor": "middle" }, size(value)));
     }
     if (k % labelled === 0 || k === view.loss) {
