@@ -1,7 +1,32 @@
 """See which past steps still reach the loss, in exact numbers."""
 
 from .contributions import Contributions, contributions
+from .fit import Fit, half_life_of_influence
+from .half_life import HalfLife, half_life
 from .influence import Influence, influence
-from .tracing import Trace, trace
+from .jacobians import Jacobians, jacobians
+from .lyapunov import Lyapunov, lyapunov
+from .saturation import GateSaturation, saturation
+from .tracing import Activation, Trace, trace
+from .verdict import Verdict
 
-__all__ = ["Contributions", "Influence", "Trace", "contributions", "influence", "trace"]
+__all__ = [
+    "Activation",
+    "Contributions",
+    "Fit",
+    "GateSaturation",
+    "HalfLife",
+    "Influence",
+    "Jacobians",
+    "Lyapunov",
+    "Trace",
+    "Verdict",
+    "contributions",
+    "half_life",
+    "half_life_of_influence",
+    "influence",
+    "jacobians",
+    "lyapunov",
+    "saturation",
+    "trace",
+]
