@@ -217,7 +217,7 @@ def expressions() -> st.SearchStrategy[Expression]:
     return st.recursive(leaves, grow, max_leaves=8)
 
 
-@example(Call("multiply", (A, Call("where", (Call("less", (Q, Constant(2.0))), Q, Q)))))
+@example(Call("multiply", (A, Call("where", (Call("greater", (Q, Constant(2.0))), Q, Q)))))
 @given(expressions())
 def test_any_expression_reads_as_it_computes(expression: Expression) -> None:
     """A bracket too few, a sign, an order: the numbers would be others."""
