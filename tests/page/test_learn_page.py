@@ -43,7 +43,9 @@ def test_play_forward_step_by_step(learn: Page) -> None:
     assert told(learn).startswith("Step 1 says “e” with probability 0.3298; which is right.")
     assert learn.locator("#network .box.later").count() == 6
     learn.click("#next")
-    assert told(learn) == "Step 2 reads “e” and h₁, and makes h₂ of them."
+    assert (
+        told(learn) == "Step 2 reads “e” and h₁, and makes h₂ = (0.8350, 0.8964, 0.8791) of them."
+    )
     learn.wait_for_selector("#step-title:has-text('Step 2: the new state')")
     expect(learn.locator("#step")).to_contain_text("1.2045")
     panel = learn.inner_text("#step")

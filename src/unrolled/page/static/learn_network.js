@@ -1,7 +1,7 @@
 // The network, unrolled: a column for each step, what passes between them, and the reading in words.
 
 import { $, Decades, el, number, visible } from "./common.js";
-import { below, size } from "./learn_maths.js";
+import { below, size, vector } from "./learn_maths.js";
 
 const SHOWN = 5; // classes in a column; the step's own card has all
 
@@ -183,7 +183,7 @@ export function tell(view) {
   if (part === "state") {
     const first = Object.keys(run.states)[0];
     const before = step ? `${first}${below(step)}` : `${first}₀ = 0`;
-    return `Step ${t} reads “${letterIn}” and ${before}, and makes ${first}${below(t)} of them.`;
+    return `Step ${t} reads “${letterIn}” and ${before}, and makes ${first}${below(t)} = ${vector(run.states[first][step])} of them.`;
   }
   if (part === "output") {
     const said = run.predicted[step], target = run.word[step + 1];
