@@ -72,6 +72,7 @@ def test_play_runs_by_itself(learn: Page) -> None:
 def test_a_loss_flows_back(learn: Page) -> None:
     learn.click("#backward")
     assert learn.inner_text("#place") == "all 5 steps"
+    assert "how much of ℓ₄ arrives" in learn.inner_text("#hint")
     arriving = learn.locator(".arriving").all_inner_texts()
     assert arriving == ["0.000753", "0.00169", "0.0153", "0.174"]
     colours = learn.eval_on_selector_all(

@@ -1,7 +1,7 @@
 // Small charts and tables: reach, clipping, training, the matrix of all losses, the weights.
 
 import { $, Decades, el, number, powerOfTen, svg, visible } from "./common.js";
-import { below, size, weight } from "./learn_maths.js";
+import { below, say, size, weight } from "./learn_maths.js";
 import { arriving, percent } from "./learn_network.js";
 
 /** The room that a chart has. */
@@ -41,7 +41,7 @@ export function drawReach(view) {
   });
   chart.append(svg("text", { x: (across + left) / 2, y: height - 3, "text-anchor": "middle" }, `step k; what of ℓ${below(view.loss + 1)} arrives at its state`));
   $("#reach").replaceChildren(chart);
-  $("#verdict").textContent = verdict(values);
+  say("#verdict", verdict(values));
 }
 
 /** What the bars say, in words. */

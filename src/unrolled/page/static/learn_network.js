@@ -175,6 +175,16 @@ function along(view, t, passed) {
   return node;
 }
 
+/** What is to be seen, in a line. */
+export function hint(view) {
+  const past = view.run.matrix === "U" ? "U carries the state on" : "the state goes on by itself";
+  if (view.phase === "forward") {
+    return `W reads a letter, ${past}, V reads out what comes next: the same weights at every step. ↩ sends a loss back.`;
+  }
+  return `Colour and number: how much of ℓ${below(view.loss + 1)} arrives. Framed, its term in ${view.run.matrix}'s gradient: ` +
+    `solid (explicit) by the step's own use of ${view.run.matrix}, dashed (implicit) by an earlier use.`;
+}
+
 /** The frame in words. */
 export function tell(view) {
   const { run } = view;
