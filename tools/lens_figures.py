@@ -132,14 +132,14 @@ def forget_bias() -> Shown:
     numbers: dict[str, str] = {}
     for place, bias in enumerate((0, 1, 2, 4)):
         layer = fresh(unrolled.LSTM, forget_bias=float(bias))
-        curve = influence(layer, inputs(), balance).by_lag(state="c")[1:]  # c_t acts from t + 1 on
-        lines.append(line(f"bias {bias}", curve / curve[0], place, start=1))
+        curve = influence(layer, inputs(), balance).by_lag(state="c")
+        lines.append(line(f"bias {bias}", curve / curve[0], place))
         open_ = 1 / (1 + math.exp(-bias))
         numbers |= {
             f"bias{bias}.open": f"{open_:.3f}",
             f"bias{bias}.rule": number(torch.tensor(math.log(2) / -math.log(open_))),
             f"bias{bias}.half_life": number(torch.tensor(half_life_of_influence(curve).half_life)),
-            f"bias{bias}.far": number(curve[FAR - 1] / curve[0]),
+            f"bias{bias}.far": number(curve[FAR] / curve[0]),
         }
     picture = Picture(
         "The forget gate's bias is the memory",
@@ -148,7 +148,7 @@ def forget_bias() -> Shown:
             by_lag(
                 "Influence on the cell state, by the lag",
                 lines,
-                "‖∂ℓ_{t}/∂c_{t−L}‖ (share of that at lag 1)",
+                "‖∂ℓ_{t}/∂c_{t−L}‖ (share of that at lag 0)",
             ),
         ),
     )
@@ -259,10 +259,9 @@ def balance(output: Tensor) -> Tensor:
     return output.sum((1, 2)) / math.sqrt(output.shape[2])
 
 
-def line(name: str, curve: Tensor, place: int, start: int = 0) -> Line:
+def line(name: str, curve: Tensor, place: int) -> Line:
     """A curve over whole numbers."""
-    x = torch.arange(start, start + len(curve))
-    return Line(name, numpy(x), numpy(curve), place, STYLES[place])
+    return Line(name, numpy(torch.arange(len(curve))), numpy(curve), place, STYLES[place])
 
 
 def by_lag(title: str, lines: list[Line], size: str, include: tuple[float, ...] = ()) -> Panel:
