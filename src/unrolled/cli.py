@@ -41,6 +41,8 @@ app = App(
 )
 train = App(name="train", help="Train a model, or go on with a run.")
 app.command(train)
+lens = App(name="lens", help="See which past steps still reach the loss, in a browser.")
+app.command(lens)
 
 LIMITS = ("max_epochs", "max_steps", "max_time", "patience")
 
@@ -331,6 +333,29 @@ def bench(
             + "; ".join(line(result) for result in low),
             code=RUNTIME,
         )
+    return 0
+
+
+@lens.default
+def open_lens(
+    *runs: Annotated[Path, Parameter(name="RUN")],
+    port: int = 8700,
+    host: str = "127.0.0.1",
+    open: bool = True,  # noqa: A002
+) -> int:
+    """Open the lens: the worked example and, with RUN, what a model that was trained remembers.
+
+    A page in the browser, served by this machine to itself; it needs no network. Ctrl-C ends it.
+
+    Args:
+        runs: Folders of runs to inspect.
+        port: Where the page is served; 0 for any free port.
+        host: Address to bind to; with another than loopback, other machines can reach the page.
+        open: Open the browser.
+    """
+    from unrolled.page.launch import launch
+
+    launch(runs, host=host, port=port, open_browser=open)
     return 0
 
 

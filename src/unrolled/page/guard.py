@@ -1,0 +1,141 @@
+"""Who may ask the page, how much, and what its answers may do: one layer around the whole app."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import socket
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BODY_LIMIT = 1 << 20
+"""Bytes of a request's body."""
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data: blob:",  # Plotly draws heat maps as images
+        "font-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+"""Nothing from elsewhere, nothing inline."""
+
+_HEADERS = {
+    "content-security-policy": POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+
+class Guard:
+    """Refuses foreign hosts and origins and long bodies, and sets the headers of every answer.
+
+    A page of somebody else's can make a browser ask any address, and by DNS rebinding even read the
+    answer; its name then stands in the Host header.
+
+    Args:
+        app: what is guarded.
+        host: the address that the server is bound to.
+    """
+
+    def __init__(self, app: ASGIApp, host: str = "127.0.0.1") -> None:
+        self._app = app
+        self._names = {*LOOPBACK, host.lower()}
+        self._everywhere = _is_wildcard(host)
+        if self._everywhere:
+            self._names.add(socket.gethostname().lower())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            # there are no web sockets here; the server's own start and end pass
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        origin = headers.get("origin")
+        if not self._knows(host):
+            return await _refuse(send, 421, f"Host: this page is not served as {host[:100]!r}")
+        if origin is not None and urlsplit(origin).netloc != host:
+            return await _refuse(send, 403, f"Origin: {origin[:100]!r} may not ask this page")
+        body = await _read(headers, receive)
+        if body is None:
+            return await _refuse(
+                send, 413, f"the request is too long: expected at most {BODY_LIMIT:,} bytes"
+            )
+        await self._app(scope, _replay(body, receive), _with_headers(send))
+
+    def _knows(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname
+        except ValueError:
+            return False
+        # A number is no name: it cannot be rebound.
+        return name is not None and (name in self._names or (self._everywhere and _is_ip(name)))
+
+
+async def _read(headers: Headers, receive: Receive) -> bytes | None:
+    """The body, or None if it is too long."""
+    length = headers.get("content-length", "0")
+    if not length.isdigit() or int(length) > BODY_LIMIT:
+        return None
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message["type"] == "http.request" and message.get("more_body", False)
+        if len(body) > BODY_LIMIT:
+            return None
+    return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """What gives the body that was read, and from then on what comes."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(_HEADERS)
+        await send(message)
+
+    return sending
+
+
+async def _refuse(send: Send, status: int, line: str) -> None:
+    body = json.dumps({"error": line}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    send = _with_headers(send)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _is_ip(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_wildcard(host: str) -> bool:
+    return _is_ip(host) and ipaddress.ip_address(host).is_unspecified

@@ -1,0 +1,102 @@
+"""Start the page on this machine, and open it in the browser."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+import sys
+import webbrowser
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..training.errors import RUNTIME, UserError, reason
+from ..training.run_folder import RunFolder
+
+PORT = 8700
+
+
+def launch(
+    runs: Sequence[Path | str] = (),
+    *,
+    host: str = "127.0.0.1",
+    port: int = PORT,
+    open_browser: bool = True,
+) -> None:
+    """Serve the page until Ctrl-C.
+
+    Args:
+        runs: folders of the runs to inspect.
+        host: the address to bind to; others than loopback can be reached from other machines.
+        port: 0 for any free one.
+        open_browser: whether the browser is opened.
+
+    Raises:
+        UserError: if a run does not exist, the address cannot be had, or what the page needs is not
+            installed.
+    """
+    for run in runs:
+        RunFolder.existing(run)
+    for module in ("fastapi", "uvicorn", "plotly"):
+        if find_spec(module) is None:
+            raise UserError(f"the page needs {module}: pip install 'unrolled[lens]'", code=RUNTIME)
+    with _bound(host, port) as listening:
+        address = _address(host, listening.getsockname()[1])
+        import uvicorn
+
+        from .server import create_app
+
+        server = uvicorn.Server(
+            uvicorn.Config(create_app(runs, host=host), log_level="warning", server_header=False)
+        )
+        sys.stdout.write(f"unrolled lens: {address}  (Ctrl-C ends it)\n")
+        if not _is_loopback(host):
+            sys.stdout.write(f"Bound to {host}: whoever can reach this machine can use the page.\n")
+        sys.stdout.flush()
+        if open_browser:
+            webbrowser.open(address)  # it waits in the queue of the socket
+        try:
+            server.run(sockets=[listening])
+        except KeyboardInterrupt:
+            pass
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that listens there."""
+    if not 0 <= port <= 65535:
+        raise UserError(f"--port: expected 0 to 65535, got {port}")
+    try:
+        family, *_, where = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"--host {host}: not an address of this machine") from error
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform != "win32":  # there it would let two servers have one port
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(where)
+        listening.listen(64)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            line = f"--port {port}: already in use; choose another, or --port 0 for any free one"
+            raise UserError(line, code=RUNTIME) from error
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise UserError(f"--host {host}: not an address of this machine") from error
+        raise UserError(f"--host {host} --port {port}: {reason(error)}", code=RUNTIME) from error
+    return listening
+
+
+def _address(host: str, port: int) -> str:
+    """What to type into a browser on this machine."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -1,0 +1,117 @@
+"""The page on a free port, and a browser that looks at it, where the machine has one."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import uvicorn
+from starlette.testclient import TestClient
+
+from unrolled.page.server import create_app
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+Serve = Callable[..., str]
+
+
+@pytest.fixture
+def client() -> Iterator[TestClient]:
+    with TestClient(create_app(), base_url="http://127.0.0.1:8700") as client:
+        yield client
+
+
+@contextmanager
+def served(runs: Sequence[Path]) -> Iterator[str]:
+    config = uvicorn.Config(create_app(runs), port=0, log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert server.started
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+@pytest.fixture(scope="session")
+def serve() -> Iterator[Serve]:
+    """Start the page with runs; gives its address."""
+    with ExitStack() as stack:
+        known: dict[tuple[Path, ...], str] = {}
+
+        def start(*runs: Path) -> str:
+            if runs not in known:
+                known[runs] = stack.enter_context(served(runs))
+            return known[runs]
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip(f"no browser on this machine: none of {', '.join(BROWSERS)}")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+OpenPage = Callable[..., "Page"]
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """Open an address; at the end nothing may have gone wrong, or been asked of another host."""
+    problems: list[str] = []
+    contexts = []
+
+    def visit(address: str, width: int = 1400, height: int = 900, **options: object) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+        page.on(
+            "console",
+            lambda message: (
+                problems.append(f"{message.type}: {message.text}")
+                if message.type in ("error", "warning")
+                else None
+            ),
+        )
+        own = "/".join(address.split("/", 3)[:3])
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((own, "data:", "blob:"))
+                else problems.append(f"asked elsewhere: {request.url}")
+            ),
+        )
+        page.goto(address)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert not problems
