@@ -32,14 +32,14 @@ class Setting(NamedTuple):
 
 
 class Observer:
-    """Sees everything of a run. What a method returns takes the place of what it was given.
+    """Sees everything of a run; what a method returns takes the place of what it was given.
 
     It has the same values: what changes is the node of the graph, at which a gradient can be had.
     """
 
-    def begin(self, setting: Setting, x: Tensor) -> Tensor:
-        """The run begins, with the input ``[T, N, ·]``."""
-        return x
+    def begin(self, setting: Setting, x: Tensor) -> Sequence[Tensor]:
+        """The run begins, with the input ``[T, N, ·]``; returned are its steps ``[N, ·]``."""
+        return x.unbind()
 
     def product(self, t: int, product: Product, operand: Tensor, result: Tensor) -> Tensor:
         """A matrix product inside step t, its bias included: ``[N, ·]`` each."""

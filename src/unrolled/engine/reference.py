@@ -169,11 +169,13 @@ def run(
         direction: which one this is, for the noise.
         observer: who looks at every step.
     """
-    if observer is not None:
-        x = observer.begin(Setting(program, weights, initial, lengths, reset, reverse), x)
-    gates = linear(x, weights.input, weights.input_bias)
-    # All steps' at once: backward of an index would fill a tensor of full length for every step.
-    xs, all_gates = x.unbind(), gates.unbind()
+    # All steps at once: backward of an index would fill a tensor of full length for every step.
+    xs: Sequence[Tensor] = x.unbind()
+    if observer is None:
+        all_gates: Sequence[Tensor] = linear(x, weights.input, weights.input_bias).unbind()
+    else:
+        xs = observer.begin(Setting(program, weights, initial, lengths, reset, reverse), x)
+        all_gates = [linear(own, weights.input, weights.input_bias) for own in xs]
     states = list(initial)
     found: list[list[Tensor]] = []  # for each step the output and what is exposed
     sizes = sizes_of(weights)

@@ -1,4 +1,4 @@
-"""Many gradients at once: one backward pass for a block of losses, as large as memory allows."""
+"""The gradients of many losses at once, in blocks as large as memory allows."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ def gradients(losses: Tensor, targets: Sequence[Tensor], steps: Sequence[int]) -
 
     Args:
         losses: ``[T]``, or ``[T, N]`` of rows that do not see each other.
-        targets: tensors ``[·]`` on which the losses may depend.
+        targets: tensors on which the losses may depend.
         steps: which of the losses.
 
     Returns:
-        For each target ``[len(steps), ·]``.
+        For each target a tensor ``[len(steps), *target.shape]``.
     """
     if not targets:
         return []
     cotangents = losses.new_zeros(len(steps), *losses.shape)
-    for row, t in enumerate(steps):
-        cotangents[row, t] = 1
+    cotangents[torch.arange(len(steps)), torch.tensor(steps)] = 1
 
     def one(cotangent: Tensor) -> tuple[Tensor, ...]:
         found = torch.autograd.grad(
@@ -37,6 +36,6 @@ def gradients(losses: Tensor, targets: Sequence[Tensor], steps: Sequence[int]) -
     try:
         return list(torch.vmap(one)(cotangents))
     except RuntimeError:
-        # Something in the model has a backward that cannot be batched: then one by one.
+        # The backward of something in the model cannot be batched: then one after the other.
         each = [one(cotangent) for cotangent in cotangents]
         return [torch.stack(of_target) for of_target in zip(*each, strict=True)]

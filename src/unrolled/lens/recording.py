@@ -69,7 +69,6 @@ class Strand:
         layer: the module itself.
         level: which layer of the stack, from 0.
         reverse: whether time runs backwards in it.
-        xs: for each call the input ``[T, N, ·]``.
         steps: in the order of time.
     """
 
@@ -78,7 +77,6 @@ class Strand:
     layer: Layer
     level: int
     reverse: bool
-    xs: list[Tensor] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
 
     @property
@@ -116,7 +114,15 @@ class Tap(torch.autograd.Function):
         """The gradients as they are, or none."""
         if ctx.limit.end is not None and ctx.t >= ctx.limit.end:
             return (None,) * (2 + len(gradients))
-        return (None, None, *gradients)
+        return (None, None, *map(_flush, gradients))
+
+
+def _flush(gradient: Tensor | None) -> Tensor | None:
+    """Zero where numbers leave the dtype's range: denormal ones are inexact and very slow."""
+    if gradient is None:
+        return None
+    least = torch.finfo(gradient.dtype).tiny * 1e4  # what follows multiplies it by slopes
+    return torch.where(gradient.abs() < least, 0, gradient)
 
 
 @dataclass
@@ -134,7 +140,7 @@ class Recorder:
         self.values, self.graph = values, graph
         self.limit = Limit()
         self.strands: dict[str, Strand] = {}
-        self._inputs: dict[int, tuple[Tensor, Tensor]] = {}
+        self._inputs: dict[int, tuple[Tensor, Sequence[Tensor]]] = {}
 
     def check_used(self, verb: str) -> None:
         """See that there was something to watch.
@@ -155,16 +161,15 @@ class Recorder:
         )
         return _Call(self, strand)
 
-    def input(self, x: Tensor) -> Tensor:
-        """The input as a node of the graph, the same one for both directions of a layer."""
-        if not self.graph:
-            return x
+    def input(self, x: Tensor) -> Sequence[Tensor]:
+        """The steps of an input as nodes of the graph, the same for both directions of a layer."""
         known = self._inputs.get(id(x))
         if known is not None and known[0] is x:
             return known[1]
-        tapped = x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
-        self._inputs[id(x)] = (x, tapped)
-        return tapped
+        if self.graph and not x.requires_grad:
+            x = x.detach().requires_grad_()
+        self._inputs[id(x)] = x, x.unbind()
+        return self._inputs[id(x)][1]
 
 
 class _Call(Observer):
@@ -175,11 +180,9 @@ class _Call(Observer):
         self._start = len(strand.steps)
         self._products: list[Multiplied] = []
 
-    def begin(self, setting: Setting, x: Tensor) -> Tensor:
-        self._setting = setting
-        x = self._recorder.input(x)
-        self._strand.xs.append(x)
-        return x
+    def begin(self, setting: Setting, x: Tensor) -> Sequence[Tensor]:
+        self._setting, self._xs = setting, self._recorder.input(x)
+        return self._xs
 
     def product(self, t: int, product: Product, operand: Tensor, result: Tensor) -> Tensor:
         self._products.append(Multiplied(product, operand, result))
@@ -205,7 +208,7 @@ class _Call(Observer):
         step = Step(
             self._setting,
             t,
-            strand.xs[-1][t],
+            self._xs[t],
             {gate: values[gate] for gate in self._setting.program.gates},
             list(before),
             after,
@@ -237,8 +240,7 @@ def recording(
         ValueError: if there is no layer in it that can be watched.
     """
     if not isinstance(model, nn.Module):
-        kind = model.__name__ if isinstance(model, type) else type(model).__name__
-        raise TypeError(f"{verb}: model must be a torch.nn.Module, got {kind}")
+        raise TypeError(f"{verb}: model must be a torch.nn.Module, got {_kind(model)}")
     recorder = Recorder(values, graph)
     modes = {module: module.training for module in model.modules()}
     with accelerated(model) as layers:
@@ -259,6 +261,10 @@ def recording(
                 del layer.watch
             for module, mode in modes.items():
                 module.training = mode
+
+
+def _kind(thing: object) -> str:
+    return thing.__name__ if isinstance(thing, type) else type(thing).__name__
 
 
 def call(model: nn.Module, x: Any) -> Any:

@@ -92,7 +92,7 @@ def _strand(strand: Strand) -> StrandTrace:
             name: stack([step.values[symbol] for step in strand.steps])
             for symbol, name in strand.value_names.items()
         },
-        torch.cat(strand.xs),
+        torch.stack([step.x for step in strand.steps]),
     )
 
 
