@@ -52,8 +52,7 @@ def test_pages_of_others_may_not_ask(client: TestClient, origin: str) -> None:
 def test_headers_of_every_answer(client: TestClient, path: str) -> None:
     headers = client.get(path).headers
     policy = headers["content-security-policy"]
-    assert "script-src 'self';" in policy
-    assert "unsafe" not in policy
+    assert "default-src 'none'; script-src 'self';" in policy
     assert "//" not in policy
     assert headers["cross-origin-resource-policy"] == "same-origin"
     assert "set-cookie" not in headers
