@@ -19,11 +19,7 @@ POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
-<<<<<<< HEAD
-        "style-src 'self'",
-=======
         "style-src 'self' 'unsafe-inline'",  # Plotly's own
->>>>>>> dffe74bc906ed213c7e37112249a9234c9d85c06
         "img-src 'self' data: blob:",  # Plotly draws heat maps as images
         "font-src 'self'",
         "connect-src 'self'",
@@ -32,11 +28,7 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-<<<<<<< HEAD
-"""Nothing from elsewhere, nothing inline."""
-=======
 """Nothing from elsewhere, no script inline."""
->>>>>>> dffe74bc906ed213c7e37112249a9234c9d85c06
 
 _HEADERS = {
     "content-security-policy": POLICY,

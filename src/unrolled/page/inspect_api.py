@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 """What the Inspect view asks for.
 
 A run is asked for by its number in the list that the page was started with: a path cannot be named.
@@ -136,19 +135,3 @@ def _names(runs: Sequence[RunFolder]) -> list[str]:
     names = [run.path.resolve().name for run in runs]
     seen = Counter(names)
     return [f"{name} ({place})" if seen[name] > 1 else name for place, name in enumerate(names, 1)]
-=======
-"""What the Inspect view asks for."""
-
-from __future__ import annotations
-
-from collections.abc import Sequence
-
-from fastapi import APIRouter
-
-from ..training.run_folder import RunFolder
-
-
-def router(runs: Sequence[RunFolder]) -> APIRouter:
-    """The view's questions about the runs that the page was started with."""
-    return APIRouter()
->>>>>>> dffe74bc906ed213c7e37112249a9234c9d85c06

@@ -8,10 +8,7 @@ import socket
 import sys
 import webbrowser
 from collections.abc import Sequence
-<<<<<<< HEAD
-=======
 from contextlib import suppress
->>>>>>> dffe74bc906ed213c7e37112249a9234c9d85c06
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -60,15 +57,8 @@ def launch(
         sys.stdout.flush()
         if open_browser:
             webbrowser.open(address)  # it waits in the queue of the socket
-<<<<<<< HEAD
-        try:
-            server.run(sockets=[listening])
-        except KeyboardInterrupt:
-            pass
-=======
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listening])
->>>>>>> dffe74bc906ed213c7e37112249a9234c9d85c06
 
 
 def _bound(host: str, port: int) -> socket.socket:
