@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -11,14 +11,17 @@ from .subject import Subject
 
 Result = TypeVar("Result")
 
-KEPT = 8
-"""Results kept of a run. The largest, states and gates of 400 steps, take some ten megabytes."""
+KEPT = 16
+"""Results kept of a run. The largest, states and gates of 600 steps, take some ten megabytes."""
+
+_ONE_AT_A_TIME = Lock()
 
 
 class Desk:
     """A subject with its last results.
 
-    Recording a model watches its layers, so that two computations would see each other's steps.
+    Recording a model watches its layers, so that two computations would see each other's steps; and
+    the number of threads, which every computation sets, is that of the process.
 
     Args:
         subject: what is looked at.
@@ -26,16 +29,16 @@ class Desk:
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
-        self._lock = Lock()
         self._results: OrderedDict[Any, Any] = OrderedDict()
 
-    def get(self, compute: Callable[..., Result], *arguments: str) -> Result:
+    def get(self, compute: Callable[..., Result], *arguments: Hashable) -> Result:
         """What ``compute(subject, *arguments)`` returns, computed once."""
         key = (compute, *arguments)
         # Without the lock: what is known must not wait for what is being computed.
-        if key in self._results:
-            return self._results[key]  # type: ignore[no-any-return]
-        with self._lock:
+        known = self._results.get(key)
+        if known is not None:
+            return known  # type: ignore[no-any-return]
+        with _ONE_AT_A_TIME:
             if key not in self._results:
                 found = compute(self.subject, *arguments)
                 self._results[key] = found

@@ -86,25 +86,31 @@ def inspect(subject: Subject, sample: str) -> Inspection:
     )
 
 
-def influence(subject: Subject, sample: str) -> lens.Influence:
-    """How much of every step's loss, in bits, arrives at every earlier state.
+def influence(subject: Subject, sample: str, steps: int | tuple[int, ...]) -> lens.Influence:
+    """How much of some steps' losses, in bits, arrives at every earlier state.
 
     The last token is only predicted, so there is a step less than tokens.
 
+    Args:
+        subject: the model.
+        sample: what it reads.
+        steps: the losses to look at: every so many up to the last, or these.
+
     Raises:
-        UserError: if the model cannot read the sample, or there is nothing to predict.
+        UserError: if the model cannot read the sample, there is nothing to predict, or the model is
+            too large.
     """
     tokens = two_or_more(subject, sample)
-    return lens.influence(
-        subject.model,
-        subject.input(tokens[:-1].unsqueeze(1)),
-        lambda output: subject.losses(output, tokens),
-    )
-
-
-def by_lag(matrix: Tensor) -> Tensor:
-    """Mean influence over so many steps, of a matrix ``[t, k]`` of all steps: ``[lags]``."""
-    return torch.stack([matrix.diagonal(-lag).mean() for lag in range(len(matrix))])
+    with one_thread():
+        try:
+            return lens.influence(
+                subject.model,
+                subject.input(tokens[:-1].unsqueeze(1)),
+                lambda output: subject.losses(output, tokens),
+                steps=steps,
+            )
+        except ValueError as error:
+            raise UserError(str(error)) from error
 
 
 class Unit(NamedTuple):

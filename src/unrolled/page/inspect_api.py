@@ -10,15 +10,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..training.errors import UserError
 from ..training.run_folder import RunFolder
 from .desk import Desk
 from .features import FEATURES
-from .inspect import Inspection, by_lag, find_units, influence, inspect
+from .inspect import Inspection, find_units, influence, inspect
 from .packed import packed
 from .subject import LIMIT, TextSubject
+
+
+ROWS = 128
+"""Losses of one question: a few seconds' work, so that a new sample need not wait for long."""
 
 
 class Asked(BaseModel):
@@ -35,6 +39,14 @@ class AskedOf(Asked):
 
     strand: str
     value: str
+
+
+class AskedRows(AskedOf):
+    """Losses whose influence is wanted: every so many, or if that is 0 those of a range."""
+
+    every: int = Field(ge=0, le=LIMIT)
+    start: int = Field(default=0, ge=0, le=LIMIT)
+    count: int = Field(default=0, ge=0, le=ROWS)
 
 
 def router(runs: Sequence[RunFolder]) -> APIRouter:
@@ -80,12 +92,12 @@ def router(runs: Sequence[RunFolder]) -> APIRouter:
         }
 
     @routes.post("/influence")
-    def reach(asked: AskedOf) -> dict[str, Any]:
-        found = desk(asked.run).get(influence, asked.text)
+    def reach(asked: AskedRows) -> dict[str, Any]:
+        found = desk(asked.run).get(influence, asked.text, _steps(asked))
         _check(asked, {name: [*strand.states, "x"] for name, strand in found.strands.items()})
         strand = found[asked.strand]
         matrix = strand.inputs if asked.value == "x" else strand.states[asked.value]
-        return {"matrix": packed(matrix), "by_lag": packed(by_lag(matrix))}
+        return {"steps": found.steps, "matrix": packed(matrix)}
 
     @routes.get("/units")
     def units(run: int) -> dict[str, Any]:
@@ -120,6 +132,14 @@ def _inspection(found: Inspection) -> dict[str, Any]:
             for strand in strands
         ],
     }
+
+
+def _steps(asked: AskedRows) -> int | tuple[int, ...]:
+    last = len(asked.text) - 1
+    rows = tuple(range(asked.start, min(asked.start + asked.count, last)))
+    if not asked.every and last > 0 and not rows:
+        raise UserError(f"start, count: expected some of the steps 0 to {last - 1}, got none")
+    return asked.every or rows
 
 
 def _check(asked: AskedOf, known: dict[str, list[str]]) -> None:

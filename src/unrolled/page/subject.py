@@ -17,7 +17,7 @@ from ..tasks.text.vocabulary import UNKNOWN
 from ..training.errors import UserError
 from ..training.run_folder import RunFolder
 
-LIMIT = 400
+LIMIT = 600
 """Most characters of a sample: influence takes memory and time with its square."""
 
 PIECE = 300
@@ -162,7 +162,10 @@ class TextSubject:
         if not sample:
             raise UserError("sample: expected at least one character, got none")
         if len(sample) > LIMIT:
-            raise UserError(f"sample: expected at most {LIMIT} characters, got {len(sample):,}")
+            raise UserError(
+                f"sample: expected at most {LIMIT} characters, got {len(sample):,}; look at a part "
+                "of it, or in Python at all of it: lens.influence(..., window=, steps=)"
+            )
         unknown = "".join(c for c in dict.fromkeys(sample) if "\ud800" <= c <= "\udfff")
         unknown = unknown or self._run.vocabulary.unknown_in(sample)
         if unknown:
