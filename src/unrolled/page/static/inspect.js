@@ -5,8 +5,14 @@ import { Panel } from "./inspect/panel.js";
 
 /** What all panels have in common. */
 const shared = {
-  sample: "", step: 0, hovered: null, mode: "influence", decades: 4, guesses: false,
-  get now() { return this.hovered ?? this.step; },
+  sample: "", step: null, hovered: null, mode: "influence", decades: 4, guesses: false,
+  get now() { return this.hovered ?? this.step ?? 0; },
+  /** Without a step, begin where the model was most surprised, late enough to have a past. */
+  suggest(losses) {
+    if (this.step !== null) return;
+    const late = losses.map((loss, step) => (step >= losses.length / 2 ? loss : -1));
+    this.step = Math.max(0, late.indexOf(Math.max(...late)));
+  },
   pick(step) {
     const last = Math.max(0, [...this.sample].length - 1);
     this.step = Math.min(last, Math.max(0, step));
@@ -66,9 +72,7 @@ function cut(part) {
 async function read() {
   $("#problem").hidden = true;
   shared.sample = $("#text").value;
-  const last = [...shared.sample].length - 1;
-  // near the end there is a past to look back on
-  shared.step = Math.max(0, Math.round(0.7 * last));
+  shared.step = null;
   shared.hovered = null;
   await Promise.all(panels.map((panel) => panel.read()));
 }

@@ -22,10 +22,10 @@ function logTicks(low, high) {
 
 /**
  * @param {object} told  title, x and y (what the axes show), log, from (the first x),
- *   series: [{name, values, colour}]; height; cursor (an x); bounds [low, high]
+ *   series: [{name, values, dash}]; width, height; cursor (an x); bounds [low, high]
  */
-export function chart({ title, x, y, log = false, from = 0, series, height = 190, cursor = null, bounds = null }) {
-  const width = 520, left = 52, bottom = 40, top = 10, right = 12;
+export function chart({ title, x, y, log = false, from = 0, series, width = 520, height = 190, cursor = null, bounds = null }) {
+  const left = 52, bottom = 40, top = 10, right = 12;
   const up = (value) => (log ? (value > 0 ? Math.log10(value) : NaN) : value);
   const known = series.flatMap((one) => [...one.values].map(up)).filter(Number.isFinite);
   let [low, high] = bounds ?? [Math.min(...known), Math.max(...known)];
@@ -40,7 +40,7 @@ export function chart({ title, x, y, log = false, from = 0, series, height = 190
     drawn.append(svg("text", { x: left - 6, y: py(at) + 4, "text-anchor": "end" },
       log ? powerOfTen(at) : number(at, high - low < 2 ? 2 : 0)));
   }
-  for (const at of ticks(from, last, 6).filter(Number.isInteger)) {
+  for (const at of ticks(from, last, width / 80).filter(Number.isInteger)) {
     drawn.append(svg("text", { x: px(at), y: height - bottom + 15, "text-anchor": "middle" }, String(at)));
   }
   drawn.append(svg("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, x));

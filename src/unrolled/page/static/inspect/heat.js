@@ -75,7 +75,7 @@ export class Heat {
     const boxes = [];
     if (row >= 0) boxes.push([0, (row * height) / rows, width, height / rows]);
     if (column >= 0) boxes.push([(column * width) / columns, 0, width / columns, height]);
-    for (const [thick, ink] of [[3 * dots, "rgb(0 0 0 / .75)"], [1 * dots, "#fff"]]) {
+    for (const [thick, ink] of [[2 * dots, "rgb(0 0 0 / .6)"], [1 * dots, "rgb(255 255 255 / .9)"]]) {
       brush.lineWidth = thick;
       brush.strokeStyle = ink;
       for (const [x, y, wide, high] of boxes) brush.strokeRect(x - dots, y - dots, wide + 2 * dots, high + 2 * dots);

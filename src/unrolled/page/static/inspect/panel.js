@@ -1,6 +1,6 @@
 // One run reading the sample: its text and predictions, its units, its influence, its memory.
 
-import { el, newest, number } from "../common.js";
+import { ask, el, newest, number } from "../common.js";
 import { Linear } from "./scales.js";
 import { Memory } from "./memory.js";
 import { Reach } from "./reach.js";
@@ -63,6 +63,7 @@ export class Panel {
       const found = await this.question("/api/inspect/inspect");
       if (!found) return;
       this.found = found;
+      this.shared.suggest(found.losses);
       this.body.hidden = false;
       this.text.write(found.names, found.guesses);
       const largest = Math.max(1, ...found.losses);
@@ -81,7 +82,7 @@ export class Panel {
       await this.reach.load();
       if (!this.asked) {
         this.asked = true;
-        this.units.showFound((await this.question("/api/inspect/units"))?.features);
+        this.units.showFound((await ask(`/api/inspect/units?run=${this.index}`)).features);
       }
       await this.memory.load();
     } catch (error) {
@@ -139,7 +140,7 @@ export class Panel {
       this.text.colour((step) => this.reach.paint(step, now));
       if (now >= this.found.losses.length) legend = el("p", { class: "small soft" }, "After the last character nothing is known to come: no loss.");
       else if (!this.reach.knows(now)) legend = el("p", { class: "small soft" }, `The influence on step ${now} is being computed…`);
-      else legend = this.reach.scale.legend(this.reach.title());
+      else legend = this.reach.rowScale(now).legend(this.reach.title());
     }
     this.legend.replaceChildren(...(legend ? [legend] : []));
   }

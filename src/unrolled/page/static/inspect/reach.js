@@ -134,8 +134,20 @@ export class Reach {
   /** Colours of the text: what arrives of the loss of step `at`; null where that is not known. */
   paint(step, at) {
     const row = this.rows?.[at];
-    return row && step <= at ? this.scale.paint(row[step]) : null;
+    return row && step <= at ? this.rowScale(at).paint(row[step]) : null;
   }
+
+  /** The text's own scale ends at the row's largest: what is hardly wrong pulls at nothing hard. */
+  rowScale(at) {
+    const row = this.rows[at];
+    if (this.#row?.row !== row || this.#row.decades !== this.panel.shared.decades) {
+      const scale = new Logarithmic(Math.max(...row), this.panel.shared.decades);
+      this.#row = { row, decades: this.panel.shared.decades, scale };
+    }
+    return this.#row.scale;
+  }
+
+  #row = null;
 
   knows(at) {
     return Boolean(this.rows?.[at]);

@@ -1,12 +1,26 @@
 // What a number looks like: a place on a scale, and the scale's colours.
 
-import { el, svg, number, isDark, viridis, inkOn, Decades } from "../common.js";
+import { el, svg, number, powerOfTen, isDark, Decades } from "../common.js";
 
 const mix = (a, b, share) => a.map((from, i) => Math.round(from + share * (b[i] - from)));
 const rgb = (colour) => `rgb(${colour.join(",")})`;
 
 // Blue and orange: told apart by every eye; in between the colour of the page.
 const ENDS = { light: [[22, 92, 168], [247, 246, 243], [196, 92, 0]], dark: [[96, 172, 255], [28, 31, 36], [255, 160, 64]] };
+
+// From the colour of the page to what stands out most; lightness only rises, or only falls.
+const RAMP = {
+  light: [[255, 255, 255], [232, 246, 177], [127, 205, 187], [44, 127, 184], [37, 52, 148], [8, 20, 70]],
+  dark: [[28, 31, 36], [52, 44, 110], [42, 110, 142], [34, 160, 132], [140, 212, 76], [253, 231, 60]],
+};
+
+function sequential(place) {
+  const ramp = RAMP[isDark() ? "dark" : "light"];
+  const at = place * (ramp.length - 1), i = Math.min(Math.floor(at), ramp.length - 2);
+  return mix(ramp[i], ramp[i + 1], at - i);
+}
+
+const inkOnSequential = (place) => (isDark() === place < 0.55 ? "#fff" : "#111");
 
 function diverging(place) {
   const [low, middle, high] = ENDS[isDark() ? "dark" : "light"];
@@ -33,13 +47,13 @@ export class Linear {
   }
 
   colour(place) {
-    return this.signed ? rgb(diverging(place)) : viridis(place);
+    return rgb(this.signed ? diverging(place) : sequential(place));
   }
 
   paint(value) {
     const place = this.place(value);
     if (place === null) return { fill: "transparent", ink: "var(--ink)" };
-    return { fill: this.colour(place), ink: this.signed ? inkOnDiverging(place) : inkOn(place) };
+    return { fill: this.colour(place), ink: this.signed ? inkOnDiverging(place) : inkOnSequential(place) };
   }
 
   legend(title) {
@@ -49,10 +63,24 @@ export class Linear {
   }
 }
 
-/** So many decades, coloured from what is hardly there to what is most. */
+/** So many decades, from the colour of the page to what stands out most. */
 export class Logarithmic extends Decades {
   colour(place) {
-    return viridis(place);
+    return rgb(sequential(place));
+  }
+
+  paint(value) {
+    const place = this.place(value);
+    if (place === null) return null;
+    return { fill: this.colour(place), ink: inkOnSequential(place) };
+  }
+
+  legend(title) {
+    const every = Math.ceil((this.top - this.bottom) / 4), ends = [];
+    for (let power = this.bottom; power <= this.top; power += every) ends.push(powerOfTen(power));
+    ends[0] = `≤${ends[0]}`;
+    return bar(title, (place) => this.colour(place), ends,
+      `${title}: from ${powerOfTen(this.bottom)} or less to ${powerOfTen(this.top)}, logarithmic`);
   }
 }
 

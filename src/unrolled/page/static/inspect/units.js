@@ -28,11 +28,12 @@ export class Units {
     this.strand = el("select", { onchange: () => { this.#listValues(); this.load(); } });
     this.value = el("select", { onchange: () => this.load() });
     this.sort = el("select", { onchange: () => this.#sort() },
-      el("option", { value: "index" }, "number"),
       el("option", { value: "spread" }, "how much it changes"),
+      el("option", { value: "index" }, "number"),
       el("option", { value: "now" }, "value at the chosen step"),
       el("optgroup", { label: "how well it follows (r over this sample)" },
         ...features.map((name, i) => el("option", { value: `r${i}` }, name))));
+    this.own = el("input", { type: "checkbox", onchange: () => this.draw() });
     this.number = el("input", { type: "number", min: 0, value: 0, onchange: () => this.pick(Number(this.number.value)) });
     this.legend = el("div");
     this.under = el("p", { class: "small soft figures under-map" }, "\u00a0");
@@ -47,12 +48,13 @@ export class Units {
       el("h2", {}, "States and gates"),
       el("div", { class: "row" },
         el("label", {}, "Layer ", this.strand), el("label", {}, "Value ", this.value),
-        el("label", {}, "Units in order of ", this.sort)),
+        el("label", {}, "Units in order of ", this.sort),
+        el("label", { class: "inline own" }, this.own, "each on a scale of its own")),
       el("div", { class: "sides" },
         el("div", { class: "wide" }, el("div", { class: "framed units-map" }, this.heat.canvas), this.under, this.legend),
         el("div", {},
           el("div", { class: "row" }, el("label", {}, "Unit ", this.number),
-            el("button", { type: "button", onclick: () => panel.shared.colourBy("unit") }, "See it in the text")),
+            el("button", { type: "button", onclick: () => { panel.shared.colourBy("unit"); panel.reading.scrollIntoView({ block: "start" }); } }, "See it in the text")),
           this.along, this.follows, this.finder)));
   }
 
@@ -91,11 +93,12 @@ export class Units {
       const mean = own.reduce((sum, v) => sum + v, 0) / steps;
       return own.reduce((sum, v) => sum + (v - mean) ** 2, 0);
     });
+    this.largest = Float32Array.from({ length: units }, (_, unit) => Math.max(...this.values.column(unit).map(Math.abs)));
     const low = this.values.data.reduce((least, v) => Math.min(least, v), 0);
     const most = this.values.data.reduce((largest, v) => Math.max(largest, v), 0);
     // What lies between 0 and 1 is a gate; a state's rare extremes must not pale the rest.
     this.gate = low >= 0 && most <= 1;
-    const size = quantile(this.values.data.map(Math.abs), 0.995);
+    const size = quantile(this.values.data.map(Math.abs), 0.98);
     this.scale = this.gate ? new Linear(0, 1) : new Linear(low < 0 ? -size : 0, size);
     if (this.panel.fresh) this.unit = this.spread.indexOf(Math.max(...this.spread));
     this.panel.fresh = false;
@@ -120,9 +123,13 @@ export class Units {
   /** Draw anew: also when the colours of the page change. */
   draw() {
     if (!this.values) return;
-    this.heat.draw(this.order.length, this.values.rows, (row, step) => this.values.at(step, this.order[row]), this.scale);
-    const title = `${valueName(this.value.value)}, ${layer(this.strand.value)}`;
-    this.legend.replaceChildren(this.scale.legend(title));
+    const { values, order, gate } = this, own = this.own.checked && !gate;
+    const shares = own && this.largest.map((size) => 1 / (size || 1));
+    const scale = own ? new Linear(this.scale.low < 0 ? -1 : 0, 1) : this.scale;
+    this.heat.draw(order.length, values.rows,
+      (row, step) => values.at(step, order[row]) * (own ? shares[order[row]] : 1), scale);
+    const title = `${valueName(this.value.value)}, ${layer(this.strand.value)}${own ? ", share of the unit's largest" : ""}`;
+    this.legend.replaceChildren(scale.legend(title));
     this.step();
   }
 
@@ -134,7 +141,7 @@ export class Units {
     this.line = chart({
       title: `Unit ${this.unit} of the ${valueName(this.value.value)} in ${layer(this.strand.value)} along the text`,
       x: "step", y: `${this.value.value}[${this.unit}]`, series: [{ name: "value", values: own }],
-      height: 170, bounds: this.gate ? [0, 1] : null,
+      width: 330, height: 150, bounds: this.gate ? [0, 1] : null,
     });
     this.along.replaceChildren(this.line.node);
     const best = this.features.map((name, i) => [name, this.r.at(i, this.unit)])

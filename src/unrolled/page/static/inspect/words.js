@@ -18,4 +18,7 @@ export const value = (name) => GATES[name] ?? name;
 
 export const quoted = (character) => `“${visible(character)}”`;
 
-export const percent = (share) => `${(100 * share).toFixed(share < 0.0995 && share > 0 ? 1 : 0)} %`;
+export function percent(share) {
+  if (share > 0 && share < 0.001) return "<0.1 %";
+  return `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
+}
