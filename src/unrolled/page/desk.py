@@ -14,14 +14,11 @@ Result = TypeVar("Result")
 KEPT = 16
 """Results kept of a run. The largest, states and gates of 600 steps, take some ten megabytes."""
 
-_ONE_AT_A_TIME = Lock()
-
 
 class Desk:
     """A subject with its last results.
 
-    Recording a model watches its layers, so that two computations would see each other's steps; and
-    the number of threads, which every computation sets, is that of the process.
+    Recording a model watches its layers, so that two computations would see each other's steps.
 
     Args:
         subject: what is looked at.
@@ -29,6 +26,7 @@ class Desk:
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
+        self._lock = Lock()
         self._results: OrderedDict[Any, Any] = OrderedDict()
 
     def get(self, compute: Callable[..., Result], *arguments: Hashable) -> Result:
@@ -38,7 +36,7 @@ class Desk:
         known = self._results.get(key)
         if known is not None:
             return known  # type: ignore[no-any-return]
-        with _ONE_AT_A_TIME:
+        with self._lock:
             if key not in self._results:
                 found = compute(self.subject, *arguments)
                 self._results[key] = found

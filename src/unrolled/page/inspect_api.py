@@ -5,6 +5,7 @@ A run is asked for by its number in the list that the page was started with: a p
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -12,11 +13,13 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..lens import HalfLife
 from ..training.errors import UserError
 from ..training.run_folder import RunFolder
 from .desk import Desk
 from .features import FEATURES
 from .inspect import Inspection, find_units, influence, inspect
+from .memory import half_life, lyapunov, singular_values
 from .packed import packed
 from .subject import LIMIT, TextSubject
 
@@ -41,6 +44,12 @@ class AskedOf(Asked):
     value: str
 
 
+class AskedAt(Asked):
+    """One of the sample's steps."""
+
+    step: int
+
+
 class AskedRows(AskedOf):
     """Losses whose influence is wanted: every so many, or if that is 0 those of a range."""
 
@@ -55,16 +64,17 @@ def router(runs: Sequence[RunFolder]) -> APIRouter:
     Raises:
         UserError: if one is no text run, is corrupt, or has no weights.
     """
-    desks = [
-        Desk(TextSubject(folder, name)) for folder, name in zip(runs, _names(runs), strict=True)
-    ]
+    named = [*zip(runs, _names(runs), strict=True)]
+    desks = [Desk(TextSubject(folder, name)) for folder, name in named]
+    # What takes long has a model of its own, so that a new sample need not wait for it.
+    back_desks = [Desk(TextSubject(folder, name)) for folder, name in named]
     routes = APIRouter()
 
-    def desk(run: int) -> Desk:
+    def desk(run: int, among: list[Desk] = desks) -> Desk:
         if not 0 <= run < len(desks):
             known = f"0 to {len(desks) - 1}" if desks else "none: the page was started without runs"
             raise UserError(f"run: expected {known}, got {run}")
-        return desks[run]
+        return among[run]
 
     @routes.get("/runs")
     def list_runs() -> dict[str, Any]:
@@ -99,9 +109,23 @@ def router(runs: Sequence[RunFolder]) -> APIRouter:
         matrix = strand.inputs if asked.value == "x" else strand.states[asked.value]
         return {"steps": found.steps, "matrix": packed(matrix)}
 
+    @routes.post("/memory")
+    def remember(asked: Asked) -> dict[str, Any]:
+        return _memory(desk(asked.run, back_desks).get(half_life, asked.text))
+
+    @routes.post("/exponents")
+    def exponents(asked: Asked) -> dict[str, Any]:
+        found = desk(asked.run, back_desks).get(lyapunov, asked.text)
+        return {name: packed(values) for name, values in found.items()}
+
+    @routes.post("/singular-values")
+    def singular(asked: AskedAt) -> dict[str, Any]:
+        found = desk(asked.run, back_desks).get(singular_values, asked.text, asked.step)
+        return {name: packed(values) for name, values in found.items()}
+
     @routes.get("/units")
     def units(run: int) -> dict[str, Any]:
-        found = desk(run).get(find_units)
+        found = desk(run, back_desks).get(find_units)
         if found is None:
             return {"features": None}
         return {
@@ -132,6 +156,34 @@ def _inspection(found: Inspection) -> dict[str, Any]:
             for strand in strands
         ],
     }
+
+
+def _memory(found: HalfLife) -> dict[str, Any]:
+    return {
+        "losses": len(found.influence.steps),
+        "strands": [
+            {
+                "name": strand.name,
+                "half_life": _finite(strand.half_life),
+                "r_squared": _finite(strand.r_squared),
+                "by_lag": packed(strand.by_lag),
+                "line": packed(strand.line),
+                "kind": strand.verdict.kind,
+                "reasons": strand.verdict.reasons,
+                "advice": strand.verdict.advice,
+                "gates": {
+                    name: {"function": gate.function, "low": gate.low, "high": gate.high}
+                    for name, gate in strand.gates.items()
+                },
+            }
+            for strand in found.strands.values()
+        ],
+    }
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no other numbers."""
+    return value if math.isfinite(value) else None
 
 
 def _steps(asked: AskedRows) -> int | tuple[int, ...]:

@@ -35,6 +35,7 @@ export function chart({ title, x, y, log = false, from = 0, series, width = 520,
   const px = (at) => left + ((at - from) / (last - from)) * (width - left - right);
   const py = (at) => top + ((high - at) / (high - low)) * (height - top - bottom);
   const drawn = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "chart", role: "img", "aria-label": title });
+  drawn.style.maxWidth = `${1.15 * width}px`;  // letters of about the page's size
   for (const at of log ? logTicks(low, high) : ticks(low, high)) {
     drawn.append(svg("line", { x1: left, x2: width - right, y1: py(at), y2: py(at), class: "grid" }));
     drawn.append(svg("text", { x: left - 6, y: py(at) + 4, "text-anchor": "end" },
