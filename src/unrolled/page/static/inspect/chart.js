@@ -20,12 +20,19 @@ function logTicks(low, high) {
   return found;
 }
 
+/** A colour and a dash for each line: by its place, or as it says. */
+function look(one, index) {
+  const place = (one.look ?? index) % DASHES.length;
+  return { class: `line line-${place}`, "stroke-dasharray": one.dash ?? DASHES[place] };
+}
+
 /**
- * @param {object} told  title, x and y (what the axes show), log, from (the first x),
- *   series: [{name, values, dash}]; width, height; cursor (an x); bounds [low, high]
+ * @param {object} told  room (the element it will stand in), title, x and y (what the axes show), log, from (the first x),
+ *   series: [{name, values, look, dash}]; widest, height; cursor (an x); bounds [low, high]
  */
-export function chart({ title, x, y, log = false, from = 0, series, width = 520, height = 190, cursor = null, bounds = null }) {
-  const left = 52, bottom = 40, top = 10, right = 12;
+export function chart({ room, title, x, y, log = false, from = 0, series, widest = 520, height = 190, cursor = null, bounds = null }) {
+  const width = Math.min(widest, Math.max(280, room.clientWidth || widest));
+  const left = 60, bottom = 40, top = 10, right = 12;
   const up = (value) => (log ? (value > 0 ? Math.log10(value) : NaN) : value);
   const known = series.flatMap((one) => [...one.values].map(up)).filter(Number.isFinite);
   let [low, high] = bounds ?? [Math.min(...known), Math.max(...known)];
@@ -35,7 +42,7 @@ export function chart({ title, x, y, log = false, from = 0, series, width = 520,
   const px = (at) => left + ((at - from) / (last - from)) * (width - left - right);
   const py = (at) => top + ((high - at) / (high - low)) * (height - top - bottom);
   const drawn = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "chart", role: "img", "aria-label": title });
-  drawn.style.maxWidth = `${1.15 * width}px`;  // letters of about the page's size
+  drawn.style.maxWidth = `${1.2 * width}px`;  // letters of about the page's size
   for (const at of log ? logTicks(low, high) : ticks(low, high)) {
     drawn.append(svg("line", { x1: left, x2: width - right, y1: py(at), y2: py(at), class: "grid" }));
     drawn.append(svg("text", { x: left - 6, y: py(at) + 4, "text-anchor": "end" },
@@ -55,9 +62,7 @@ export function chart({ title, x, y, log = false, from = 0, series, width = 520,
       points.push(`${pen}${px(from + i).toFixed(1)} ${py(Math.min(high, Math.max(low, at))).toFixed(1)}`);
       pen = "L";
     });
-    drawn.append(svg("path", {
-      d: points.join(""), class: `line line-${index % 4}`, "stroke-dasharray": one.dash ?? DASHES[index % 4],
-    }));
+    drawn.append(svg("path", { d: points.join(""), ...look(one, index) }));
   });
   const line = svg("line", { y1: top, y2: height - bottom, class: "cursor", x1: 0, x2: 0 });
   drawn.append(line);
@@ -68,8 +73,6 @@ export function chart({ title, x, y, log = false, from = 0, series, width = 520,
   };
   moveTo(cursor);
   const keys = series.length > 1 ? el("figcaption", { class: "keys" }, ...series.map((one, index) => el("span", {},
-    svg("svg", { width: 26, height: 8, "aria-hidden": "true" }, svg("line", {
-      x1: 0, x2: 26, y1: 4, y2: 4, class: `line line-${index % 4}`, "stroke-dasharray": one.dash ?? DASHES[index % 4],
-    })), one.name))) : null;
+    svg("svg", { width: 26, height: 8, "aria-hidden": "true" }, svg("line", { x1: 0, x2: 26, y1: 4, y2: 4, ...look(one, index) })), one.name))) : null;
   return { node: el("figure", {}, drawn, keys), moveTo };
 }

@@ -32,11 +32,11 @@ export class Memory {
     this.node.classList.remove("waiting");
     this.verdicts.replaceChildren(...found.strands.map(verdict));
     this.decay.replaceChildren(el("h3", {}, "Influence that is left"), chart({
-      title: "Influence on each layer's state against the lag, as a share of that at lag 0, with the fitted exponentials",
+      room: this.decay, title: "Influence on each layer's state against the lag, as a share of that at lag 0, with the fitted exponentials",
       x: "lag, steps", y: "share left", log: true, height: 210,
-      series: found.strands.flatMap((strand) => [
-        { name: layer(strand.name), values: new Grid(strand.by_lag).data },
-        { name: "fit", values: new Grid(strand.line).data },
+      series: found.strands.flatMap((strand, place) => [
+        { name: layer(strand.name), values: new Grid(strand.by_lag).data, look: place, dash: "" },
+        { name: "fitted", values: new Grid(strand.line).data, look: place, dash: "2 4" },
       ]),
     }).node, el("p", { class: "small soft" }, `Mean over ${found.losses} of the sample's losses, evenly spread.`));
     this.state.textContent = "Spectra are being computed: some seconds…";
@@ -44,7 +44,7 @@ export class Memory {
     if (!exponents) return;
     const strands = Object.entries(exponents).map(([name, packed]) => ({ name: layer(name), values: new Grid(packed).data }));
     this.spectra.replaceChildren(el("h3", {}, "Lyapunov exponents"), chart({
-      title: "The largest Lyapunov exponents of each layer", x: "direction, largest first", y: "nats per step", from: 1,
+      room: this.spectra, title: "The largest Lyapunov exponents of each layer", x: "direction, largest first", y: "nats per step", from: 1,
       series: strands, height: 180,
     }).node, el("p", { class: "small soft" }, "Above 0 differences, and gradients, grow; below 0 they shrink by the factor "
       + "exp(exponent) in each step. " + strands.map((one) => `${one.name}: largest ${number(one.values[0], 3)}.`).join(" ")));
@@ -57,12 +57,12 @@ export class Memory {
   }
 
   async #singular() {
-    const step = Math.min(this.panel.shared.step, [...this.panel.shared.sample].length - 2);
+    const step = Math.min(this.panel.shared.now, [...this.panel.shared.sample].length - 2);
     const found = await this.panel.question("/api/inspect/singular-values", { step });
     if (!found) return;
     const series = Object.entries(found).map(([name, packed]) => ({ name: layer(name), values: new Grid(packed).data }));
     this.values.replaceChildren(el("h3", {}, `Singular values of one step back, at step ${step}`), chart({
-      title: `Singular values of the Jacobian at step ${step}`, x: "direction, largest first", y: "singular value", log: true,
+      room: this.values, title: `Singular values of the Jacobian at step ${step}`, x: "direction, largest first", y: "singular value", log: true,
       from: 1, series, height: 180,
     }).node, el("p", { class: "small soft" }, "Directions above 10⁰ are amplified on the way from a step's state back to the one "
       + "before; the others are damped."), this.at);

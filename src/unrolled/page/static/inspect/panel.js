@@ -30,7 +30,7 @@ export class Panel {
     this.memory = new Memory(this);
     this.problem = el("p", { class: "problem", role: "alert", hidden: true });
     this.legend = el("div");
-    this.summary = el("p", { class: "small soft figures" });
+    this.summary = el("p", { class: "small soft figures", "aria-live": "polite" });
     this.readout = el("p", { class: "figures readout" });
     this.bars = el("ol", { class: "bars" });
     this.table = el("div", { class: "scroll" });
@@ -57,11 +57,14 @@ export class Panel {
   }
 
   async read() {
+    const turn = this.turn = (this.turn ?? 0) + 1;
     this.problem.hidden = true;
     this.node.classList.add("waiting");
+    let known = false;
     try {
       const found = await this.question("/api/inspect/inspect");
       if (!found) return;
+      known = true;
       this.found = found;
       this.shared.suggest(found.losses);
       this.body.hidden = false;
@@ -78,24 +81,30 @@ export class Panel {
       this.node.classList.remove("waiting");
       if (this.details.open) this.#tabulate();
       await this.units.show(found, found.features);
-      // one after the other: the server computes one thing at a time, and the first is seen first
-      await this.reach.load();
-      if (!this.asked) {
-        this.asked = true;
-        this.units.showFound((await ask(`/api/inspect/units?run=${this.index}`)).features);
-      }
-      await this.memory.load();
+      await Promise.all([this.reach.load(), this.#background(turn)]);
     } catch (error) {
-      this.fail(error);
+      if (turn === this.turn) this.#fail(error, known);
     } finally {
-      this.node.classList.remove("waiting");
+      if (turn === this.turn) this.node.classList.remove("waiting");
     }
   }
 
-  fail(error) {
+  /** What the server computes beside the rest. */
+  async #background(turn) {
+    if (!this.asked) {
+      this.asked = true;
+      this.units.showFound((await ask(`/api/inspect/units?run=${this.index}`)).features);
+    }
+    if (turn === this.turn) await this.memory.load();
+  }
+
+  #fail(error, known) {
     this.problem.textContent = error.message;
     this.problem.hidden = false;
-    if (!this.found) this.body.hidden = true;
+    this.reach.state.textContent = this.memory.state.textContent = "";
+    if (known) return;
+    this.found = null;
+    this.body.hidden = true;
   }
 
   /** The chosen step, or the one under the pointer, has changed. */

@@ -31,15 +31,16 @@ export class Reach {
     this.state = el("p", { class: "small soft", "aria-live": "polite" });
     this.under = el("p", { class: "small soft figures under-map" }, "\u00a0");
     this.lags = el("div");
+    this.picture = el("div", {},
+      el("div", { class: "framed square" }, this.heat.canvas), this.under, this.legend,
+      el("h3", {}, "Against the lag"), this.lags);
     this.node = el("section", { class: "card" },
       el("h2", {}, "Influence"),
       el("p", { class: "small soft" }, "Row t, column k: ‖∂ℓₜ/∂sₖ‖, how much the loss of step t (in bits) changes with what "
         + "stood at step k. The diagonal is the present; to the left lies the past. Bright bands far from the diagonal are memory."),
       el("div", { class: "row" }, el("label", {}, "Traced back to ", this.of)),
       this.state,
-      el("div", { class: "framed square" }, this.heat.canvas), this.under, this.legend,
-      el("h3", {}, "Against the lag"),
-      this.lags);
+      this.picture);
   }
 
   /** A new sample was read. */
@@ -55,6 +56,7 @@ export class Reach {
     }
     this.of.replaceChildren(...options.map(([key, name]) => el("option", { value: key }, name)));
     if (options.some(([key]) => key === before)) this.of.value = before;
+    this.picture.hidden = this.size < 1;
     this.#clear();
   }
 
@@ -79,7 +81,7 @@ export class Reach {
     if (every > 1) {
       const blocks = [];
       for (let start = 0; start < this.size; start += BLOCK) blocks.push(start);
-      const chosen = Math.floor(Math.min(this.panel.shared.step, this.size - 1) / BLOCK) * BLOCK;
+      const chosen = Math.floor(Math.min(this.panel.shared.now, this.size - 1) / BLOCK) * BLOCK;
       blocks.sort((a, b) => Number(b === chosen) - Number(a === chosen) || b - a);
       for (const [done, start] of blocks.entries()) {
         this.state.textContent = `One row in ${every} so far; the others are being computed (${done} of ${blocks.length} parts).`;
@@ -109,11 +111,11 @@ export class Reach {
     for (let t = this.size - 2; t >= 0; t -= 1) shown[t] ??= shown[t + 1];
     this.heat.draw(this.size, this.size, (t, k) => (k <= t && shown[t] ? shown[t][k] : NaN), this.scale);
     this.legend.replaceChildren(this.scale.legend("bits per unit"));
-    this.line = chart({
+    this.lags.replaceChildren(chart({
+      room: this.lags,
       title: "Mean influence against the lag, logarithmic", x: "lag t − k, steps", y: "mean influence", log: true,
       series: [{ name: "mean", values: this.byLag() }], height: 190,
-    });
-    this.lags.replaceChildren(this.line.node);
+    }).node);
     this.step();
   }
 

@@ -92,6 +92,7 @@ function bar(title, colour, ends, words) {
       x: left + (i * width) / parts, y: 0, width: width / parts + 0.6, height: 11, fill: colour(i / (parts - 1)),
     }));
   }
+  drawn.append(svg("rect", { x: left, y: 0.5, width, height: 10.5, class: "edge" }));
   ends.forEach((text, i) => {
     drawn.append(svg("text", { x: left + (i * width) / (ends.length - 1), y: 26, "text-anchor": "middle" }, text));
   });

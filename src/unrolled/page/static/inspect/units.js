@@ -22,7 +22,7 @@ export class Units {
       onpick: ([row, step]) => { this.pick(this.order[row]); panel.shared.pick(step); },
       onmove: (rows, columns) => {
         if (rows) this.pick(this.order[Math.min(this.order.length - 1, Math.max(0, this.order.indexOf(this.unit) + rows))]);
-        if (columns) panel.shared.pick(panel.shared.step + columns);
+        if (columns) panel.shared.pick(panel.shared.now + columns);
       },
     });
     this.strand = el("select", { onchange: () => { this.#listValues(); this.load(); } });
@@ -109,7 +109,8 @@ export class Units {
   #sort() {
     if (!this.values) return;
     const units = [...this.spread.keys()];
-    const by = this.sort.value, step = this.panel.shared.step;
+    const by = this.sort.value, step = this.panel.shared.step ?? 0;
+    this.sorted = this.panel.shared.step;
     const key = {
       index: (unit) => unit,
       spread: (unit) => -this.spread[unit],
@@ -139,9 +140,10 @@ export class Units {
     this.number.value = this.unit;
     const own = this.values.column(this.unit);
     this.line = chart({
+      room: this.along,
       title: `Unit ${this.unit} of the ${valueName(this.value.value)} in ${layer(this.strand.value)} along the text`,
       x: "step", y: `${this.value.value}[${this.unit}]`, series: [{ name: "value", values: own }],
-      width: 330, height: 150, bounds: this.gate ? [0, 1] : null,
+      widest: 330, height: 150, bounds: this.gate ? [0, 1] : null,
     });
     this.along.replaceChildren(this.line.node);
     const best = this.features.map((name, i) => [name, this.r.at(i, this.unit)])
@@ -156,6 +158,7 @@ export class Units {
   step() {
     if (!this.values) return;
     const step = Math.min(this.panel.shared.now, this.values.rows - 1);
+    if (this.sort.value === "now" && this.sorted !== this.panel.shared.step) { this.#sort(); return; }
     this.heat.at(this.order.indexOf(this.unit), step);
     this.line?.moveTo(step);
     this.under.textContent = this.#words(this.unit, step);
