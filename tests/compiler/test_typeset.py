@@ -19,6 +19,7 @@ from unrolled.compiler.program import (
     Call,
     Constant,
     Expression,
+    Product,
     Program,
     State,
     Symbol,
@@ -310,6 +311,15 @@ def test_equations_read_as_the_step_computes(cell: Cell) -> None:
 @given(steps())
 def test_equations_of_any_step_read_as_it_computes(source: str) -> None:
     check(cell_from(source))
+
+
+def test_a_program_without_biases_prints_none() -> None:
+    program = trace(RNN())
+    bare = tuple(
+        replace(i, bias=False) if isinstance(i, Product) else i for i in program.instructions
+    )
+    text = latex(replace(program, bias=False, instructions=bare))
+    assert r"h_t &= \tanh(W_h x_t + U_h h_{t-1})" in text
 
 
 def test_a_projected_program_has_a_product_without_bias() -> None:

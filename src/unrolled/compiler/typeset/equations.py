@@ -56,6 +56,7 @@ def equations(program: Program) -> tuple[Equation, ...]:
 class _Writer:
     def __init__(self, program: Program) -> None:
         self._names = Names(program)
+        self._bias = program.bias
         self._shown = (*program.named, *(state.new for state in program.states))
         self._gates = frozenset(program.gates)
         self._products = {product.symbol: product for product in program.products}
@@ -87,7 +88,8 @@ class _Writer:
     def _right_side(self, symbol: Symbol) -> Terms:
         """What a symbol stands for, written out."""
         if symbol in self._gates:
-            return self._affine("W", symbol, self._names[INPUT], self._names.input_bias)
+            bias = self._names.input_bias if self._bias else None
+            return self._affine("W", symbol, self._names[INPUT], bias)
         if symbol in self._products:
             product = self._products[symbol]
             operand = sum_of(self._terms(product.operand)).at_least(ATOM)
