@@ -15,6 +15,7 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from unrolled.page.server import create_app
+from unrolled.tasks import text
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -46,6 +47,27 @@ def served(runs: Sequence[Path]) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two small runs on one text with quotes and brackets: an LSTM of two layers, and an RNN."""
+    folder = tmp_path_factory.mktemp("runs")
+    lines = (f'he said "{"abc"[i % 3] * (1 + i % 7)}" ({i % 10}) to her\n' for i in range(400))
+    (folder / "book.txt").write_text("".join(lines), encoding="utf-8")
+    settings = {"batch_size": 8, "seq_len": 32, "max_steps": 20, "embedding_size": 6, "lr": 0.01}
+    for cell, layers, units in (("lstm", 2, 12), ("rnn", 1, 7)):
+        out = folder / cell
+        text.train(
+            folder / "book.txt",
+            out=out,
+            quiet=True,
+            cell=cell,
+            num_layers=layers,
+            hidden_size=units,
+            **settings,
+        )
+    return folder / "lstm", folder / "rnn"
 
 
 @pytest.fixture(scope="session")

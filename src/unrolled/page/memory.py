@@ -52,9 +52,11 @@ def lyapunov(subject: Subject, sample: str) -> dict[str, Tensor]:
         UserError: as `half_life`.
     """
     tokens = two_or_more(subject, sample)
+    first = lens.trace(subject.model, subject.input(tokens[:1].unsqueeze(1)))
+    sizes = [sum(s.shape[-1] for s in own.states.values()) for own in first.strands.values()]
     found = _refusing(
         lambda x: lens.lyapunov(
-            subject.model, x, count=EXPONENTS, transient=(len(tokens) - 1) // 4
+            subject.model, x, count=min(EXPONENTS, *sizes), transient=(len(tokens) - 1) // 4
         ),
         subject.input(tokens[:-1].unsqueeze(1)),
     )

@@ -6,7 +6,7 @@ import { Memory } from "./memory.js";
 import { Reach } from "./reach.js";
 import { Text } from "./text.js";
 import { Units } from "./units.js";
-import { percent, quoted } from "./words.js";
+import { bits, percent, quoted } from "./words.js";
 
 export class Panel {
   /**
@@ -74,7 +74,7 @@ export class Panel {
       const mean = found.losses.reduce((sum, loss) => sum + loss, 0) / (found.losses.length || 1);
       const right = found.names.slice(1).filter((name, step) => found.guesses[step][0][0] === name).length;
       this.summary.textContent = found.losses.length
-        ? `${found.names.length} characters; ${number(mean, 2)} bits per character on average, the best guess is right ${percent(right / found.losses.length)} of the time.`
+        ? `${found.names.length} characters; ${bits(mean)} bits per character on average, the best guess is right ${percent(right / found.losses.length)} of the time.`
         : "One character.";
       this.reach.list(found);
       this.step();
@@ -168,7 +168,7 @@ export class Panel {
     const [best, share] = guesses[step][0];
     const read = `Step ${step} has read ${quoted(names[step])}`;
     if (step >= losses.length) return `${read}, expects ${quoted(best)} (${percent(share)}); the text ends here.`;
-    return `${read}, expects ${quoted(best)} (${percent(share)}); next comes ${quoted(names[step + 1])}, ${number(losses[step], 2)} bits.`;
+    return `${read}, expects ${quoted(best)} (${percent(share)}); next comes ${quoted(names[step + 1])}, ${bits(losses[step])} bits.`;
   }
 
   #tabulate() {
@@ -181,7 +181,7 @@ export class Panel {
         el("th", { scope: "row" }, String(step)), el("td", {}, quoted(name)),
         el("td", {}, guesses[step].slice(0, 3).map(([guess, share]) => `${quoted(guess)} ${percent(share)}`).join(", ")),
         el("td", {}, step < losses.length ? quoted(names[step + 1]) : "—"),
-        el("td", {}, step < losses.length ? number(losses[step], 2) : "—"))))));
+        el("td", {}, step < losses.length ? bits(losses[step]) : "—"))))));
   }
 }
 

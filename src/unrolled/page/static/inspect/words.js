@@ -22,3 +22,6 @@ export function percent(share) {
   if (share > 0 && share < 0.001) return "<0.1 %";
   return `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
 }
+
+/** Bits of one character: two decimals, and no powers of ten for next to nothing. */
+export const bits = (loss) => (loss < 0.005 ? "0.00" : loss.toFixed(2));
