@@ -15,7 +15,7 @@ from unrolled.training.run_folder import RunFolder
 from .conftest import OpenPage, Serve
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 Runs = tuple[Path, Path]
 
@@ -59,8 +59,9 @@ def page(open_page: OpenPage, serve: Serve, runs: Runs) -> Page:
 def test_a_run_is_seen_at_once(page: Page) -> None:
     """Of what it was trained on there are samples; the first is read without a click."""
     assert "LSTM, 2 layers of 12 units" in page.locator(".facts").inner_text()
-    assert page.locator("#sample option").count() >= 3
-    assert page.locator(".text span").count() == 300
+    assert page.locator("#sample option").count() >= 2
+    sample = page.get_by_role("textbox", name="Text").input_value()
+    assert page.locator(".text span").count() == len(sample) > 100
     assert "bits per character on average" in page.locator(".panel").inner_text()
     assert page.locator(".bars li").count() == 5
     assert "half-life" in page.locator(".verdict").first.inner_text()
@@ -159,7 +160,7 @@ def test_the_unit_that_follows_quotes_is_found(page: Page) -> None:
     first.click()
     page.get_by_text(f"unit {number}, ").wait_for()
     assert page.get_by_label("Unit", exact=True).input_value() == number
-    assert page.get_by_label("Value").input_value() == state
+    assert page.get_by_role("combobox", name="Value", exact=True).input_value() == state
     assert "In this sample it goes with" in page.locator(".panel").inner_text()
 
 
@@ -183,12 +184,16 @@ def test_two_runs_side_by_side(open_page: OpenPage, serve: Serve, runs: Runs) ->
     first.locator(".text span").nth(40).hover()
     for panel in (first, second):
         panel.get_by_text("Step 40 has read").first.wait_for()
-    assert second.get_by_label("Value").inner_text().strip() == "hidden state h"
+    cells = [panel.locator(".facts").inner_text().split(",")[0] for panel in (first, second)]
+    assert cells == ["LSTM", "RNN"]
     page.get_by_label("Beside it").select_option("none")
     assert page.locator(".panel").count() == 1
 
 
-def test_what_cannot_be_read(page: Page) -> None:
+def test_what_cannot_be_read(browser: Browser, serve: Serve, runs: Runs) -> None:
+    page = browser.new_page()  # which, refused, writes to its console
+    page.goto(f"{serve(runs[0])}/inspect")
+    finished(page)
     page.get_by_role("textbox", name="Text").fill("héllo")
     page.get_by_role("button", name="Read it").click()
     problem = page.locator(".panel .problem")
@@ -196,6 +201,7 @@ def test_what_cannot_be_read(page: Page) -> None:
     assert "has never seen 'é' (U+00E9)" in problem.inner_text()
     read(page, SAMPLE)
     assert not problem.is_visible()
+    page.close()
 
 
 def test_a_text_that_is_too_long(page: Page) -> None:

@@ -1,5 +1,6 @@
 """See which past steps still reach the loss, in exact numbers."""
 
+from .contributions import Contributions, contributions
 from .fit import Fit, half_life_of_influence
 from .half_life import HalfLife, half_life
 from .influence import Influence, influence
@@ -11,6 +12,7 @@ from .verdict import Verdict
 
 __all__ = [
     "Activation",
+    "Contributions",
     "Fit",
     "GateSaturation",
     "HalfLife",
@@ -19,6 +21,7 @@ __all__ = [
     "Lyapunov",
     "Trace",
     "Verdict",
+    "contributions",
     "half_life",
     "half_life_of_influence",
     "influence",

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..lens.gradients import gradients
+from ..lens.contributions import Parameter, StrandContributions, contributions
 from ..lens.influence import StrandInfluence, influence
-from ..lens.recording import Recorder, Step, recording
 from ..lens.tracing import StrandTrace, trace
 from .worked import Network
 
@@ -25,11 +24,8 @@ class Run:
         scores: ``[T, C]``.
         losses: ``[T]``.
         influence: how much of each loss arrives at each earlier state.
-        matrix: the weights whose gradient's terms are told: ``"U"``, or ``"W"`` where there is no
-            recurrent matrix.
-        terms: the norm of the term (t, k) of that gradient, ``[T, T]``.
-        explicit: the norm of ∂⁺ℓ_t, in which the state before is held, ``[T]``: the term k = t.
-        implicit: the norm of the rest, through earlier states, ``[T]``: the sum over k < t.
+        contributions: the terms of the gradient of U, or of W where there is no U; explicit is what
+            a step adds with the state before it held, implicit the rest, through earlier states.
         norm: of the whole gradient of the sum of all losses, over all weights.
     """
 
@@ -37,10 +33,7 @@ class Run:
     scores: Tensor
     losses: Tensor
     influence: StrandInfluence
-    matrix: str
-    terms: Tensor
-    explicit: Tensor
-    implicit: Tensor
+    contributions: StrandContributions
     norm: float
 
 
@@ -48,43 +41,15 @@ def run(network: Network) -> Run:
     """Everything that is seen at once."""
     traced = trace(network, network.x)
     scores = traced.output.squeeze(1)
-    found = influence(network, network.x, network.loss)
-    matrix, terms = weight_terms(network)
-    size = torch.linalg.vector_norm
-    steps = range(len(terms))
+    of: Parameter = "U" if network.layer.program.rows("U") else "W"
     return Run(
         strand=next(iter(traced.strands.values())),
         scores=scores,
         losses=network.loss(scores),
-        influence=found.nearest,
-        matrix=matrix,
-        terms=size(terms, dim=-1),
-        explicit=torch.stack([size(terms[t, t]) for t in steps]),
-        implicit=torch.stack([size(terms[t, :t].sum(0)) for t in steps]),
+        influence=influence(network, network.x, network.loss).nearest,
+        contributions=contributions(network, network.x, network.loss, of=of).nearest,
         norm=gradient_norm(network),
     )
-
-
-def weight_terms(network: Network) -> tuple[str, Tensor]:
-    """The terms (∂ℓ_t/∂h_k) (∂⁺h_k/∂U) of the gradient of U, all gates in a row: ``[T, T, ·]``.
-
-    Where there is no U, those of W.
-    """
-    with recording(network, "learn") as recorder:
-        losses = network.loss(network(network.x))
-        steps = _steps(recorder)
-        recurrent = {product.gate for product in steps[0].setting.program.matrix("U")}
-        if recurrent:
-            pairs = [[(m.result, m.operand) for m in s.products] for s in steps]
-        else:
-            pairs = [[(gate, s.x) for gate in s.gates.values()] for s in steps]
-        nodes = [node for of_step in pairs for node, _ in of_step]
-        found = iter(gradients(losses, nodes, range(len(losses))))  # [T, 1, H] each
-        terms = [
-            torch.cat([(next(found)[:, 0, :, None] * x).flatten(1) for _, x in of_step], dim=-1)
-            for of_step in pairs
-        ]
-    return "U" if recurrent else "W", torch.stack(terms, dim=1).detach()
 
 
 def gradient_norm(network: Network) -> float:
@@ -143,11 +108,6 @@ def train(network: Network, updates: int, rate: float, clip: float | None) -> Tr
 def clip_factor(norm: float, clip: float | None) -> float:
     """What clipping by norm multiplies the gradient by: min(1, clip / ‖g‖)."""
     return 1.0 if clip is None or norm <= clip else clip / norm
-
-
-def _steps(recorder: Recorder) -> list[Step]:
-    (strand,) = recorder.strands.values()
-    return strand.steps
 
 
 def _norm(gradients: Sequence[Tensor | None]) -> float:

@@ -161,7 +161,7 @@ def _run(network: Network) -> dict[str, Any]:
             "cell": setting.cell,
             "title": title(setting.cell),
             "about": _about(setting.cell),
-            "word": setting.word,
+            "word": list(setting.word),
             "letters": list(letters),
             "hidden": setting.hidden,
             "by_hand": is_by_hand(setting) and setting.weights is None and setting.scale == 1,
@@ -178,10 +178,10 @@ def _run(network: Network) -> dict[str, Any]:
             "loss": found.losses.sum(),
             "influence": found.influence.states,
             "inputs": found.influence.inputs,
-            "matrix": found.matrix,
-            "terms": found.terms,
-            "explicit": found.explicit,
-            "implicit": found.implicit,
+            "matrix": found.contributions.of,
+            "terms": found.contributions.norms,
+            "explicit": found.contributions.explicit,
+            "implicit": found.contributions.implicit,
             "norm": found.norm,
         }
     )

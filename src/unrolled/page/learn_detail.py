@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from ..compiler.program import INPUT, Program, State
 from ..compiler.typeset import mathml
@@ -66,40 +67,70 @@ def detail(network: Network, k: int, unit: int, t: int) -> Detail:
         program = _shown(network)
         equations = written_out(program, point, unit + 1, k + 1)
         states = [state.name for state in step.setting.program.states]
-        arriving = dict(
-            zip(states, [g[0, 0] for g in gradients(losses, step.after, [t])], strict=True)
-        )
-        backward: list[Dot] = []
+        arriving = gradients(losses, step.new, [t])
+        handed = gradients(losses, step.after, [t])  # without what it does within its own step
+        paths: list[tuple[Tensor, Tensor]] = [(scores.new_zeros(0), scores.new_zeros(0))]
+        paths *= len(states)
         jacobian = None
         if k == t:
             error = scores[t, 0].softmax(0)
-            error = error - torch.nn.functional.one_hot(network.targets[t], len(error))
-            column = network.readout.weight[:, unit]
-            backward = [_dot(f"∂ℓ/∂{states[0]}", column, error)]
+            error = error - one_hot(network.targets[t], len(error))
+            paths[0] = network.readout.weight[:, unit], error
         elif k < t:
-            after = steps[k + 1].after
-            came = gradients(losses, after, [t])
-            ahead = torch.cat([gradient[0, 0] for gradient in came])
+            ahead = torch.cat([g[0, 0] for g in gradients(losses, steps[k + 1].after, [t])])
             slopes = _jacobian(steps[k + 1])
-            jacobian = float(torch.linalg.matrix_norm(slopes, 2))
+            jacobian = torch.linalg.matrix_norm(slopes, 2).item()
             hidden = network.setting.hidden
-            backward = [
-                _dot(f"∂ℓ/∂{name}", slopes[:, s * hidden + unit], ahead)
-                for s, name in enumerate(states)
-            ]
-    gradient = {name: found.tolist() for name, found in arriving.items()}
+            paths = [(slopes[:, s * hidden + unit], ahead) for s in range(len(states))]
+        backward = [
+            _dot(f"∂ℓ/∂{name}", *_joined(path, _within(step, s, unit, handed)))
+            for s, (name, path) in enumerate(zip(states, paths, strict=True))
+            if k <= t
+        ]
+    gradients_of = zip(states, arriving, strict=True)
+    gradient = {name: found[0, 0].tolist() for name, found in gradients_of}
     return Detail(equations, products, backward, gradient, jacobian)
 
 
 def _jacobian(step: Step) -> Tensor:
     """∂(all states after)/∂(all states before), ``[S H, S H]``."""
     after = torch.cat([state[0] for state in step.after])
-    rows = []
-    for number in after:
-        found = torch.autograd.grad(number, step.before, retain_graph=True, allow_unused=True)
-        pairs = zip(found, step.before, strict=True)
-        rows.append(torch.cat([torch.zeros_like(b) if g is None else g for g, b in pairs], 1)[0])
-    return torch.stack(rows)
+    return torch.stack([torch.cat(_slopes(number, step.before)) for number in after])
+
+
+def _within(step: Step, state: int, unit: int, handed: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The slopes by one unit of a state of the other states of the same step, and what they get.
+
+    The LSTM's h is made of the new c: a loss reaches c through it.
+    """
+    others = [s for s in range(len(step.after)) if s != state]
+    if not others:
+        return step.x.new_zeros(0), step.x.new_zeros(0)
+    rows = [
+        _slopes(number, [step.new[state]])[0][unit] for s in others for number in step.after[s][0]
+    ]
+    slopes = torch.stack(rows)
+    found = torch.cat([handed[s][0, 0] for s in others])
+    return slopes, found
+
+
+def _slopes(number: Tensor, by: Sequence[Tensor]) -> list[Tensor]:
+    """The gradient of one number by tensors ``[1, H]``, as ``[H]``; zero where there is none."""
+    varying = [tensor for tensor in by if tensor.requires_grad] if number.requires_grad else []
+    found = iter(
+        torch.autograd.grad(number, varying, retain_graph=True, allow_unused=True)
+        if varying
+        else ()
+    )
+    slopes = [next(found) if any(tensor is v for v in varying) else None for tensor in by]
+    return [
+        torch.zeros_like(tensor[0]) if slope is None else slope[0]
+        for slope, tensor in zip(slopes, by, strict=True)
+    ]
+
+
+def _joined(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return torch.cat([a[0], b[0]]), torch.cat([a[1], b[1]])
 
 
 def _dot(name: str, row: Tensor, column: Tensor) -> Dot:

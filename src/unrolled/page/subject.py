@@ -57,7 +57,7 @@ class Subject(Protocol):
         ...
 
     def rows(self, steps: int, count: int) -> Tensor | None:
-        """At most so many sequences of unseen data as tokens ``[steps, N]``; None without."""
+        """At most so many sequences of unseen data, so long at most, as tokens ``[T, N]``; or None."""
         ...
 
     def tokens(self, sample: str) -> Tensor:
@@ -139,9 +139,10 @@ class TextSubject:
         if not path.exists():
             return None
         tokens = corpus.open_tokens(path, self._run.vocabulary)
-        count = min(count, len(tokens) // steps)
-        if count == 0:
+        steps = min(steps, len(tokens))
+        if steps == 0:
             return None
+        count = min(count, len(tokens) // steps)
         newline = int(self._run.vocabulary.encode("\n")[0])
         room = len(tokens) // count
         rows = []

@@ -2,7 +2,7 @@
 
 import { $, ask, calm, el, newest } from "./common.js";
 import { drawClipping, drawCurves, drawMatrix, drawReach, drawSaid, drawWeights } from "./learn_charts.js";
-import { display, mi, mo, printed, sub, weight } from "./learn_maths.js";
+import { addLine, mi, mo, printed, sub, weight } from "./learn_maths.js";
 import { drawNetwork, focus, frames, scores, tell } from "./learn_network.js";
 import { drawStep } from "./learn_step.js";
 
@@ -41,11 +41,15 @@ async function attempt(action) {
 
 // ---- the run
 
+/** The run of the setting; gives whether it is now shown, null where a later question took over. */
 async function load({ fresh = false } = {}) {
+  let shown = false;
   await attempt(async () => {
     const run = await askRun("/api/learn/run", view.setting);
+    shown = run ? true : null;
     if (run) show(run, fresh);
   });
+  return shown;
 }
 
 function show(run, fresh) {
@@ -63,7 +67,9 @@ function show(run, fresh) {
   view.frame = Math.min(view.frame, frames(view) - 1);
   const about = cells.find((cell) => cell.name === run.cell)?.about ?? "";
   $("#about").textContent = run.embedded ? `${about} x itself stands in its equations, so a letter comes in as ${run.hidden} numbers, a column of E.` : about;
-  $("#cell-equations").replaceChildren(printed(run.equations), display(sub(scores(view.run), mi("t")), mo("="), mi("V"), sub(Object.keys(run.states)[0], mi("t")), ...("d" in run.weights ? [mo("+"), mi("d")] : [])));
+  const bias = "d" in run.weights ? [mo("+"), mi("d")] : [];
+  $("#cell-equations").replaceChildren(addLine(printed(run.equations), sub(scores(run), mi("t")),
+    mi("V"), sub(Object.keys(run.states)[0], mi("t")), ...bias));
   $("#scaled").replaceChildren(...run.scaled.flatMap((name, i) => [i ? ", " : "", weight(name)]));
   $("#scale").disabled = !run.scaled.length;
   $("#origin").textContent = run.by_hand
@@ -163,19 +169,21 @@ function send(loss) {
 
 // ---- the setting
 
-function choose(changes) {
+/** Begin anew with what the form says; if it is refused, what was there stays. */
+async function choose(seed = 0) {
   stop();
   training = false;
   chosen += 1;
-  Object.assign(view.setting, { weights: null, scale: 1, seed: 0 }, changes);
-  forget();
-  return load({ fresh: true });
-}
-
-function forget() {
+  const before = view.setting;
+  view.setting = {
+    cell: $("#cell").value, word: $("#word").value, hidden: Number($("#hidden").value), bias: $("#bias").checked,
+    seed, scale: 1, weights: null,
+  };
+  const { history } = view;
   view.history = { losses: [], norms: [], clipped: 0 };
-  drawCurves(view.history, null);
-  $("#progress").textContent = "";
+  const shown = await load({ fresh: true });
+  if (shown === false) Object.assign(view, { setting: before, history });
+  if (shown) $("#progress").textContent = "";
   scaleShown();
 }
 
@@ -199,7 +207,7 @@ const solved = (run) => run.predicted.every((letter, t) => letter === run.word[t
 
 async function update(updates) {
   const question = { ...view.setting, updates, rate: Number($("#rate").value), clip: threshold() };
-  const mine = chosen;
+  const mine = chosen, scaled = view.setting.scale !== 1;
   const found = await ask("/api/learn/train", question);
   if (mine !== chosen) return;
   const { history } = view;
@@ -211,7 +219,8 @@ async function update(updates) {
   show(found.run, false);
   const said = found.run.predicted.join("");
   $("#progress").textContent = `After ${history.norms.length} updates: it says “${said}”${solved(found.run) ? ", all right" : ""}; loss ${found.run.loss.toFixed(4)}` +
-    (history.clipped ? `; clipped at ${history.clipped} of them.` : ".");
+    (history.clipped ? `; clipped at ${history.clipped} of them.` : ".") +
+    (scaled ? " The scale has become part of the weights." : "");
 }
 
 async function train() {
@@ -236,20 +245,13 @@ async function train() {
 // ---- who presses what
 
 function wire() {
-  const cell = $("#cell"), word = $("#word"), hidden = $("#hidden"), bias = $("#bias");
-  cell.addEventListener("change", () => choose({ cell: cell.value }));
-  bias.addEventListener("change", () => choose({ bias: bias.checked }));
-  hidden.addEventListener("change", () => choose({ hidden: Number(hidden.value) }));
-  word.addEventListener("change", () => choose({ word: word.value }));
+  for (const name of ["#cell", "#word", "#hidden", "#bias"]) $(name).addEventListener("change", () => choose());
   $("#setting").addEventListener("submit", (event) => event.preventDefault());
   $("#example").addEventListener("click", () => {
-    [cell.value, word.value, hidden.value, bias.checked] = ["rnn", "hello", 3, false];
-    choose({ cell: "rnn", word: "hello", hidden: 3, bias: false });
+    [$("#cell").value, $("#word").value, $("#hidden").value, $("#bias").checked] = ["rnn", "hello", 3, false];
+    choose();
   });
-  $("#draw").addEventListener("click", () => {
-    const seed = view.setting.seed + 1;
-    choose({ seed });
-  });
+  $("#draw").addEventListener("click", () => choose(view.setting.seed + 1));
 
   $("#forward").addEventListener("click", () => phase("forward"));
   $("#backward").addEventListener("click", () => phase("backward"));
@@ -274,9 +276,17 @@ function wire() {
   });
   for (const name of ["#clip", "#threshold"]) $(name).addEventListener("input", () => view.run && clipping());
 
+  let width = innerWidth;
+  addEventListener("resize", () => {
+    if (width === innerWidth || !view.run) return; // a phone's bar that comes and goes
+    width = innerWidth;
+    drawReach(view);
+    clipping();
+  });
+
   $("#train").addEventListener("click", train);
   $("#some").addEventListener("click", () => attempt(() => update(BITE)));
-  $("#reset").addEventListener("click", () => choose({ seed: view.setting.seed }));
+  $("#reset").addEventListener("click", () => choose(view.setting.seed));
 }
 
 wire();

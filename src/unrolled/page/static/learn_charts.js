@@ -4,40 +4,42 @@ import { $, Decades, el, number, powerOfTen, svg, visible } from "./common.js";
 import { below, size, weight } from "./learn_maths.js";
 import { arriving, percent } from "./learn_network.js";
 
-const WIDTH = 520;
+/** The room that a chart has. */
+const room = (holder) => Math.max(240, $(holder).clientWidth);
 
 /** Bars on a logarithmic scale: what of the chosen loss arrives at each step. */
 export function drawReach(view) {
+  const across = room("#reach");
   const values = arriving(view).slice(0, view.loss + 1);
   const sizes = values.filter((value) => value > 0);
   const top = Math.ceil(Math.log10(Math.max(...sizes, 1e-12)) + 1e-9);
   const bottom = Math.min(top - 4, Math.max(top - 16, Math.floor(Math.log10(Math.min(...sizes, 1)))));
   const height = 190, left = 44, foot = 34, head = 18;
   const y = (value) => head + (height - head - foot) * (1 - Math.max(0, Math.log10(value) - bottom) / (top - bottom));
-  const step = (WIDTH - left - 6) / values.length;
+  const step = (across - left - 6) / values.length;
   const width = Math.min(60, step * 0.72);
   const scale = new Decades(Math.max(...sizes, 1e-12));
-  const chart = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${height}`, "aria-hidden": "true" });
+  const chart = svg("svg", { class: "chart", viewBox: `0 0 ${across} ${height}`, "aria-hidden": "true" });
   const every = Math.ceil((top - bottom) / 5);
   for (let exponent = bottom; exponent <= top; exponent += every) {
     const at = y(10 ** exponent);
-    chart.append(svg("line", { class: "axis", x1: left, x2: WIDTH, y1: at, y2: at }),
+    chart.append(svg("line", { class: "axis", x1: left, x2: across, y1: at, y2: at }),
       svg("text", { x: left - 6, y: at + 4, "text-anchor": "end" }, powerOfTen(exponent)));
   }
-  const labelled = Math.ceil(values.length / 10);
+  const labelled = Math.ceil(values.length / Math.max(3, Math.floor(across / 45)));
   values.forEach((value, k) => {
     const middle = left + step * (k + 0.5);
     if (value > 0) {
       chart.append(svg("rect", { x: middle - width / 2, y: y(value), width, height: Math.max(1, height - foot - y(value)), fill: scale.paint(value).fill, stroke: "var(--ink)", "stroke-width": k === view.loss ? 2 : 0.5 }));
     }
-    if (values.length <= 7) {
+    if (step > 52) {
       chart.append(svg("text", { class: "value", x: middle, y: value > 0 ? y(value) - 4 : height - foot - 4, "text-anchor": "middle" }, size(value)));
     }
     if (k % labelled === 0 || k === view.loss) {
-      chart.append(svg("text", { x: middle, y: height - 18, "text-anchor": "middle" }, values.length <= 12 ? `${k + 1} ${visible(view.run.word[k])}` : String(k + 1)));
+      chart.append(svg("text", { x: middle, y: height - 18, "text-anchor": "middle" }, step > 26 ? `${k + 1} ${visible(view.run.word[k])}` : String(k + 1)));
     }
   });
-  chart.append(svg("text", { x: (WIDTH + left) / 2, y: height - 3, "text-anchor": "middle" }, `step k; what of ℓ${below(view.loss + 1)} arrives at its state`));
+  chart.append(svg("text", { x: (across + left) / 2, y: height - 3, "text-anchor": "middle" }, `step k; what of ℓ${below(view.loss + 1)} arrives at its state`));
   $("#reach").replaceChildren(chart);
   $("#verdict").textContent = verdict(values);
 }
@@ -88,25 +90,26 @@ export function drawSaid(run) {
 /** Loss and gradient norm against updates, on one logarithmic scale. */
 export function drawCurves(history, threshold) {
   if (!history.losses.length) return $("#curves").replaceChildren();
+  const across = room("#curves");
   const height = 190, left = 44, foot = 34, head = 10;
   const { losses, norms } = history;
   const values = [...losses, ...norms, threshold].filter((value) => value > 0);
   const top = Math.ceil(Math.log10(Math.max(...values)) + 1e-9);
   const bottom = Math.min(top - 1, Math.floor(Math.log10(Math.min(...values))));
-  const x = (i) => left + ((WIDTH - left - 8) * i) / Math.max(1, losses.length - 1);
+  const x = (i) => left + ((across - left - 8) * i) / Math.max(1, losses.length - 1);
   const y = (value) => head + (height - head - foot) * (1 - (Math.log10(Math.max(value, 10 ** bottom)) - bottom) / (top - bottom));
   const path = (numbers) => numbers.map((value, i) => `${i ? "L" : "M"}${x(i).toFixed(1)} ${y(value).toFixed(1)}`).join("");
-  const chart = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${height}`, role: "img",
+  const chart = svg("svg", { class: "chart", viewBox: `0 0 ${across} ${height}`, role: "img",
     "aria-label": `Loss over ${losses.length - 1} updates: from ${number(losses[0])} to ${number(losses.at(-1))}` });
   for (let exponent = bottom; exponent <= top; exponent += 1) {
     const at = y(10 ** exponent);
-    chart.append(svg("line", { class: "axis", x1: left, x2: WIDTH, y1: at, y2: at }), svg("text", { x: left - 6, y: at + 4, "text-anchor": "end" }, powerOfTen(exponent)));
+    chart.append(svg("line", { class: "axis", x1: left, x2: across, y1: at, y2: at }), svg("text", { x: left - 6, y: at + 4, "text-anchor": "end" }, powerOfTen(exponent)));
   }
-  if (threshold) chart.append(svg("line", { class: "limit", x1: left, x2: WIDTH, y1: y(threshold), y2: y(threshold) }));
+  if (threshold) chart.append(svg("line", { class: "limit", x1: left, x2: across, y1: y(threshold), y2: y(threshold) }));
   chart.append(svg("path", { class: "second", d: path(norms) }), svg("path", { class: "line", d: path(losses) }));
-  chart.append(svg("text", { x: left, y: height - 18 }, "0"), svg("text", { x: WIDTH - 8, y: height - 18, "text-anchor": "end" }, String(losses.length - 1)),
-    svg("text", { x: (WIDTH + left) / 2, y: height - 18, "text-anchor": "middle" }, "updates"),
-    svg("text", { x: (WIDTH + left) / 2, y: height - 3, "text-anchor": "middle" },
+  chart.append(svg("text", { x: left, y: height - 18 }, "0"), svg("text", { x: across - 8, y: height - 18, "text-anchor": "end" }, String(losses.length - 1)),
+    svg("text", { x: (across + left) / 2, y: height - 18, "text-anchor": "middle" }, "updates"),
+    svg("text", { x: (across + left) / 2, y: height - 3, "text-anchor": "middle" },
       `— loss    - - ‖g‖ before clipping${threshold ? "    ··· threshold" : ""}`));
   $("#curves").replaceChildren(chart);
 }
@@ -122,7 +125,7 @@ export function drawMatrix(view) {
     el("caption", { class: "hidden-text" }, "Norm of the gradient of each loss (row) at the state of each step (column)"),
     el("thead", {}, el("tr", {}, el("td"), ...matrix.map((_, k) => el("th", { scope: "col" }, dense && k % 5 !== 4 && k !== 0 ? "" : name(k))))),
     el("tbody", {}, ...matrix.map((row, t) => el("tr", { class: t === view.loss ? "chosen" : undefined },
-      el("th", { scope: "row" }, dense ? `ℓ${below(t + 1)}` : `ℓ${below(t + 1)}, should say ${visible(run.word[t + 1])}`),
+      el("th", { scope: "row" }, dense ? `ℓ${below(t + 1)}` : `ℓ${below(t + 1)} (${visible(run.word[t + 1])})`),
       ...row.map((value, k) => {
         if (k > t) return el("td", { class: "none" }, dense ? "" : "·");
         const { fill, ink } = scale.paint(value);

@@ -60,3 +60,13 @@ export function weight(name) {
   const [matrix, gate, bias] = name.split(".");
   return el("span", { class: "weight" }, matrix, gate ? el("sub", {}, gate) : "", bias ? ", bias" : "");
 }
+
+/** Another line of a printed table of equations, given its two sides. */
+export function addLine(fragment, left, ...right) {
+  const table = fragment.querySelector("mtable");
+  const row = table.lastElementChild.cloneNode(true);
+  row.children[0].replaceChildren(left);
+  row.children[1].replaceChildren(m("mrow", mo("="), ...right));
+  table.append(row);
+  return fragment;
+}

@@ -208,5 +208,5 @@ export function tell(view) {
 export function percent(share) {
   if (!Number.isFinite(share)) return "—";
   const value = 100 * share;
-  return value >= 0.1 && value < 1e5 ? `${value.toFixed(value < 10 ? 1 : 0)} %` : `${size(share)} times`;
+  return value >= 0.1 && value < 1e5 ? `${value.toFixed(value < 10 ? 1 : 0)} %` : `${size(share)} times`;
 }

@@ -29,7 +29,7 @@ function heading(text) {
 
 /** "name = a·b + c·d = value", with the terms that are not zero. */
 function dot(name, pairs, value) {
-  const terms = pairs.filter(([, by]) => by !== 0);
+  const terms = pairs.filter(([weight, by]) => weight !== 0 && by !== 0);
   const left = pairs.length - terms.length;
   const item = el("li", {}, el("span", { class: "of" }, ...[name].flat(), " = "));
   terms.forEach(([weight, by], at) => {
@@ -110,7 +110,7 @@ function slope(name, index, loss) {
 }
 
 function backwardLoss(view, run, step, detail) {
-  const first = Object.keys(run.states)[0];
+  const names = Object.keys(run.states), [first] = names;
   const target = run.word[step + 1];
   const t = () => mi("t");
   return [
@@ -123,9 +123,10 @@ function backwardLoss(view, run, step, detail) {
       el("tr", {}, el("th", { scope: "row" }, "Letter"), ...run.letters.map((name) => el("th", { scope: "col" }, visible(name)))),
       el("tr", {}, el("th", { scope: "row" }, "ŷ − y"), ...run.letters.map((name, i) => el("td", {}, number(run.probabilities[step][i] - (name === target ? 1 : 0))))))),
     heading(`At unit ${unitOf(view)}`),
-    dots(detail.backward, () => `∂ℓ${below(step + 1)}/∂${first}${below(step + 1)}, unit ${unitOf(view)}`),
+    dots(detail.backward, (name) => `∂ℓ${below(step + 1)}/${name.slice(3)}${below(step + 1)}, unit ${unitOf(view)}`),
+    names.length > 1 ? el("p", { class: "soft small" }, `${names.slice(1).join(" and ")} of this step get their share by way of ${first}, which is made of them.`) : null,
     all(detail, step, view),
-  ];
+  ].filter(Boolean);
 }
 
 function all(detail, step, view) {
@@ -140,7 +141,7 @@ function backwardState(view, run, step, detail) {
   const turned = m("msup", m("mrow", mo("("), m("mfrac", m("mrow", mo("∂"), sub(s, next())), m("mrow", mo("∂"), sub(s, k()))), mo(")")), mo("⊤"));
   return [
     equations(display(slope(s, k(), mi("t")), mo("="), turned, slope(s, next(), mi("t")))),
-    names.length > 1 ? el("p", { class: "soft small" }, `s is ${names.join(" and ")} together.`) : null,
+    names.length > 1 ? el("p", { class: "soft small" }, `s is ${names.join(", ")} together; last in each sum stands what comes by way of another state of the same step.`) : null,
     heading(`At unit ${unitOf(view)}: slope · what arrived one step later`),
     dots(detail.backward, (name) => `∂ℓ${below(view.loss + 1)}/${name.slice(3)}${below(step + 1)}, unit ${unitOf(view)}`),
     all(detail, step, view),
