@@ -110,7 +110,7 @@ def _kind(evidence: Evidence) -> Kind:
     change = evidence.fit.change(evidence.steps)
     if evidence.broken is not None:
         return "exploding"
-    if math.isnan(change):
+    if math.isnan(evidence.fit.slope):
         return "unknown"
     if change > GROWN:
         return "exploding"
