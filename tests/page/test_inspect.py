@@ -72,7 +72,9 @@ def test_predictions_and_losses_are_the_models_own(
     assert found["names"] == list(SAMPLE)
     for step, guesses in enumerate(found["guesses"]):
         best = logits[step].softmax(-1).topk(5)
-        assert [name for name, _ in guesses] == [run.vocabulary.decode(int(t)) for t in best.indices]
+        assert [name for name, _ in guesses] == [
+            run.vocabulary.decode(int(t)) for t in best.indices
+        ]
         assert [p for _, p in guesses] == pytest.approx(best.values.tolist(), abs=6e-5)
     nats = -logits.log_softmax(-1)[:-1].gather(1, tokens[1:, None])[:, 0]
     assert found["losses"] == pytest.approx((nats / math.log(2)).tolist(), abs=6e-4)

@@ -67,9 +67,12 @@ def test_a_run_is_seen_at_once(page: Page) -> None:
     assert "half-life" in page.locator(".verdict").first.inner_text()
     assert page.locator("svg.chart").count() == 5
     for drawn in page.locator("canvas.heat").all():
-        assert drawn.evaluate(
-            "(c) => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size"
-        ) > 20
+        assert (
+            drawn.evaluate(
+                "(c) => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size"
+            )
+            > 20
+        )
 
 
 def test_hovering_a_step_colours_the_text_by_its_influence(page: Page, runs: Runs) -> None:
@@ -227,9 +230,7 @@ def test_without_runs_it_says_how_to_give_one(open_page: OpenPage, serve: Serve)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_telephone(
-    open_page: OpenPage, serve: Serve, runs: Runs, scheme: str
-) -> None:
+def test_it_fits_a_telephone(open_page: OpenPage, serve: Serve, runs: Runs, scheme: str) -> None:
     page = view(open_page, serve, *runs, width=390, height=844, color_scheme=scheme)
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 390
