@@ -212,7 +212,7 @@ def test_a_unit_that_follows_a_feature_is_found(runs: tuple[Path, Path]) -> None
     found = find_units(subject)
     assert found is not None
     first = found["digit"][0]
-    assert (first.strand, first.state, first.index) == ("recurrent.l0", "h", 3)
+    assert (first.strand, first.state, first.number) == ("recurrent.l0", "h", 3)
     assert first.r == pytest.approx(-1)
     for units in found.values():
         strengths = [abs(unit.r) for unit in units]

@@ -118,7 +118,7 @@ class Unit(NamedTuple):
 
     strand: str
     state: str
-    index: int
+    number: int
     r: float
 
 

@@ -23,7 +23,6 @@ from .memory import half_life, lyapunov, singular_values
 from .packed import packed
 from .subject import LIMIT, TextSubject
 
-
 ROWS = 128
 """Losses of one question: a few seconds' work, so that a new sample need not wait for long."""
 

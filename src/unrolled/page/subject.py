@@ -57,7 +57,7 @@ class Subject(Protocol):
         ...
 
     def rows(self, steps: int, count: int) -> Tensor | None:
-        """At most so many sequences of unseen data, so long at most, as tokens ``[T, N]``; or None."""
+        """Unseen data as tokens ``[T, N]``: at most so many steps and sequences; None without."""
         ...
 
     def tokens(self, sample: str) -> Tensor:

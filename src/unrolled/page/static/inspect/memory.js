@@ -20,6 +20,7 @@ export class Memory {
   }
 
   async load() {
+    const { turn } = this.panel;
     if ([...this.panel.shared.sample].length < 3) {
       this.state.textContent = "For a half-life there must be at least three characters.";
       this.#clear();
@@ -27,7 +28,7 @@ export class Memory {
     }
     this.node.classList.add("waiting");
     this.state.textContent = "Half-lives are being computed: some seconds…";
-    const found = await this.panel.question("/api/inspect/memory");
+    const found = await this.panel.question("/api/inspect/memory", {}, turn);
     if (!found) return;
     this.node.classList.remove("waiting");
     this.verdicts.replaceChildren(...found.strands.map(verdict));
@@ -40,7 +41,7 @@ export class Memory {
       ]),
     }).node, el("p", { class: "small soft" }, `Mean over ${found.losses} of the sample's losses, evenly spread.`));
     this.state.textContent = "Spectra are being computed: some seconds…";
-    const exponents = await this.panel.question("/api/inspect/exponents");
+    const exponents = await this.panel.question("/api/inspect/exponents", {}, turn);
     if (!exponents) return;
     const strands = Object.entries(exponents).map(([name, packed]) => ({ name: layer(name), values: new Grid(packed).data }));
     this.spectra.replaceChildren(el("h3", {}, "Lyapunov exponents"), chart({
@@ -48,8 +49,9 @@ export class Memory {
       series: strands, height: 180,
     }).node, el("p", { class: "small soft" }, "Above 0 differences, and gradients, grow; below 0 they shrink by the factor "
       + "exp(exponent) in each step. " + strands.map((one) => `${one.name}: largest ${number(one.values[0], 3)}.`).join(" ")));
+    if (turn !== this.panel.turn) return;
     await this.#singular();
-    this.state.textContent = "";
+    if (turn === this.panel.turn) this.state.textContent = "";
   }
 
   #clear() {

@@ -18,6 +18,7 @@ export class Panel {
     this.index = index;
     this.run = run;
     this.shared = shared;
+    this.turn = 0;
     this.fresh = true;  // no unit was chosen yet
     this.asking = new Map();
     this.found = null;
@@ -50,14 +51,18 @@ export class Panel {
       el("h2", { class: "run" }, run.name), el("p", { class: "soft facts figures" }, facts(run)), this.problem, this.body);
   }
 
-  /** Ask about this run and the sample; null if something newer was asked by the same name. */
-  question(path, body = {}) {
+  /**
+   * Ask about this run and the sample. Null if something newer was asked by the same name, or if
+   * `turn`, that of who asks, is over: another sample is being read.
+   */
+  async question(path, body = {}, turn = this.turn) {
+    if (turn !== this.turn) return null;
     if (!this.asking.has(path)) this.asking.set(path, newest());
     return this.asking.get(path)(path, { run: this.index, text: this.shared.sample, ...body });
   }
 
   async read() {
-    const turn = this.turn = (this.turn ?? 0) + 1;
+    const turn = this.turn += 1;
     this.problem.hidden = true;
     this.node.classList.add("waiting");
     let known = false;

@@ -72,9 +72,9 @@ export class Reach {
       return;
     }
     this.#clear();
-    const all = this.rows;
+    const all = this.rows, { turn } = this.panel;
     const [strand, value] = this.of.value.split(" ");
-    const question = (rows) => this.panel.question("/api/inspect/influence", { strand, value, every: 0, ...rows });
+    const question = (rows) => this.panel.question("/api/inspect/influence", { strand, value, every: 0, ...rows }, turn);
     const every = Math.max(1, Math.floor(this.size / COARSE));
     this.state.textContent = "computing…";
     if (!this.#take(all, await question({ every }))) return;

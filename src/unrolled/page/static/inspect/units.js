@@ -202,7 +202,7 @@ export class Units {
     const units = this.best?.[this.feature.value] ?? [];
     this.found.replaceChildren(...units.map((unit) => el("li", {}, el("button", {
       type: "button", class: "unit", onclick: () => this.#goTo(unit),
-    }, `${unit.state} ${unit.index}, ${layer(unit.strand)}`, el("span", { class: "soft figures" }, ` r = ${number(unit.r, 2)}`)))));
+    }, `${unit.state} ${unit.number}, ${layer(unit.strand)}`, el("span", { class: "soft figures" }, ` r = ${number(unit.r, 2)}`)))));
   }
 
   async #goTo(unit) {
@@ -212,7 +212,7 @@ export class Units {
       this.value.value = unit.state;
       await this.load();
     }
-    this.pick(unit.index);
+    this.pick(unit.number);
     this.panel.shared.colourBy("unit");
   }
 
