@@ -55,7 +55,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("runs")
     lines = (f'he said "{"abc"[i % 3] * (1 + i % 7)}" ({i % 10}) to her\n' for i in range(400))
     (folder / "book.txt").write_text("".join(lines), encoding="utf-8")
-    settings: dict[str, Any] = {"batch_size": 8, "seq_len": 32, "max_steps": 20, "embedding_size": 6}
+    settings: dict[str, Any] = {
+        "batch_size": 8,
+        "seq_len": 32,
+        "max_steps": 20,
+        "embedding_size": 6,
+    }
     settings |= {"lr": 0.01, "val_fraction": 0.014}  # some 120 characters, which are quickly seen
     for cell, layers, units in (("lstm", 2, 12), ("rnn", 1, 7)):
         out = folder / cell

@@ -28,11 +28,13 @@ export class Reach {
     });
     this.of = el("select", { onchange: () => this.load() });
     this.legend = el("div");
+    this.axis = el("div", { class: "axis figures", "aria-hidden": "true" });
     this.state = el("p", { class: "small soft", "aria-live": "polite" });
     this.under = el("p", { class: "small soft figures under-map" }, "\u00a0");
     this.lags = el("div");
     this.picture = el("div", {},
-      el("div", { class: "framed square" }, this.heat.canvas), this.under, this.legend,
+      el("div", { class: "framed square" }, this.heat.canvas),
+      this.axis, this.under, this.legend,
       el("h3", {}, "Against the lag"), this.lags);
     this.node = el("section", { class: "card" },
       el("h2", {}, "Influence"),
@@ -110,6 +112,7 @@ export class Reach {
     const shown = [...this.rows];
     for (let t = this.size - 2; t >= 0; t -= 1) shown[t] ??= shown[t + 1];
     this.heat.draw(this.size, this.size, (t, k) => (k <= t && shown[t] ? shown[t][k] : NaN), this.scale);
+    this.axis.replaceChildren(el("span", {}, "k = 0"), el("span", {}, "t downwards, k to the right"), el("span", {}, `k = ${this.size - 1}`));
     this.legend.replaceChildren(this.scale.legend("bits per unit"));
     this.lags.replaceChildren(chart({
       room: this.lags,

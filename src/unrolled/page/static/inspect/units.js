@@ -36,6 +36,7 @@ export class Units {
     this.own = el("input", { type: "checkbox", onchange: () => this.draw() });
     this.number = el("input", { type: "number", min: 0, value: 0, onchange: () => this.pick(Number(this.number.value)) });
     this.legend = el("div");
+    this.axis = el("div", { class: "axis figures", "aria-hidden": "true" });
     this.under = el("p", { class: "small soft figures under-map" }, "\u00a0");
     this.along = el("div", { class: "along" });
     this.follows = el("p", { class: "small" });
@@ -51,7 +52,7 @@ export class Units {
         el("label", {}, "Units in order of ", this.sort),
         el("label", { class: "inline own" }, this.own, "each on a scale of its own")),
       el("div", { class: "sides" },
-        el("div", { class: "wide" }, el("div", { class: "framed units-map" }, this.heat.canvas), this.under, this.legend),
+        el("div", { class: "wide" }, el("div", { class: "framed units-map" }, this.heat.canvas), this.axis, this.under, this.legend),
         el("div", {},
           el("div", { class: "row" }, el("label", {}, "Unit ", this.number),
             el("button", { type: "button", onclick: () => { panel.shared.colourBy("unit"); panel.reading.scrollIntoView({ block: "start" }); } }, "See it in the text")),
@@ -129,6 +130,7 @@ export class Units {
     const scale = own ? new Linear(this.scale.low < 0 ? -1 : 0, 1) : this.scale;
     this.heat.draw(order.length, values.rows,
       (row, step) => values.at(step, order[row]) * (own ? shares[order[row]] : 1), scale);
+    this.axis.replaceChildren(el("span", {}, "step 0"), el("span", {}, `${order.length} units, one a row`), el("span", {}, `step ${values.rows - 1}`));
     const title = `${valueName(this.value.value)}, ${layer(this.strand.value)}${own ? ", share of the unit's largest" : ""}`;
     this.legend.replaceChildren(scale.legend(title));
     this.step();
@@ -151,7 +153,15 @@ export class Units {
     this.follows.textContent = best.length
       ? `In this sample it goes with: ${best.map(([name, r]) => `${name} (r = ${number(r, 2)})`).join(", ")}.`
       : "In this sample it goes with none of the features that the page knows.";
+    this.#press();
     this.panel.changed();
+  }
+
+  /** Show which of the units found is the chosen one. */
+  #press() {
+    for (const button of this.found.querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", button.dataset.unit === `${this.strand.value} ${this.value.value} ${this.unit}`);
+    }
   }
 
   /** The chosen step, or the one under the pointer, has changed. */
@@ -201,8 +211,9 @@ export class Units {
   #list() {
     const units = this.best?.[this.feature.value] ?? [];
     this.found.replaceChildren(...units.map((unit) => el("li", {}, el("button", {
-      type: "button", class: "unit", onclick: () => this.#goTo(unit),
+      type: "button", class: "unit", "data-unit": `${unit.strand} ${unit.state} ${unit.number}`, onclick: () => this.#goTo(unit),
     }, `${unit.state} ${unit.number}, ${layer(unit.strand)}`, el("span", { class: "soft figures" }, ` r = ${number(unit.r, 2)}`)))));
+    this.#press();
   }
 
   async #goTo(unit) {
