@@ -9,22 +9,21 @@ one ``torch.autograd.grad`` for each loss. Rounds are interleaved; shown are med
 
 from __future__ import annotations
 
+import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
-from memory import MIB, resident
 from torch import Tensor, nn
 
 import unrolled
 from unrolled import lens
 
 T, H, ROUNDS = 256, 256, 5
-CELLS = {"RNN": torch.rnn_tanh_cell, "GRU": torch.gru_cell, "LSTM": torch.lstm_cell}
+CELLS = ("RNN", "GRU", "LSTM")
 
 
 def loss(output: Tensor) -> Tensor:
@@ -34,13 +33,14 @@ def loss(output: Tensor) -> Tensor:
 
 def plain(cell: str, layer: nn.RNNBase, x: Tensor) -> Tensor:
     """The matrix of influence as one would write it: a gradient for each loss."""
-    state: Tensor | tuple[Tensor, ...] = x.new_zeros(x.shape[1], H)
-    if cell == "LSTM":
-        state = (state, torch.zeros_like(state))
-    states = []
+    h = c = x.new_zeros(x.shape[1], H)
+    weights, states = list(layer.parameters()), []
     for own in x:
-        state = CELLS[cell](own, state, *layer.parameters())
-        states.append(state[0] if cell == "LSTM" else state)
+        if cell == "LSTM":
+            h, c = torch.lstm_cell(own, (h, c), *weights)
+        else:
+            h = (torch.gru_cell if cell == "GRU" else torch.rnn_tanh_cell)(own, h, *weights)
+        states.append(h)
     found = torch.zeros(len(x), len(x))
     for t, own in enumerate(loss(torch.stack(states))):
         gradients = torch.autograd.grad(own, states[: t + 1], retain_graph=True)
@@ -68,12 +68,14 @@ def analyses(cell: str) -> dict[str, Callable[[], object]]:
 
 
 def seconds(call: Callable[[], object]) -> float:
+    """How long a call takes."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
 def speed() -> None:
+    """The table of seconds."""
     print(f"T = {T}, H = {H}, one sequence, {torch.get_num_threads()} threads, seconds (median)")
     print(f"{'':15}" + "".join(f"{cell:>8}" for cell in CELLS))
     calls = {cell: analyses(cell) for cell in CELLS}
@@ -91,14 +93,15 @@ def child(steps: int, bound: str) -> None:
     """The most that one call of influence adds to what is resident, in a process of its own."""
     layer, x = unrolled.LSTM(H, H), torch.randn(steps, 1, H)
     lens.influence(layer, x[:8], loss)
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     lens.influence(layer, x, loss, steps=max(1, steps // 256), memory=bound)
-    print(f"{(resident('VmHWM') - before) / MIB:.0f} {time.perf_counter() - start:.1f}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"{(peak - before) / 1024:.0f} {time.perf_counter() - start:.1f}")
 
 
 def memory() -> None:
+    """The table of peaks."""
     print(f"influence of an LSTM, H = {H}, one sequence, 256 losses: bound, peak in MiB, seconds")
     for steps in (256, 1024, 4096):
         for bound in ("500MB", "2GB", "4GB"):

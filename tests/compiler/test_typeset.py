@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from unrolled.cells import BUILTIN, GRU, LSTM, RNN, Cell, OriginalGRU, sigmoid, tanh
@@ -217,6 +217,7 @@ def expressions() -> st.SearchStrategy[Expression]:
     return st.recursive(leaves, grow, max_leaves=8)
 
 
+@example(Call("multiply", (A, Call("where", (Call("greater", (Q, Constant(2.0))), Q, Q)))))
 @given(expressions())
 def test_any_expression_reads_as_it_computes(expression: Expression) -> None:
     """A bracket too few, a sign, an order: the numbers would be others."""

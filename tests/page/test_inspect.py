@@ -181,6 +181,11 @@ def test_inside_quotes() -> None:
     assert marks("inside 'single' quotes", "don't 'x' y") == [0] * 6 + [1, 1, 0, 0, 0]
 
 
+def test_a_quote_that_is_never_closed_ends_with_its_paragraph() -> None:
+    assert marks('inside "double" quotes', '"a\nb\n\nc') == [1, 1, 1, 1, 1, 0, 0]
+    assert marks("inside 'single' quotes", "'tis\n\nc") == [1, 1, 1, 1, 1, 0, 0]
+
+
 def test_places_in_a_text() -> None:
     assert marks("depth of brackets", "a(b[c])])") == [0, 1, 1, 2, 2, 1, 0, 0, 0]
     assert marks("position in the line", "ab\ncd") == [1, 2, 0, 1, 2]

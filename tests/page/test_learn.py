@@ -71,7 +71,7 @@ def test_training_is_plain_gradient_descent() -> None:
         optimizer.zero_grad()
         scores = readout(rnn(network.x)[0])[:, 0]
         loss = cross_entropy(scores, network.targets, reduction="sum")
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(weights, 0.5)
         optimizer.step()
         losses.append(loss.item())
@@ -83,7 +83,7 @@ def test_training_is_plain_gradient_descent() -> None:
 def test_influence_is_the_product_of_jacobians() -> None:
     network = Network(Setting(word="banana", hidden=4, scale=1.7))
     found = run(network)
-    U, V = network.layer.weight_hh_l0, network.readout.weight
+    U, V = network.tensors["U.h"], network.tensors["V"]
     states, scores = found.strand.states["h"][:, 0], found.scores
     for t in range(5):
         error = scores[t].softmax(0)
@@ -163,10 +163,10 @@ def test_without_a_nonlinearity_it_explodes_exactly() -> None:
     network = Network(Setting(cell="rnn,nonlinearity=identity", scale=3.0))
     found = run(network)
     values = found.influence.states["h"][3]
-    U = network.layer.weight_hh_l0.detach()
+    U = network.tensors["U.h"].detach()
     error = found.scores[3].softmax(0)
     error[network.targets[3]] -= 1
-    arriving = network.readout.weight.T @ error
+    arriving = network.tensors["V"].T @ error
     for k in range(4):
         power = torch.linalg.matrix_power(U.T, 3 - k)
         torch.testing.assert_close(values[k], (power @ arriving).norm().detach())
@@ -225,6 +225,15 @@ def test_a_trained_scale_is_part_of_the_weights(client: TestClient) -> None:
     assert trained["weights"]["U.h"][0][0] == pytest.approx(2 * 0.3152)
 
 
+def test_what_is_out_of_the_numbers_range_is_null(client: TestClient) -> None:
+    weights = ask(client, "run")["weights"]
+    weights["W.h"][0][0] = weights["V"][0][0] = 1.7e308
+    cell = "rnn,nonlinearity=identity"
+    found = ask(client, "run", cell=cell, weights=weights, scale=4.0)
+    assert found["loss"] is None
+    ask(client, "detail", cell=cell, weights=weights, scale=4.0, step=1, unit=1, loss=4)
+
+
 @pytest.mark.parametrize("cell", ["slstm", "mut1", "rglru", "nas"])
 def test_the_longest_word(client: TestClient, cell: str) -> None:
     word = "abcdefghijklmnopqrstuvwxyzabcdefghijklmn"
@@ -241,7 +250,7 @@ BAD = {
     "kind": ({"hidden": "3"}, "hidden: expected a valid integer, got '3'"),
     "cell": ({"cell": "transformer"}, "cell: expected one of"),
     "scale": ({"scale": 1e9}, "scale: expected less than or equal to 4"),
-    "other": ({"colour": 1}, "colour: expected"),
+    "other": ({"colour": 1}, "colour: nothing of this name is asked for"),
     "names": ({"weights": {"W.h": [[1.0]]}}, "weights: expected W.h, U.h, V, got W.h"),
     "shape": (
         {"weights": {"W.h": [[1.0]], "U.h": [[1.0]], "V": [[1.0]]}},

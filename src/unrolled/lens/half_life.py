@@ -157,9 +157,7 @@ def left_by_lag(own: StrandInfluence, steps: Sequence[int]) -> Tensor:
     sums = whole.new_zeros(whole.shape[1])
     counts = torch.zeros_like(sums)
     for row, t in zip(whole, steps, strict=True):
-        past = row[t:] if own.reverse else row[: t + 1].flip(0)
-        if not len(past):
-            continue
+        past = own.by_distance(row, t)
         first = (past > 0).int().argmax(0, keepdim=True)
         left = past / past.gather(0, first)
         known = left.isfinite()

@@ -8,10 +8,17 @@ import torch
 from torch import Tensor
 
 
+def _paragraph_ends(text: Sequence[str], place: int) -> bool:
+    """Where a quote that nobody closed is over, so that it does not turn all that follows."""
+    return place > 0 and text[place - 1] == text[place] == "\n"
+
+
 def _double_quotes(text: Sequence[str]) -> list[float]:
     found, inside = [], False
-    for character in text:
-        if character == '"':
+    for place, character in enumerate(text):
+        if _paragraph_ends(text, place):
+            inside = False
+        elif character == '"':
             inside = not inside
         elif character in "“„«":
             inside = True
@@ -26,7 +33,9 @@ def _single_quotes(text: Sequence[str]) -> list[float]:
     for place, character in enumerate(text):
         after_letter = place > 0 and text[place - 1].isalnum()
         before_letter = place + 1 < len(text) and text[place + 1].isalnum()
-        if character == "‘":
+        if _paragraph_ends(text, place):
+            inside = False
+        elif character == "‘":
             inside = True
         elif character in "'’":
             # Between two letters it is an apostrophe.

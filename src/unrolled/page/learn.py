@@ -97,9 +97,9 @@ def train(network: Network, updates: int, rate: float, clip: float | None) -> Tr
         with torch.no_grad():
             for weight, gradient in zip(weights, found, strict=True):
                 if gradient is not None:
-                    weight -= rate * factor * gradient
+                    weight.sub_(rate * factor * gradient)
     with torch.no_grad():
-        losses.append(float(network.loss(network(network.x)).sum()))
+        losses.append(network.loss(network(network.x)).sum().item())
     if not math.isfinite(losses[-1]):
         raise ArithmeticError("the loss is no finite number any more: take a smaller rate, or clip")
     return Training(losses, norms, [clip_factor(norm, clip) < 1 for norm in norms])
@@ -111,4 +111,5 @@ def clip_factor(norm: float, clip: float | None) -> float:
 
 
 def _norm(gradients: Sequence[Tensor | None]) -> float:
-    return float(torch.cat([g.flatten() for g in gradients if g is not None]).norm())
+    norm: float = torch.cat([g.flatten() for g in gradients if g is not None]).norm().item()
+    return norm

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from ..cells import RNN
+from ..cells import GRU, LSTM, RNN
 from ..training.errors import UserError
 from .learn import run, train
 from .learn_detail import detail, equations_of
@@ -100,7 +100,7 @@ def router() -> APIRouter:
             if value > most:
                 raise UserError(f"{name}: expected 1 to {most}, got {value}")
         found = detail(network, question.step - 1, question.unit - 1, question.loss - 1)
-        return _plain(
+        return _answer(
             {
                 "equations": found.equations,
                 "products": [vars(dot) for dot in found.products],
@@ -117,7 +117,7 @@ def router() -> APIRouter:
             found = train(network, question.updates, question.rate, question.clip)
         weights = network.numbers
         again = question.model_copy(update={"weights": weights, "scale": 1.0})
-        return {**_plain(vars(found)), "weights": weights, "run": _run(again.network())}
+        return {**_answer(vars(found)), "weights": weights, "run": _run(again.network())}
 
     return api
 
@@ -134,8 +134,8 @@ def _about(name: str) -> str:
     return (inspect.getdoc(type(CHOICES[name])) or "").split("\n")[0]
 
 
-_FIRST = ("rnn", "rnn,nonlinearity=relu", "rnn,nonlinearity=sigmoid", "rnn,nonlinearity=identity")
-_FIRST += ("gru", "lstm")
+_NONLINEARITIES = ("tanh", "relu", "sigmoid", "identity")
+_FIRST = [*(RNN(nonlinearity=name).name for name in _NONLINEARITIES), GRU().name, LSTM().name]
 
 
 def _order(name: str) -> tuple[int, str]:
@@ -156,7 +156,7 @@ def _run(network: Network) -> dict[str, Any]:
     setting, letters = network.setting, network.setting.letters
     probabilities = found.scores.softmax(-1)
     predicted = [letters[place] for place in found.scores.argmax(-1).tolist()]
-    return _plain(
+    return _answer(
         {
             "cell": setting.cell,
             "title": title(setting.cell),
@@ -191,12 +191,16 @@ def _by_step(values: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.squeeze(1) for name, value in values.items()}
 
 
+def _answer(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in fields.items()}
+
+
 def _plain(value: Any) -> Any:
     """As JSON has it: lists for tensors, null for what is no finite number."""
     if isinstance(value, Tensor):
         return _plain(value.tolist())
     if isinstance(value, dict):
-        return {name: _plain(v) for name, v in value.items()}
+        return _answer(value)
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):

@@ -2,8 +2,8 @@
 
 import { $, ask, calm, el, newest } from "./common.js";
 import { drawClipping, drawCurves, drawMatrix, drawReach, drawSaid, drawWeights } from "./learn_charts.js";
-import { addLine, mi, mo, printed, sub, weight } from "./learn_maths.js";
-import { drawNetwork, focus, frames, scores, tell } from "./learn_network.js";
+import { addLine, mi, mo, printed, say, sub, weight } from "./learn_maths.js";
+import { drawNetwork, focus, frames, hint, scores, tell } from "./learn_network.js";
 import { drawStep } from "./learn_step.js";
 
 const PACE = 1500; // milliseconds for a frame
@@ -90,7 +90,8 @@ function frame() {
   $("#first").disabled = $("#previous").disabled = view.frame === 0;
   $("#next").disabled = $("#last").disabled = view.frame === last;
   $("#place").textContent = view.whole ? `all ${last + 1} steps` : `${view.frame + 1} of ${last + 1}`;
-  $("#told").textContent = tell(view);
+  say("#told", tell(view));
+  say("#hint", hint(view));
   drawNetwork(view, select, send);
   drawReach(view);
   details();

@@ -1,7 +1,7 @@
 // Small charts and tables: reach, clipping, training, the matrix of all losses, the weights.
 
 import { $, Decades, el, number, powerOfTen, svg, visible } from "./common.js";
-import { below, size, weight } from "./learn_maths.js";
+import { below, say, size, weight } from "./learn_maths.js";
 import { arriving, percent } from "./learn_network.js";
 
 /** The room that a chart has. */
@@ -32,7 +32,7 @@ export function drawReach(view) {
     if (value > 0) {
       chart.append(svg("rect", { x: middle - width / 2, y: y(value), width, height: Math.max(1, height - foot - y(value)), fill: scale.paint(value).fill, stroke: "var(--ink)", "stroke-width": k === view.loss ? 2 : 0.5 }));
     }
-    if (step > 52) {
+    if (step > 58) {
       chart.append(svg("text", { class: "value", x: middle, y: value > 0 ? y(value) - 4 : height - foot - 4, "text-anchor": "middle" }, size(value)));
     }
     if (k % labelled === 0 || k === view.loss) {
@@ -41,7 +41,7 @@ export function drawReach(view) {
   });
   chart.append(svg("text", { x: (across + left) / 2, y: height - 3, "text-anchor": "middle" }, `step k; what of ℓ${below(view.loss + 1)} arrives at its state`));
   $("#reach").replaceChildren(chart);
-  $("#verdict").textContent = verdict(values);
+  say("#verdict", verdict(values));
 }
 
 /** What the bars say, in words. */

@@ -1,6 +1,6 @@
-// MathML and numbers in a line of text.
+// MathML, and numbers and sentences in a line of text.
 
-import { el, number } from "./common.js";
+import { $, el, number } from "./common.js";
 
 const MATHML = "http://www.w3.org/1998/Math/MathML";
 
@@ -69,4 +69,10 @@ export function addLine(fragment, left, ...right) {
   row.children[1].replaceChildren(m("mrow", mo("="), ...right));
   table.append(row);
   return fragment;
+}
+
+/** Put a sentence where it is read aloud; the same one again is not read twice. */
+export function say(selector, text) {
+  const node = $(selector);
+  if (node.textContent !== text) node.textContent = text;
 }

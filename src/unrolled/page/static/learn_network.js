@@ -1,7 +1,7 @@
 // The network, unrolled: a column for each step, what passes between them, and the reading in words.
 
 import { $, Decades, el, number, visible } from "./common.js";
-import { below, size } from "./learn_maths.js";
+import { below, size, vector } from "./learn_maths.js";
 
 const SHOWN = 5; // classes in a column; the step's own card has all
 
@@ -175,6 +175,16 @@ function along(view, t, passed) {
   return node;
 }
 
+/** What is to be seen, in a line. */
+export function hint(view) {
+  const past = view.run.matrix === "U" ? "U carries the state on" : "the state goes on by itself";
+  if (view.phase === "forward") {
+    return `W reads a letter, ${past}, V reads out what comes next: the same weights at every step. ↩ sends a loss back.`;
+  }
+  return `Colour and number: how much of ℓ${below(view.loss + 1)} arrives. Framed, its term in ${view.run.matrix}'s gradient: ` +
+    `solid (explicit) by the step's own use of ${view.run.matrix}, dashed (implicit) by an earlier use.`;
+}
+
 /** The frame in words. */
 export function tell(view) {
   const { run } = view;
@@ -183,7 +193,7 @@ export function tell(view) {
   if (part === "state") {
     const first = Object.keys(run.states)[0];
     const before = step ? `${first}${below(step)}` : `${first}₀ = 0`;
-    return `Step ${t} reads “${letterIn}” and ${before}, and makes ${first}${below(t)} of them.`;
+    return `Step ${t} reads “${letterIn}” and ${before}, and makes ${first}${below(t)} = ${vector(run.states[first][step])} of them.`;
   }
   if (part === "output") {
     const said = run.predicted[step], target = run.word[step + 1];

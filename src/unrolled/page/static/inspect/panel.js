@@ -23,6 +23,7 @@ export class Panel {
     this.asking = new Map();
     this.found = null;
     this.text = new Text({
+      now: () => shared.now,
       onhover: (step) => shared.hoverAt(step), onpick: (step) => shared.pick(step),
       describe: (step) => this.words(step),
     });

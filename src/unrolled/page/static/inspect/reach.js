@@ -21,7 +21,7 @@ export class Reach {
       onhover: (cell) => this.#hover(cell),
       onpick: ([row]) => panel.shared.pick(row),
       onmove: (rows, columns) => {
-        const [row, column] = this.heat.cell;
+        const row = Math.min(panel.shared.now, this.size - 1), column = this.heat.cell[1];
         if (rows) panel.shared.pick(Math.min(this.size - 1, row + rows));
         else this.#look(row, Math.min(row, Math.max(0, (column < 0 ? row : column) + columns)));
       },
@@ -39,7 +39,7 @@ export class Reach {
     this.node = el("section", { class: "card" },
       el("h2", {}, "Influence"),
       el("p", { class: "small soft" }, "Row t, column k: ‖∂ℓₜ/∂sₖ‖, how much the loss of step t (in bits) changes with what "
-        + "stood at step k. The diagonal is the present; to the left lies the past. Bright bands far from the diagonal are memory."),
+        + "stood at step k. The diagonal is the present; to the left lies the past. Strong colours far from the diagonal are memory."),
       el("div", { class: "row" }, el("label", {}, "Traced back to ", this.of)),
       this.state,
       this.picture);

@@ -3,7 +3,7 @@
 import { el, visible } from "../common.js";
 
 export class Text {
-  /** @param {object} told  onhover(step | null), onpick(step), describe(step) in words */
+  /** @param {object} told  now(), the step; onhover(step | null), onpick(step), describe(step) in words */
   constructor(told) {
     this.told = told;
     this.node = el("div", {
@@ -56,22 +56,23 @@ export class Text {
   }
 
   #key(event) {
-    const now = this.chosen, last = this.marks.length - 1;
+    // What is shown may lag behind a frame: the next key goes on from what was chosen.
+    const now = this.told.now(), last = this.marks.length - 1;
     const to = {
       ArrowLeft: now - 1, ArrowRight: now + 1, PageUp: now - 10, PageDown: now + 10, Home: 0, End: last,
-      ArrowUp: this.#line(-1), ArrowDown: this.#line(1),
+      ArrowUp: this.#line(now, -1), ArrowDown: this.#line(now, 1),
     }[event.key];
     if (to === undefined || last < 0) return;
     event.preventDefault();
     this.told.onpick(Math.min(last, Math.max(0, to)));
   }
 
-  /** The step above or below the chosen one, as the lines stand on the screen. */
-  #line(way) {
-    const from = this.marks[this.chosen]?.getBoundingClientRect();
+  /** The step above or below another, as the lines stand on the screen. */
+  #line(now, way) {
+    const from = this.marks[now]?.getBoundingClientRect();
     if (!from) return 0;
-    let best = this.chosen, line = null, nearest = Infinity;
-    for (let step = this.chosen + way; step >= 0 && step < this.marks.length; step += way) {
+    let best = now, line = null, nearest = Infinity;
+    for (let step = now + way; step >= 0 && step < this.marks.length; step += way) {
       const box = this.marks[step].getBoundingClientRect();
       if (Math.abs(box.top - from.top) < 4) continue;
       line ??= box.top;

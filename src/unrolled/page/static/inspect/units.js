@@ -203,7 +203,8 @@ export class Units {
     const names = Object.keys(features ?? {});
     this.finder.hidden = !names.length;
     const before = this.feature.value;
-    this.feature.replaceChildren(...names.map((name) => el("option", {}, name)));
+    this.feature.replaceChildren(...names.map((name) => el("option", { value: name },
+      `${name} (|r| up to ${number(Math.abs(features[name][0].r), 2)})`)));
     if (names.includes(before)) this.feature.value = before;
     this.#list();
   }
