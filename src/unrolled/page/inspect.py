@@ -10,8 +10,8 @@ from torch import Tensor
 
 from .. import lens
 from ..lens.recording import call, recording
-from ..tasks.text.threads import one_thread
 from ..training.errors import UserError
+from ..training.threads import one_thread
 from .features import FEATURES, correlations, features
 from .subject import Subject
 
