@@ -314,6 +314,26 @@ def test_runs_that_cannot_be_opened(runs: tuple[Path, Path], tmp_path: Path) -> 
         create_app([strange])
 
 
+@pytest.mark.parametrize("part", ["samples/00000020.txt", "cache", "vocabulary.json"])
+def test_a_run_that_leads_out_of_its_folder(
+    runs: tuple[Path, Path], tmp_path: Path, part: str
+) -> None:
+    """A stranger's run with links in it does not show what they point to."""
+    secret = tmp_path / "secret"
+    stranger = tmp_path / "stranger"
+    shutil.copytree(runs[1], stranger)
+    target = stranger / part
+    if target.is_dir():
+        target.rename(secret)
+    else:
+        target.parent.mkdir(exist_ok=True)
+        target.unlink(missing_ok=True)
+        secret.write_text("secret", encoding="utf-8")
+    target.symlink_to(secret)
+    with pytest.raises(UserError, match="leads out of the run's folder"):
+        create_app([stranger])
+
+
 def test_the_command_line_refuses_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

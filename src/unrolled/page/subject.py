@@ -93,10 +93,12 @@ class TextSubject:
         name: what the page calls it.
 
     Raises:
-        UserError: if the folder is no text run, something in it is corrupt, or it has no weights.
+        UserError: if the folder is no text run, something in it is corrupt or leads out of it, or
+            it has no weights.
     """
 
     def __init__(self, folder: RunFolder, name: str) -> None:
+        _check_inside(folder)
         self._run = Run(folder.path)
         self.name = name
         self.model: nn.Module = self._run.model
@@ -193,3 +195,13 @@ class TextSubject:
         logits = self.logits(output)[: len(tokens) - 1, 0]
         nats = functional.cross_entropy(logits, tokens[1:], reduction="none")
         return nats / math.log(2)
+
+
+def _check_inside(folder: RunFolder) -> None:
+    """A run from somebody else must not show files from elsewhere on this machine."""
+    root = folder.path.resolve()
+    parts = (folder.options, folder.weights, folder.checkpoint, folder.summary)
+    others = (folder.path / "vocabulary.json", folder.cache / "validation.npy")
+    for path in (*parts, *others, *folder.samples.glob("*.txt")):
+        if not path.resolve().is_relative_to(root):
+            raise UserError(f"{path}: leads out of the run's folder")
