@@ -170,9 +170,10 @@ def test_the_unit_that_follows_quotes_is_found(page: Page) -> None:
 def test_all_steps_as_a_table(page: Page) -> None:
     read(page, SAMPLE)
     page.get_by_text("All steps as a table").click()
-    rows = page.locator("details table tbody tr")
-    assert rows.count() >= len(SAMPLE)
-    assert "“h”" in rows.first.inner_text()
+    table = page.get_by_role("table", name="What the model reads")
+    table.wait_for()
+    assert table.locator("tbody tr").count() == len(SAMPLE)
+    assert "“h”" in table.locator("tbody tr").first.inner_text()
 
 
 def test_two_runs_side_by_side(open_page: OpenPage, serve: Serve, runs: Runs) -> None:
