@@ -101,9 +101,8 @@ def test_the_first_page(client: TestClient) -> None:
     assert answer.headers["location"] == "/learn"
 
 
-def test_the_first_page_with_a_run(tmp_path: Path) -> None:
-    (tmp_path / "options.toml").touch()
-    client = TestClient(create_app([tmp_path]), base_url="http://localhost")
+def test_the_first_page_with_a_run(runs: tuple[Path, Path]) -> None:
+    client = TestClient(create_app(runs), base_url="http://localhost")
     assert client.get("/", follow_redirects=False).headers["location"] == "/inspect"
 
 
