@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from . import figures
 from .figures import Drawable, Picture
+from ..engine.threads import share, threads_kept
 from .gradients import gradients
 from .losses import Loss, Plan, Steps, losses_of, make_plan
 from .recording import Recorder, Step, Strand, call, recording
@@ -240,7 +241,9 @@ def _add(
         nodes.update({id(factor.result): factor.result for factor in own.within(reach)})
     results = dict(zip(nodes, gradients(losses, list(nodes.values()), block), strict=True))
     for own in found.values():
-        own.put(block, reach, results)
+        with threads_kept() as threads:
+            share(own.multiply_adds(reach), threads)
+            own.put(block, reach, results)
 
 
 class _Sums:
@@ -269,6 +272,10 @@ class _Sums:
     def within(self, reach: range) -> Iterator[_Factor]:
         for k in self._range(reach):
             yield from self._factors[k]
+
+    def multiply_adds(self, reach: range) -> int:
+        """Of the largest product: all steps of one loss for one gate."""
+        return len(reach) * self._plan.rows * self._height * self._width // len(self._squares)
 
     def _range(self, reach: range) -> range:
         return range(reach.start, min(reach.stop, len(self._factors)))

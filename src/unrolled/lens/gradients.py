@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..engine.threads import share, threads_kept
+
 
 def gradients(losses: Tensor, targets: Sequence[Tensor], steps: Sequence[int]) -> list[Tensor]:
     """The gradient of each of some losses with respect to each target, exactly.
@@ -39,9 +41,12 @@ def gradients(losses: Tensor, targets: Sequence[Tensor], steps: Sequence[int]) -
             for gradient, target in zip(found, targets, strict=True)
         )
 
-    try:
-        return list(torch.vmap(one)(cotangents))
-    except RuntimeError:
-        # The backward of something in the model cannot be batched: then one after the other.
-        each = [one(cotangent) for cotangent in cotangents]
-        return [torch.stack(of_target) for of_target in zip(*each, strict=True)]
+    largest = max(target.numel() * target.shape[-1] for target in targets)
+    with threads_kept() as threads:
+        share(len(steps) * largest, threads)
+        try:
+            return list(torch.vmap(one)(cotangents))
+        except RuntimeError:
+            # The backward of something in the model cannot be batched: then one after the other.
+            each = [one(cotangent) for cotangent in cotangents]
+            return [torch.stack(of_target) for of_target in zip(*each, strict=True)]

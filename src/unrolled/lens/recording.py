@@ -19,6 +19,7 @@ from ..compiler.program import Product, Program, Symbol
 from ..compiler.trace import name_in_step
 from ..engine.choice import using
 from ..engine.observer import Observer, Setting
+from ..engine.threads import share, threads_kept
 from ..layers.acceleration import accelerated, obstacles
 from ..layers.layer import Layer
 from ..layers.parameters import suffixes
@@ -148,8 +149,8 @@ class Limit:
 class Recorder:
     """What watches all layers of a model for one run of it."""
 
-    def __init__(self, values: bool, graph: bool) -> None:
-        self.values, self.graph = values, graph
+    def __init__(self, values: bool, graph: bool, threads: int) -> None:
+        self.values, self.graph, self.threads = values, graph, threads
         self.limit = Limit()
         self.strands: dict[str, Strand] = {}
         self._inputs: dict[int, tuple[Tensor, Sequence[Tensor]]] = {}
@@ -194,6 +195,7 @@ class _Call(Observer):
 
     def begin(self, setting: Setting, x: Tensor) -> Sequence[Tensor]:
         self._setting, self._xs = setting, self._recorder.input(x)
+        share(x[0].numel() * setting.weights.input.shape[0], self._recorder.threads)
         return self._xs
 
     def product(self, t: int, product: Product, operand: Tensor, result: Tensor) -> Tensor:
@@ -233,6 +235,8 @@ class _Call(Observer):
             kept,
         )
         self._products = []
+        if len(strand.steps) + 1 - self._start == len(self._xs):
+            torch.set_num_threads(recorder.threads)
         # In the order of time, whatever the direction in which the steps come.
         strand.steps.insert(self._start if strand.reverse else len(strand.steps), step)
         return after
@@ -264,10 +268,10 @@ def recording(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"{verb}: model must be a torch.nn.Module, got {_kind(model)}")
-    recorder = Recorder(values, graph)
     modes = {module: module.training for module in model.modules()}
     # The reference is asked for here, so that no kernel is compiled that would not run.
-    with accelerated(model) as layers, using("reference"):
+    with accelerated(model) as layers, using("reference"), threads_kept() as threads:
+        recorder = Recorder(values, graph, threads)
         if not layers:
             left = [f"{name or 'the model'} {why}" for name, why in obstacles(model).items()]
             raise ValueError(

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from .. import lens
+from ..engine.threads import one_thread
 from ..lens.recording import call, recording
 from ..training.errors import UserError
-from ..training.threads import one_thread
 from .features import FEATURES, correlations, features
 from .subject import Subject
 

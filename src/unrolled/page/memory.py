@@ -9,8 +9,8 @@ from typing import TypeVar
 from torch import Tensor
 
 from .. import lens
+from ..engine.threads import one_thread
 from ..training.errors import UserError
-from ..training.threads import one_thread
 from .inspect import two_or_more
 from .subject import Subject
 

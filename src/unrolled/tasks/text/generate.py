@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+from unrolled.engine.threads import one_thread
 from unrolled.layers.layer import Layer
 from unrolled.tasks.text.model import CharacterModel
 from unrolled.tasks.text.vocabulary import UNKNOWN, Vocabulary
 from unrolled.training.errors import UserError
-from unrolled.training.threads import one_thread
 
 
 def generate(

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 
 import torch
 
+SHARED = 32_000_000
+"""Multiply-adds of a product from which on other threads are worth waking, with a margin."""
+
 
 @contextmanager
 def one_thread() -> Iterator[None]:
@@ -15,9 +18,21 @@ def one_thread() -> Iterator[None]:
     A step of one stream takes microseconds; waking other threads for it costs as much, and on a
     busy machine, where they wait for each other, a thousand times more.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with threads_kept():
+        torch.set_num_threads(1)
         yield
+
+
+@contextmanager
+def threads_kept() -> Iterator[int]:
+    """What is done to torch's threads in the block ends with it; gives their number before."""
+    threads = torch.get_num_threads()
+    try:
+        yield threads
     finally:
         torch.set_num_threads(threads)
+
+
+def share(multiply_adds: int, threads: int) -> None:
+    """Let torch use so many threads, or one where products are small."""
+    torch.set_num_threads(threads if multiply_adds >= SHARED else 1)
