@@ -1,6 +1,24 @@
 """See which past steps still reach the loss, in exact numbers."""
 
+from .fit import Fit, half_life_of_influence
 from .influence import Influence, influence
-from .tracing import Trace, trace
+from .jacobians import Jacobians, jacobians
+from .lyapunov import Lyapunov, lyapunov
+from .saturation import GateSaturation, saturation
+from .tracing import Activation, Trace, trace
 
-__all__ = ["Influence", "Trace", "influence", "trace"]
+__all__ = [
+    "Activation",
+    "Fit",
+    "GateSaturation",
+    "Influence",
+    "Jacobians",
+    "Lyapunov",
+    "Trace",
+    "half_life_of_influence",
+    "influence",
+    "jacobians",
+    "lyapunov",
+    "saturation",
+    "trace",
+]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..compiler.program import Product, Program, Symbol
 from ..compiler.trace import name_in_step
+from ..engine.choice import using
 from ..engine.observer import Observer, Setting
 from ..layers.acceleration import accelerated, obstacles
 from ..layers.layer import Layer
@@ -54,6 +55,14 @@ class Step:
     after: list[Tensor]
     products: list[Multiplied]
     values: dict[Symbol, Tensor]
+
+    @property
+    def running(self) -> Tensor:
+        """Which rows have this step, and have not ended before it, ``[N]``, of bools."""
+        lengths = self.setting.lengths
+        if lengths is None:
+            return self.x.new_ones(len(self.x), dtype=torch.bool)
+        return lengths > self.t
 
 
 @dataclass
@@ -243,7 +252,8 @@ def recording(
         raise TypeError(f"{verb}: model must be a torch.nn.Module, got {_kind(model)}")
     recorder = Recorder(values, graph)
     modes = {module: module.training for module in model.modules()}
-    with accelerated(model) as layers:
+    # The reference is asked for here, so that no kernel is compiled that would not run.
+    with accelerated(model) as layers, using("reference"):
         if not layers:
             left = [f"{name or 'the model'} {why}" for name, why in obstacles(model).items()]
             raise ValueError(

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ..compiler.program import INPUT, Call, Program, Symbol, reads
 from .recording import Strand, call, recording
+
+SQUASHING = ("sigmoid", "tanh")
+"""Functions that saturate."""
+
+
+class Activation(NamedTuple):
+    """A value of the cell's equations that is the result of a sigmoid or tanh.
+
+    Attributes:
+        function: which of them.
+        values: ``[T, N, ·]``.
+    """
+
+    function: str
+    values: Tensor
 
 
 @dataclass(frozen=True)
@@ -22,6 +38,9 @@ class StrandTrace:
         states: by the cell's names, the first is the output; ``[T, N, ·]`` each.
         gates: the other values that the cell's equations name; ``[T, N, ·]`` each.
         inputs: what the layer was given, ``[T, N, ·]``.
+        activations: every sigmoid and tanh, by the name of its value, or by its formula where it
+            has none: ``"f"``, ``"tanh(c)"``.
+        running: ``[T, N]``, false after a row's end; None if all rows have all steps.
     """
 
     name: str
@@ -29,6 +48,8 @@ class StrandTrace:
     states: dict[str, Tensor]
     gates: dict[str, Tensor]
     inputs: Tensor
+    activations: dict[str, Activation]
+    running: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -75,11 +96,11 @@ def trace(model: nn.Module, x: Any) -> Trace:
 
 
 def _strand(strand: Strand) -> StrandTrace:
-    running = [_running(strand, i) for i in range(len(strand.steps))]
+    running = _running(strand)
 
     def stack(values: list[Tensor]) -> Tensor:
-        pairs = zip(values, running, strict=True)
-        return torch.stack([v if here is None else v * here for v, here in pairs])
+        stacked = torch.stack(values)
+        return stacked if running is None else stacked.where(running.unsqueeze(-1), 0)
 
     return StrandTrace(
         strand.name,
@@ -93,13 +114,39 @@ def _strand(strand: Strand) -> StrandTrace:
             for symbol, name in strand.value_names.items()
         },
         torch.stack([step.x for step in strand.steps]),
+        {
+            name: Activation(function, torch.stack([step.values[symbol] for step in strand.steps]))
+            for symbol, (name, function) in _squashed(strand).items()
+        },
+        running,
     )
 
 
-def _running(strand: Strand, index: int) -> Tensor | None:
-    """1 where a row has this step, 0 after its end, ``[N, 1]``; None if all have it."""
-    step = strand.steps[index]
-    lengths = step.setting.lengths
-    if lengths is None:
+def _running(strand: Strand) -> Tensor | None:
+    """Where a row has a step, ``[T, N]``; None if all have all."""
+    if all(step.setting.lengths is None for step in strand.steps):
         return None
-    return (step.t < lengths).unsqueeze(-1).to(step.after[0].dtype)
+    return torch.stack([step.running for step in strand.steps])
+
+
+def _squashed(strand: Strand) -> dict[Symbol, tuple[str, str]]:
+    """What the program computes by a sigmoid or tanh of the input or a state: name and function."""
+    program = strand.program
+    names = {state.new: state.name for state in program.states} | strand.value_names
+    varying = _varying(program)
+    return {
+        i.symbol: (names.get(i.symbol, str(i.expression)), i.expression.operation)
+        for i in program.assignments
+        if isinstance(i.expression, Call)
+        and i.expression.operation in SQUASHING
+        and i.symbol in varying
+    }
+
+
+def _varying(program: Program) -> set[Symbol]:
+    """What is not the same at all steps, as a function of weights alone is."""
+    found = {INPUT, *program.gates, *(state.previous for state in program.states)}
+    for instruction in program.instructions:
+        if any(symbol in found for symbol in reads(instruction)):
+            found.add(instruction.symbol)
+    return found
