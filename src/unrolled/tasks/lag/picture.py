@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # Okabe & Ito's colours, which the colour-blind can tell apart, and a shape for each besides.
 _COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#333333")
 _SHAPES = ("o", "s", "^", "D", "v", "P", "X")
+_FLOOR = 0.3
+"""Half-lives below this are drawn here: whatever they are, nothing arrives."""
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
@@ -78,13 +80,13 @@ def picture(results: Results) -> Figure:
         axes[1, column].set_xlabel("lag [steps]")
     axes[0, 0].set_ylabel("right answers")
     axes[1, 0].set_ylabel("half-life of influence [steps]")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.suptitle("How far back can it learn to remember?", fontsize=14, fontweight="bold")
+    labels = [*options.cells, "after training", "before training"]
     figure.legend(
-        [*handles, *_keys()],
-        [*labels, "after training", "before training"],
+        _keys(len(options.cells)),
+        labels,
         loc="outside upper center",
-        ncols=min(7, len(labels) + 2),
+        ncols=min(7, len(labels)),
         frameon=False,
     )
     figure.supxlabel(about(options), fontsize=8, color="#777")
@@ -112,12 +114,7 @@ def _success(axes: Axes, results: Results, task: str) -> None:
     )
     for k, cell in enumerate(results.options.cells):
         outcomes = results.line(task, cell)
-        axes.plot(
-            _places(results, outcomes, k),
-            [outcome.success for outcome in outcomes],
-            label=cell,
-            **_line(k),
-        )
+        _plot(axes, results, k, outcomes, [outcome.success for outcome in outcomes], _line(k))
     axes.set_ylim(0, 1.04)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
 
@@ -129,14 +126,12 @@ def _half_life(axes: Axes, results: Results, task: str, top: float) -> None:
     axes.axhspan(top / 1.8, top * 1.8, color="#000", alpha=0.05, lw=0)
     for k, cell in enumerate(results.options.cells):
         outcomes = results.line(task, cell)
-        places = _places(results, outcomes, k)
-        before = [min(outcome.before, top) for outcome in outcomes]
-        after = [min(outcome.after, top) for outcome in outcomes]
         hollow = _line(k) | {"lw": 1, "ls": ":", "mfc": "white", "ms": 4.5, "alpha": 0.9}
-        axes.plot(places, before, **hollow)
-        axes.plot(places, after, **_line(k))
+        before, after = ([getattr(o, when) for o in outcomes] for when in ("before", "after"))
+        _plot(axes, results, k, outcomes, _within(before, top), hollow)
+        _plot(axes, results, k, outcomes, _within(after, top), _line(k))
     axes.set_yscale("log")
-    axes.set_ylim(0.3, top * 1.8)
+    axes.set_ylim(_FLOOR, top * 1.8)
     ticks = [10.0**e for e in range(math.ceil(math.log10(top / 2)))]
     axes.set_yticks([*ticks, top], [*(f"{tick:g}" for tick in ticks), "∞"])
     axes.yaxis.minorticks_off()
@@ -167,10 +162,23 @@ def _lags(axes: Axes, results: Results) -> None:
     axes.set_axisbelow(True)
 
 
-def _places(results: Results, outcomes: list[Outcome], k: int) -> list[float]:
-    """Lags, a little beside each other, so that lines at the same height are all seen."""
-    middle = (len(results.options.cells) - 1) / 2
-    return [outcome.lag * 1.03 ** (k - middle) for outcome in outcomes]
+def _plot(
+    axes: Axes,
+    results: Results,
+    k: int,
+    outcomes: list[Outcome],
+    heights: list[float],
+    style: dict[str, Any],
+) -> None:
+    """A line of the k-th cell, a little beside the others, so that those at one height are seen."""
+    shift = 1.03 ** (k - (len(results.options.cells) - 1) / 2)
+    points = [(o.lag * shift, y) for o, y in zip(outcomes, heights, strict=True) if y == y]
+    if points:  # a line without points confuses the layout
+        axes.plot(*zip(*points, strict=True), **style)
+
+
+def _within(half_lives: list[float], top: float) -> list[float]:
+    return [min(max(y, _FLOOR), top) if y == y else y for y in half_lives]
 
 
 def _line(k: int) -> dict[str, Any]:
@@ -186,10 +194,11 @@ def _line(k: int) -> dict[str, Any]:
     }
 
 
-def _keys() -> list[Any]:
+def _keys(cells: int) -> list[Any]:
     from matplotlib.lines import Line2D
 
     return [
+        *(Line2D([], [], **_line(k)) for k in range(cells)),
         Line2D([], [], color="#555", marker="o", ms=6, lw=1.9),
         Line2D([], [], color="#555", marker="o", ms=4.5, lw=1, ls=":", mfc="white"),
     ]

@@ -59,6 +59,8 @@ def variant(text: str, common: Mapping[str, Any]) -> Variant:
     own: dict[str, Any] = {}
     for word in words:
         own |= _option(word, text)
+    if own.get("activation") and "nonlinearity" in cell().choices:
+        own["nonlinearity"] = own.pop("activation")  # for which there are kernels ready made
     if {"chrono", "forget_bias"} <= own.keys():
         raise UserError(f"--cells: {text}: chrono and forget-bias set the same bias; give one")
     if not cell.gates_of_memory and own.keys() & {"chrono", "forget_bias"}:
