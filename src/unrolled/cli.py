@@ -349,7 +349,7 @@ def open_lens(
     A page in the browser, served by this machine to itself; it needs no network. Ctrl-C ends it.
 
     Args:
-        runs: Folders of runs to inspect.
+        runs: Folders of runs to inspect; one called lag as ./lag, since `lens lag` is a command.
         port: Where the page is served; 0 for any free port.
         host: Address to bind to; with another than loopback, other machines can reach the page.
         open: Open the browser.

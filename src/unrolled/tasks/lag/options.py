@@ -32,7 +32,7 @@ class LagOptions:
             cells that have gates of memory.
         layer_norm: Normalise the products of all cells.
         clip: Largest norm of the gradient; 0 leaves it alone.
-        lr: Learning rate. [default: 0.01 for cells with gates of memory, 0.001 for others]
+        lr: Learning rate. [default: 0.02 for cells with gates of memory, 0.001 for others]
         batch: Sequences of an update.
         updates: Most updates of a model; one that has solved its problem stops earlier.
         minutes: Stop after so many minutes and draw what there is. [default: no limit]
@@ -40,17 +40,17 @@ class LagOptions:
     """
 
     tasks: tuple[str, ...] = TASKS
-    cells: tuple[str, ...] = ("rnn", "gru", "lstm")
+    cells: tuple[str, ...] = ("rnn", "rnn+orthogonal", "gru", "lstm", "lstm+chrono")
     lags: tuple[str | int, ...] = (10, 50, 100, 200, 400)
-    hidden: int = 64
+    hidden: int = 32
     forget_bias: float | None = None
     orthogonal: bool = False
     chrono: bool = False
     layer_norm: bool = False
     clip: float = 1.0
     lr: float | None = None
-    batch: int = 32
-    updates: int = 1500
+    batch: int = 64
+    updates: int = 3000
     minutes: float | None = None
     seed: int = 0
 
@@ -115,7 +115,7 @@ class LagOptions:
         """The learning rate of a cell: without gates, larger ones make the weights run away."""
         if self.lr is not None:
             return self.lr
-        return 1e-2 if self.variant(name).cell.gates_of_memory else 1e-3
+        return 2e-2 if self.variant(name).cell.gates_of_memory else 1e-3
 
     def settings(self) -> dict[str, Any]:
         """All that a single result depends on, besides its task, cell and lag."""
