@@ -19,8 +19,14 @@ def gradients(losses: Tensor, targets: Sequence[Tensor], steps: Sequence[int]) -
     Returns:
         For each target a tensor ``[len(steps), *target.shape]``.
     """
-    if not targets:
-        return []
+    varying = [target for target in targets if target.requires_grad]
+    if not varying:
+        return [target.new_zeros(len(steps), *target.shape) for target in targets]
+    if len(varying) < len(targets):  # a state that is a number, say
+        known = {id(t): g for t, g in zip(varying, gradients(losses, varying, steps), strict=True)}
+        return [
+            known.get(id(target), target.new_zeros(len(steps), *target.shape)) for target in targets
+        ]
     cotangents = losses.new_zeros(len(steps), *losses.shape)
     cotangents[torch.arange(len(steps)), torch.tensor(steps)] = 1
 

@@ -172,7 +172,7 @@ def _add(
     for strand in recorder.strands.values():
         for k in _within(reach, strand):
             step = strand.steps[k]
-            targets.update({id(target): target for target in (*step.after, step.x)})
+            targets.update({id(target): target for target in (*step.new, step.x)})
     results = dict(zip(targets, gradients(losses, list(targets.values()), block), strict=True))
     for strand, own in zip(recorder.strands.values(), found.values(), strict=True):
         own.put(block, _within(reach, strand), results)
@@ -200,7 +200,7 @@ class _Norms:
         rows = slice(self._row[block[0]], self._row[block[-1]] + 1)
         steps = [self._strand.steps[k] for k in within]
         for place, matrix in enumerate((*self._states.values(), self._inputs)):
-            nodes = [(*step.after, step.x)[place] for step in steps]
+            nodes = [(*step.new, step.x)[place] for step in steps]
             if nodes:
                 own = torch.stack([results[id(node)] for node in nodes], dim=1)
                 matrix[rows, within.start : within.stop] = _norm(own, self._plan.per_row)

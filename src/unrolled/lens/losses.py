@@ -153,6 +153,8 @@ def losses_of(loss: Loss, output: Any, verb: str, time: int) -> tuple[Tensor, bo
             f"{verb}: loss must give one value for each step, [T] or [T, N], got shape "
             f"{list(found.shape)}; for cross_entropy give reduction='none'"
         )
+    if torch.is_grad_enabled() and not found.requires_grad:
+        raise ValueError(f"{verb}: loss does not depend on the model's layers")
     return found, single
 
 

@@ -42,7 +42,9 @@ class Step:
         x: the input.
         gates: the input's products, ``[N, H]`` each.
         before: the states it began with.
-        after: the new states.
+        new: the new states as the step computes them: the gradient at one is that of all it does,
+            for other values of its own step too (the LSTM's h is made of the new c).
+        after: the same as the next step sees them.
         products: the matrix products inside the step.
         values: every value of the step by its symbol, detached; empty unless asked for.
     """
@@ -52,6 +54,7 @@ class Step:
     x: Tensor
     gates: dict[Symbol, Tensor]
     before: list[Tensor]
+    new: list[Tensor]
     after: list[Tensor]
     products: list[Multiplied]
     values: dict[Symbol, Tensor]
@@ -175,10 +178,10 @@ class Recorder:
         known = self._inputs.get(id(x))
         if known is not None and known[0] is x:
             return known[1]
-        if self.graph and not x.requires_grad:
-            x = x.detach().requires_grad_()
-        self._inputs[id(x)] = x, x.unbind()
-        return self._inputs[id(x)][1]
+        leaf = self.graph and not x.requires_grad
+        steps = (x.detach().requires_grad_() if leaf else x).unbind()
+        self._inputs[id(x)] = x, steps  # x is kept, so that no other gets its id
+        return steps
 
 
 class _Call(Observer):
@@ -204,6 +207,10 @@ class _Call(Observer):
         at = self._start + t
         if recorder.limit.poison is not None and at >= recorder.limit.poison:
             after = [state * float("nan") for state in after]
+        new = [
+            _computed(values[state.new], own, before)
+            for state, own in zip(self._setting.program.states, after, strict=True)
+        ]
         if recorder.graph:
             after = list(Tap.apply(recorder.limit, at, *after))  # type: ignore[no-untyped-call]
         kept = {}
@@ -220,6 +227,7 @@ class _Call(Observer):
             self._xs[t],
             {gate: values[gate] for gate in self._setting.program.gates},
             list(before),
+            new,
             after,
             self._products,
             kept,
@@ -228,6 +236,12 @@ class _Call(Observer):
         # In the order of time, whatever the direction in which the steps come.
         strand.steps.insert(self._start if strand.reverse else len(strand.steps), step)
         return after
+
+
+def _computed(value: Any, after: Tensor, before: Sequence[Tensor]) -> Tensor:
+    """The node of a state; a number, or a state that is handed on, has none of its own."""
+    own = isinstance(value, Tensor) and value.shape == after.shape
+    return value if own and not any(value is old for old in before) else after
 
 
 @contextmanager
