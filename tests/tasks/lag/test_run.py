@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from unrolled import cli
+from unrolled.page import launch
 from unrolled.tasks.lag import picture, run
 from unrolled.tasks.lag.options import LagOptions
 from unrolled.tasks.lag.results import Results, load, save
@@ -214,6 +215,13 @@ def test_bad_input(
     assert err.count("\n") == 1
     assert line in err
     assert not out.exists()
+
+
+def test_a_run_called_lag_is_opened_by_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    monkeypatch.setattr(launch, "launch", lambda runs, **_: opened.extend(runs))
+    assert cli.run(["lens", "./lag"]) == 0
+    assert opened == [Path("lag")]
 
 
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ class LagOptions:
             cells that have gates of memory.
         layer_norm: Normalise the products of all cells.
         clip: Largest norm of the gradient; 0 leaves it alone.
-        lr: Learning rate. [default: 0.02 for cells with gates of memory, 0.001 for others]
+        lr: Learning rate. [default: 0.02 for cells with gates of memory, 0.003 for others]
         batch: Sequences of an update.
         updates: Most updates of a model; one that has solved its problem stops earlier.
         minutes: Stop after so many minutes and draw what there is. [default: no limit]
@@ -115,7 +115,7 @@ class LagOptions:
         """The learning rate of a cell: without gates, larger ones make the weights run away."""
         if self.lr is not None:
             return self.lr
-        return 2e-2 if self.variant(name).cell.gates_of_memory else 1e-3
+        return 2e-2 if self.variant(name).cell.gates_of_memory else 3e-3
 
     def settings(self) -> dict[str, Any]:
         """All that a single result depends on, besides its task, cell and lag."""
