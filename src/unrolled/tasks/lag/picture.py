@@ -25,7 +25,7 @@ _COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#
 _SHAPES = ("o", "s", "^", "D", "v", "P", "X")
 _FLOOR = 0.3
 """Half-lives below this are drawn here: whatever they are, nothing arrives."""
-_STYLE = {
+_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "axes.spines.top": False,
@@ -57,9 +57,10 @@ def write_pictures(results: Results, folder: Path) -> None:
 
     with matplotlib.rc_context(_STYLE):
         figure = picture(results)
-        for kind, keywords in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 120})):
+        kinds: dict[str, Any] = {"svg": {"metadata": {"Date": None}}, "png": {"dpi": 120}}
+        for kind, keywords in kinds.items():
             data = io.BytesIO()
-            figure.savefig(data, format=kind, facecolor="white", **keywords)  # type: ignore[arg-type]
+            figure.savefig(data, format=kind, facecolor="white", **keywords)
             write_file(folder / f"lag.{kind}", data.getvalue())
 
 

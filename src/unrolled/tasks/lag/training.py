@@ -105,24 +105,27 @@ def train(job: Job, stop: Callable[[], bool] = lambda: False) -> Outcome:
         if len(recent) == WINDOW and sum(recent) >= SOLVED * WINDOW:
             ended = "solved"
             break
-        optimizer.zero_grad()
-        problem.losses(given, target).mean().backward()
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, clip))
-        if not math.isfinite(norm):
+        loss = problem.losses(given, target).mean()
+        if not math.isfinite(float(loss.detach())):
             ended = "diverged"
             break
-        clipped += norm > clip
-        optimizer.step()
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, clip))
+        exploded = not math.isfinite(norm)
+        clipped += exploded or norm > clip
+        if not (exploded and options.clip):  # to clip what is infinite is to leave it out
+            optimizer.step()
         updates += 1
     seconds = time.perf_counter() - started
-    success, loss = _test(model, problem, job.lag, probe)
+    success, test_loss = _test(model, problem, job.lag, probe)
     after = half_life(model, problem, job.lag, probe)
     return Outcome(
         job.task,
         job.cell,
         job.lag,
         success,
-        loss,
+        test_loss,
         updates,
         ended,
         seconds,
