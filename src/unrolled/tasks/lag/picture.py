@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Okabe & Ito's colours, which the colour-blind can tell apart, and a shape for each besides.
 _COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#333333")
 _SHAPES = ("o", "s", "^", "D", "v", "P", "X")
+TITLE = "How far back can it learn to remember?"
 _FLOOR = 0.3
 """Half-lives below this are drawn here: whatever they are, nothing arrives."""
 _STYLE: Any = {
@@ -81,7 +82,6 @@ def picture(results: Results) -> Figure:
         axes[1, column].set_xlabel("lag [steps]")
     axes[0, 0].set_ylabel("right answers")
     axes[1, 0].set_ylabel("half-life of influence [steps]")
-    figure.suptitle("How far back can it learn to remember?", fontsize=14, fontweight="bold")
     labels = [*options.cells, "after training", "before training"]
     figure.legend(
         _keys(len(options.cells)),
@@ -89,6 +89,8 @@ def picture(results: Results) -> Figure:
         loc="outside upper center",
         ncols=min(7, len(labels)),
         frameon=False,
+        title=TITLE,
+        title_fontproperties={"size": 14, "weight": "bold"},
     )
     figure.supxlabel(about(options), fontsize=8, color="#777")
     return figure
@@ -136,13 +138,12 @@ def _half_life(axes: Axes, results: Results, task: str, top: float) -> None:
     ticks = [10.0**e for e in range(math.ceil(math.log10(top / 2)))]
     axes.set_yticks([*ticks, top], [*(f"{tick:g}" for tick in ticks), "∞"])
     axes.yaxis.minorticks_off()
-    middle = math.sqrt(low * high)
     axes.annotate(
         "half-life = lag",
-        (middle, middle),
-        xytext=(4, -4),
+        (high, high),
+        xytext=(-3, 4),
         textcoords="offset points",
-        va="top",
+        ha="right",
         fontsize=8,
         color="#777",
     )

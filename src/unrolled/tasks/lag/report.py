@@ -9,16 +9,20 @@ from unrolled.training.atomic import write_file
 from unrolled.training.duration import format_duration
 from unrolled.training.report import page
 
+from .picture import TITLE
 from .problems import PROBLEMS
 from .results import Results
 from .training import SOLVED, TEST_ROWS, Outcome
-from .words import about, findings, number
+from .words import GOOD, about, findings, number
 
 _STYLE = """
 main { max-width: 1180px; }
 figure { background: #fff; }
 figure svg text { fill: revert; font-size: revert; }
-td small { color: var(--soft); display: block; }
+.wide { overflow-x: auto; }
+.wide th[scope="col"] { text-align: right; }
+.wide td { white-space: nowrap; padding: 4px 0 4px 18px; }
+td small { color: var(--soft); display: block; font-weight: 400; }
 td.good { font-weight: 600; }
 li { margin: 0 0 4px; }
 p, ul { max-width: 75ch; }
@@ -30,8 +34,7 @@ def write_report(results: Results, folder: Path) -> None:
     svg = (folder / "lag.svg").read_text(encoding="utf-8")
     svg = svg[svg.index("<svg") :]
     body = [
-        "<header><h1>How far back can it learn to remember?</h1>"
-        f"<p>{escape(about(results.options))}</p></header>",
+        f"<header><h1>{escape(TITLE)}</h1><p>{escape(about(results.options))}</p></header>",
         f"<section><figure>{svg}</figure></section>",
         _says(results),
         *(_table(results, task) for task in results.options.tasks),
@@ -60,14 +63,14 @@ def _table(results: Results, task: str) -> str:
     return (
         f"<section><h2>{escape(problem.title)}</h2><p>{escape(problem.words)} "
         f"Right are {escape(problem.right)}; by chance {problem.chance:.1%}.</p>"
-        f"<table><tr><td></td>{head}</tr>{rows}</table></section>"
+        f'<div class="wide"><table><tr><td></td>{head}</tr>{rows}</table></div></section>'
     )
 
 
 def _entry(outcome: Outcome | None) -> str:
     if outcome is None:
         return "<td>–</td>"
-    good = ' class="good"' if outcome.success >= SOLVED else ""
+    good = ' class="good"' if outcome.success >= GOOD else ""
     return (
         f"<td{good}>{outcome.success:.1%}<small>half-life {number(outcome.before)} → "
         f"{number(outcome.after)}</small><small>{outcome.updates:,} updates, "

@@ -9,6 +9,7 @@ from .problems import PROBLEMS
 from .results import Results
 from .training import Outcome
 
+_HALVED = "halved "
 GOOD = 0.9
 """The share of right answers from which a lag is said to be bridged."""
 
@@ -60,10 +61,10 @@ def _finding(cell: str, outcomes: list[Outcome], chance: float) -> str:
     if bad:
         parts.append(f"does no better than chance at {_steps(bad)}")
     last = outcomes[-1]
-    memory = (
-        f"at lag {last.lag} its influence {_decay(last.before)} before training and "
-        f"{_decay(last.after)} after it"
-    )
+    before, after = _decay(last.before), _decay(last.after)
+    if before.startswith(_HALVED):
+        after = after.removeprefix(_HALVED)
+    memory = f"at lag {last.lag} its influence {before} before training and {after} after it"
     return f"{cell} {', '.join(parts)}; {memory}."
 
 
@@ -78,7 +79,7 @@ def _decay(half_life: float) -> str:
         return "was nil"
     if math.isinf(half_life):
         return "did not decay"
-    return f"halved every {steps(half_life)}"
+    return f"{_HALVED}every {steps(half_life)}"
 
 
 def steps(half_life: float) -> str:
