@@ -98,6 +98,6 @@ def _made(results: Results) -> str:
         "steps over which it halves, from an exponential fitted to its mean against t − k by least "
         "squares on the logarithm; ∞ where it does not decay. It is computed before the first "
         "update and after the last. A dashed line marks where it is the lag itself.</p>"
-        f"<p>{format_duration(spent)} of training on single cores; the last run took "
+        f"<p>{format_duration(spent)} of processor time went into training; the last run took "
         f"{format_duration(results.seconds)} on the clock.</p></section>"
     )

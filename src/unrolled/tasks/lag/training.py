@@ -54,7 +54,7 @@ class Outcome:
         loss: their mean loss: nats, or squared error.
         updates: how many there were.
         ended: solved, out of updates, stopped by the user or the clock, or numbers no more finite.
-        seconds: of training, on one core.
+        seconds: of training, of a processor.
         before: half-life before training, in steps; ∞ where nothing decays, NaN where nothing is.
         after: half-life after training.
         fit_before: R² of the exponential fitted before.
@@ -91,7 +91,7 @@ def train(job: Job, stop: Callable[[], bool] = lambda: False) -> Outcome:
     parameters = list(model.parameters())
     optimizer = torch.optim.Adam(parameters, lr=options.learning_rate(job.cell), fused=True)
     clip = options.clip or math.inf
-    started = time.perf_counter()
+    started = time.process_time()
     ended: Ended = "updates"
     recent: list[float] = []
     updates = clipped = 0
@@ -117,7 +117,7 @@ def train(job: Job, stop: Callable[[], bool] = lambda: False) -> Outcome:
         if not (exploded and options.clip):  # to clip what is infinite is to leave it out
             optimizer.step()
         updates += 1
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     success, test_loss = _test(model, problem, job.lag, probe)
     after = half_life(model, problem, job.lag, probe)
     return Outcome(
