@@ -177,6 +177,25 @@ def test_by_lag_is_the_mean_over_diagonals() -> None:
     assert torch.equal(found.by_lag(), found.by_lag("l0"))
 
 
+def test_lags_of_an_encoder_are_counted_from_its_end() -> None:
+    class Translator(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = unrolled.RNN(2, 3, dtype=torch.float64)
+            self.decoder = unrolled.RNN(2, 3, dtype=torch.float64)
+
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            output: Tensor = self.decoder(y, self.encoder(x)[1])[0]
+            return output
+
+    x, y = torch.randn(2, 7, 1, 2, dtype=torch.float64)
+    found = influence(Translator(), (x, y[:4]), square)
+    assert found.matrix.shape == (4, 4)
+    far = found["encoder.l0"].states["h"]
+    assert far.shape == (4, 7)
+    assert torch.allclose(found.by_lag("encoder.l0"), far.flip(1).mean(0))
+
+
 def test_an_own_cell_decays_at_its_leak() -> None:
     layer = unrolled.Recurrent(Leaky(), 2, 3, dtype=torch.float64)
     with torch.no_grad():

@@ -55,7 +55,7 @@ def test_shares_are_those_of_the_values() -> None:
 def test_units_that_are_stuck() -> None:
     layer = unrolled.LSTM(3, 4)
     with torch.no_grad():
-        layer.bias_ih_l0[4:8] = torch.tensor([20.0, -20.0, 0.0, 0.0])
+        layer.get_parameter("bias_ih_l0")[4:8] = torch.tensor([20.0, -20.0, 0.0, 0.0])
     forget = saturation(trace(layer, torch.randn(9, 2, 3)))["l0"]["f"]
     assert (forget.low, forget.high, forget.always) == (0.25, 0.25, 0.5)
 
@@ -64,8 +64,8 @@ def test_steps_after_the_end_do_not_count() -> None:
     """Their values may be anything: here they would be gates of 1/2."""
     layer = unrolled.GRU(3, 4)
     with torch.no_grad():
-        layer.weight_ih_l0.zero_()
-        layer.weight_ih_l0[:, 0] = 40
+        layer.get_parameter("weight_ih_l0").zero_()
+        layer.get_parameter("weight_ih_l0")[:, 0] = 40
     x = torch.ones(6, 3, 3)
 
     class Ragged(torch.nn.Module):

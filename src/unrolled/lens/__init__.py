@@ -2,22 +2,27 @@
 
 from .contributions import Contributions, contributions
 from .fit import Fit, half_life_of_influence
+from .half_life import HalfLife, half_life
 from .influence import Influence, influence
 from .jacobians import Jacobians, jacobians
 from .lyapunov import Lyapunov, lyapunov
 from .saturation import GateSaturation, saturation
 from .tracing import Activation, Trace, trace
+from .verdict import Verdict
 
 __all__ = [
     "Activation",
     "Contributions",
     "Fit",
     "GateSaturation",
+    "HalfLife",
     "Influence",
     "Jacobians",
     "Lyapunov",
     "Trace",
+    "Verdict",
     "contributions",
+    "half_life",
     "half_life_of_influence",
     "influence",
     "jacobians",

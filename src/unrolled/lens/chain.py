@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
-from torch.func import jvp, vjp, vmap
+from torch.func import vjp, vmap
 
 from ..engine.reference import sizes_of
 from ..engine.reference import step as take_step
@@ -33,6 +33,11 @@ class Chain:
     """
 
     def __init__(self, strand: Strand, verb: str) -> None:
+        """Link the steps of a strand, while it is being recorded.
+
+        Raises:
+            ValueError: if the layer was called with different numbers of rows.
+        """
         self.strand = strand
         self.times = list(_order(strand))
         self._steps = [strand.steps[t] for t in self.times]
@@ -41,6 +46,8 @@ class Chain:
         self.sizes = {n: s.shape[-1] for n, s in zip(names, first.after, strict=True)}
         self.size = sum(self.sizes.values())
         self.rows = len(first.after[0])
+        # While the layer is ours: it may be one of torch's that is so for the recording only.
+        self._noise = strand.layer.noise(strand.program, training=False).draw()
         for step in self._steps:
             if len(step.after[0]) != self.rows:
                 raise ValueError(
@@ -78,12 +85,10 @@ class Chain:
     def push(self, position: int, tangents: Tensor) -> Tensor:
         """The Jacobian of one step times ``[N, D, m]``."""
         function, state = self._map(position, position + 1)
-
-        def one(tangent: Tensor) -> Tensor:
-            pushed: Tensor = jvp(function, (state,), (tangent,))[1]
-            return pushed
-
-        found: Tensor = vmap(one, in_dims=-1, out_dims=-1)(tangents)
+        pull = vjp(function, state)[1]
+        # u -> uᵀJ is linear, and its own backward is v -> Jv; forward mode would warm up for long.
+        push = vjp(lambda cotangent: pull(cotangent)[0], torch.zeros_like(state))[1]
+        found: Tensor = vmap(lambda v: push(v)[0], in_dims=-1, out_dims=-1)(tangents)
         return found
 
     def _parts(self, start: int, stop: int, block: int) -> Iterator[tuple[int, int]]:
@@ -116,11 +121,10 @@ class Chain:
             torch.cat([_exact(g) for g in step.gates.values()], -1) for step in steps if step.gates
         ]
         products = torch.cat(gates) if gates else x
-        noise = self.strand.layer.noise(program, training=False).draw()
-        masks = noise.masks(program, 0, 0, len(x), sizes_of(weights), x)
+        masks = self._noise.masks(program, 0, 0, len(x), sizes_of(weights), x)
 
         def function(state: Tensor) -> Tensor:
-            states = state.split(list(self.sizes.values()), dim=-1)
+            states = torch.split(state, list(self.sizes.values()), dim=-1)
             return torch.cat(take_step(program, x, products, states, weights, masks)[0], dim=-1)
 
         states = [torch.cat([_exact(s) for s in step.before], dim=-1) for step in steps]

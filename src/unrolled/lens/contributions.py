@@ -358,7 +358,7 @@ def _per_loss(strand: Strand, of: str) -> int:
     step = strand.steps[0]
     states = sum(state.numel() for state in step.after) + step.x.numel()
     own = sum(factor.result.numel() for factor in _factors(step, of))
-    return 3 * (states + own) * step.after[0].element_size() + 3 * 8 * own
+    return 5 * (states + own) * step.after[0].element_size() + 3 * 8 * own
 
 
 def _kept(strand: Strand, of: str, losses: int, terms: bool) -> int:

@@ -15,6 +15,7 @@ from .losses import Steps, choose
 from .memory import format_memory, parse_memory
 from .products import products
 from .recording import call, recording
+from .singular_values import singular_values
 
 BLOCK = 1 << 28
 """Bytes that the Jacobians of one block of steps take at most: more of them are no faster."""
@@ -126,8 +127,7 @@ def jacobians(
     with recording(model, "jacobians", graph=False) as recorder:
         call(model, x)
         recorder.check_used("jacobians")
-        strands = [strand for strand in recorder.strands.values() if strand.steps]
-    chains = [Chain(strand, "jacobians") for strand in strands]
+        chains = [Chain(s, "jacobians") for s in recorder.strands.values() if s.steps]
     over = _lags(lags, max(map(len, chains)))
     wanted = [choose(steps, len(chain), "jacobians") for chain in chains]
     result = sum(
@@ -227,10 +227,8 @@ class _Work:
 
 def _log10(matrices: Tensor, scale: Tensor, exact: bool) -> Tensor:
     """log₁₀ of the singular values of ``exp(scale) · matrices``."""
-    finite = matrices.isfinite().all(-1).all(-1)
-    values = torch.linalg.svdvals(torch.where(finite[..., None, None], matrices, 0))
+    values = singular_values(matrices)
     if not exact:
         least = values[..., :1] * matrices.shape[-1] * torch.finfo(values.dtype).eps
         values = torch.where((values < least) & (values[..., :1] > 0), math.nan, values)
-    found: Tensor = values.log10() + scale.unsqueeze(-1) / math.log(10)
-    return torch.where(finite.unsqueeze(-1), found, math.nan)
+    return values.log10() + scale.unsqueeze(-1) / math.log(10)

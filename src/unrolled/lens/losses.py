@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ class Plan:
         per_row: whether there is a loss for each row, ``[T, N]``.
         time: steps of the sequence T.
         rows: of the batch, N.
+        losses: how many there are in all.
     """
 
     steps: tuple[int, ...]
@@ -41,6 +42,7 @@ class Plan:
     per_row: bool
     time: int
     rows: int
+    losses: int
 
     def blocks(self) -> Iterator[tuple[tuple[int, ...], range]]:
         """Losses of one pass, and the steps k that matter to one of them."""
@@ -128,10 +130,10 @@ def make_plan(
         )
     block = min(BLOCK, left // each, len(chosen) or 1)
     aligned = all(len(strand.steps) == len(losses) and not strand.reverse for strand in strands)
-    plan = Plan(chosen, window, block, False, losses.ndim == 2, time, rows)
-    if aligned and _is_causal(model, x, loss, verb, plan):
-        return Plan(chosen, window, block, True, losses.ndim == 2, time, rows)
-    return plan
+    per_row = losses.ndim == 2
+    plan = Plan(chosen, window, block, False, per_row, time, rows, len(losses))
+    causal = aligned and _is_causal(model, x, loss, verb, plan)
+    return replace(plan, causal=causal)
 
 
 def losses_of(loss: Loss, output: Any, verb: str, time: int) -> tuple[Tensor, bool]:
@@ -187,9 +189,7 @@ def choose(steps: Steps, count: int, verb: str) -> tuple[int, ...]:
 
 def _is_causal(model: nn.Module, x: Any, loss: Loss, verb: str, plan: Plan) -> bool:
     """Whether no loss of a block sees states after the block."""
-    for block, reach in Plan(
-        plan.steps, plan.window, plan.block, True, plan.per_row, plan.time, plan.rows
-    ).blocks():
+    for block, reach in replace(plan, causal=True).blocks():
         if reach.stop >= plan.time:
             continue
         with recording(model, verb, graph=False) as recorder:

@@ -160,10 +160,12 @@ def spectrum(chain: Chain, count: int, transient: int) -> StrandLyapunov:
         # A row that has ended stays as it is, and so does one whose numbers have.
         running = chain.running[position] & pushed.isfinite().all(-1).all(-1)
         pushed = torch.where(running[:, None, None], pushed, frame)
-        frame, triangle = torch.linalg.qr(pushed)
+        size = pushed.abs().amax((-1, -2))  # whose square may be no number
+        size = torch.where(size > 0, size, 1)
+        frame, triangle = torch.linalg.qr(pushed / size[:, None, None])
         taken = taken + running
         counts = running & (taken > transient)
-        logs = triangle.diagonal(dim1=-2, dim2=-1).abs().log()
+        logs = triangle.diagonal(dim1=-2, dim2=-1).abs().log() + size.log().unsqueeze(-1)
         growth[time] = torch.where(counts.unsqueeze(-1), logs, math.nan).cpu()
     means = growth.nanmean(0)
     order = means.nan_to_num(nan=-math.inf, neginf=-math.inf).argsort(-1, descending=True)

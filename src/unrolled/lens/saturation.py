@@ -71,6 +71,7 @@ def _gate(activation: Activation, running: Tensor | None) -> GateSaturation:
     beyond = (low | high).sum(0).to(torch.float64) / len(steps)
     return GateSaturation(
         activation.function,
-        *(float(side.to(torch.float64).mean()) for side in (low, high)),
+        float(low.to(torch.float64).mean()),
+        float(high.to(torch.float64).mean()),
         float((beyond >= NEARLY_ALWAYS).to(torch.float64).mean()) if len(steps) else float("nan"),
     )

@@ -92,10 +92,11 @@ def trace(model: nn.Module, x: Any) -> Trace:
     with recording(model, "trace", values=True, graph=False) as recorder:
         output = call(model, x)
         recorder.check_used("trace")
-        return Trace({name: _strand(s) for name, s in recorder.strands.items()}, output)
+        return Trace({name: strand_trace(s) for name, s in recorder.strands.items()}, output)
 
 
-def _strand(strand: Strand) -> StrandTrace:
+def strand_trace(strand: Strand) -> StrandTrace:
+    """What one direction of one layer went through, from its record with values."""
     running = _running(strand)
 
     def stack(values: list[Tensor]) -> Tensor:

@@ -19,7 +19,8 @@ class Line:
     Attributes:
         name: Its name in the legend.
         points: (x, y) in order of x; points that are not finite break nothing, they are left out.
-        style: Class in the style sheet: ``a``, ``b``, ``c``.
+        style: Class in the style sheet: ``a`` to ``f``, ``n`` for a bound, ``m0`` to ``m4`` for
+            moments in their order.
         dots: Whether to mark the points.
         faint: Whether it stands behind the others.
     """
@@ -143,7 +144,7 @@ def number(value: float) -> str:
         return f"{value / 1e6:.4g}M"
     if size >= 1e4:
         return f"{value / 1e3:.4g}k"
-    if 0 < size < 1e-4:
+    if 0 < size < 1e-3:
         mantissa, exponent = f"{value:e}".split("e")
         return f"{float(mantissa):.3g}e{int(exponent)}"
     return f"{value:.4g}"
@@ -195,5 +196,5 @@ def _log_ticks(low: float, high: float) -> list[float]:
     fine = [m * 10.0**e for e in range(first, last + 1) for m in (1, 2, 5)]
     inside = [v for v in fine if low / 2.5 < v < high * 2.5]
     if len(inside) > 7:
-        inside = [10.0**e for e in range(first, last + 1)]
+        inside = [10.0**e for e in range(first, last + 1, -(-(last + 1 - first) // 9))]
     return inside if len(inside) > 1 else [low / 2, low, low * 2]

@@ -58,8 +58,10 @@ class CsvLog(Logger):
         """None: a run folder has one log."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Append one row."""
+        """Append one row, if one of the columns is in it."""
         row = {name: _cell(metrics[name]) for name in COLUMNS if name in metrics}
+        if not row:
+            return
         self._writer.writerow({**row, "step": step})
         self._file.flush()
 

@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from unrolled.training import checkpoint as ckpt
+from unrolled.training.advice import Advisor
 from unrolled.training.atomic import write_file
 from unrolled.training.average import WeightAverage
 from unrolled.training.display import Display
@@ -24,6 +25,8 @@ from unrolled.training.duration import format_duration, parse_duration
 from unrolled.training.errors import RUNTIME, UserError
 from unrolled.training.guards import diagnose, first_nonfinite_parameter
 from unrolled.training.interruption import Interruption
+from unrolled.training.log import read_log
+from unrolled.training.monitor import Monitor, some_rows
 from unrolled.training.optimizer import build_optimizer, clip_gradients
 from unrolled.training.options import TrainingOptions
 from unrolled.training.position import Position, Window
@@ -45,6 +48,11 @@ class Job(Protocol):
         self, model: nn.Module, inputs: Tensor, targets: Tensor, state: State | None
     ) -> tuple[Tensor, State]:
         """Mean loss of a chunk in nats per prediction, and the state after it."""
+
+    def losses(
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, state: State | None
+    ) -> Tensor:
+        """Loss of each prediction of a chunk in nats, ``[T, N]``."""
 
     def validate(self) -> float | None:
         """Loss of ``self.model`` on the validation data; None if there is none."""
@@ -99,6 +107,12 @@ class Training:
                     f"{folder.checkpoint}: does not fit the run's options: {error!r}"
                 ) from error
         self.total = self._total_steps()
+        self.advisor = Advisor(options.clip, options.seq_len)
+        for row in read_log(folder.log):  # what was said before the run went on
+            self.advisor.row(row)
+        self.monitor = Monitor(
+            options, folder.lens, self.position.step, self.advisor, display, fabric.log_dict
+        )
 
     # The loop -------------------------------------------------------------------------------
 
@@ -111,6 +125,7 @@ class Training:
         with Interruption() as interruption:
             while not self._finished():
                 self._step()
+                self._look()
                 now = time.monotonic()
                 position.seconds += now - clock
                 position.window.seconds += now - clock
@@ -177,6 +192,24 @@ class Training:
         window.norm_max = max(window.norm_max, norm)
         window.clipped += 0 < options.clip < norm
         self.display.progress(self.progress(), self._words(nats))
+
+    def _look(self) -> None:
+        """Look through time at the chunk that comes next, if a look is due and the chunk whole."""
+        position, monitor = self.position, self.monitor
+        if not monitor.due(position.step, position.seconds):
+            return
+        inputs, targets = self.streams.chunk(position.epoch, position.chunk)
+        if len(inputs) < self.options.seq_len:
+            return
+        rows = some_rows(inputs.shape[1])
+        inputs, targets = self.fabric.to_device((inputs[:, rows], targets[:, rows]))
+        state = self.state and tuple(s[:, rows] for s in self.state)
+        monitor.look(
+            position.step,
+            position.seconds,
+            self.job.model,
+            lambda: self.job.losses(self.job.model, inputs, targets, state),
+        )
 
     def progress(self, ahead: int = 0) -> float:
         """Share of the training done, ``ahead`` more updates counted in."""
@@ -248,19 +281,19 @@ class Training:
 
     def _log(self) -> None:
         position, window = self.position, self.position.window
-        self.fabric.log_dict(
-            {
-                "epoch": position.epoch,
-                "seconds": position.seconds,
-                "train_nats": window.nats / window.predictions,
-                "lr": self.optimizer.param_groups[0]["lr"],
-                "grad_norm": window.norm / window.updates,
-                "grad_norm_max": window.norm_max,
-                "clipped": window.clipped / window.updates,
-                "per_second": window.predictions / max(window.seconds, 1e-9),
-            },
-            step=position.step,
-        )
+        row = {
+            "epoch": position.epoch,
+            "seconds": position.seconds,
+            "train_nats": window.nats / window.predictions,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "grad_norm": window.norm / window.updates,
+            "grad_norm_max": window.norm_max,
+            "clipped": window.clipped / window.updates,
+            "per_second": window.predictions / max(window.seconds, 1e-9),
+        }
+        self.fabric.log_dict(row, step=position.step)
+        for words in self.advisor.row({"step": position.step, **row}):
+            self.display.note(f"warning: {words}")
         position.window = Window()
 
     def _words(self, nats: float) -> str:

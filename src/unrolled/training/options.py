@@ -46,6 +46,8 @@ class TrainingOptions:
         checkpoint_every: Time between checkpoints (90s, 2m).
         checkpoint_steps: Updates between checkpoints, besides those by time; 0 for none.
         log_every: Updates between rows of the log.
+        lens_every: Updates between looks through time (influence, half-life, saturation), more
+            where these would take over 3 % of the training time; 0 for none.
         sample_length: Length of the sample written at each validation; 0 for none.
         seed: Seed of everything random.
         threads: Threads for the CPU; 0 leaves it to PyTorch.
@@ -72,6 +74,7 @@ class TrainingOptions:
     checkpoint_every: float | str = "60s"
     checkpoint_steps: int = 0
     log_every: int = 20
+    lens_every: int = 100
     sample_length: int = 300
     seed: int = 0
     threads: int = 0
@@ -88,6 +91,7 @@ class TrainingOptions:
             at_least(self, name, 1)
         for name in ("weight_decay", "clip", "val_every", "checkpoint_steps", "sample_length"):
             at_least(self, name, 0)
+        at_least(self, "lens_every", 0)
         for name in ("max_epochs", "max_steps", "patience"):
             at_least(self, name, 1)
         for name in ("seed", "threads"):

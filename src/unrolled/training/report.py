@@ -12,6 +12,9 @@ from unrolled.training.atomic import write_file
 from unrolled.training.charts import Line, line_chart
 from unrolled.training.duration import format_duration
 from unrolled.training.log import read_log
+from unrolled.training.look import Look
+from unrolled.training.look_log import read_looks
+from unrolled.training.report_lens import gradient_charts, lens_charts, warnings
 from unrolled.training.run_folder import RunFolder
 
 SAMPLES = 6
@@ -28,7 +31,7 @@ def write_report(
     exact: float | None = None,
     parameters: int | None = None,
 ) -> None:
-    """Write ``report.html`` from a run's log and samples.
+    """Write ``report.html`` from a run's log, looks and samples.
 
     Args:
         folder: The run.
@@ -40,14 +43,15 @@ def write_report(
     Raises:
         OSError: The file cannot be written.
     """
-    rows = read_log(folder.log)
+    rows, looks = read_log(folder.log), read_looks(folder.lens)
     validations = [(r["step"], r["val_nats"]) for r in rows if "val_nats" in r]
     best = min(validations, key=lambda point: point[1], default=None)
     name = folder.path.resolve().name
     body = [
         f"<header><h1>{escape(name)}</h1>{_headline(options)}</header>",
         _figures(rows, best, unit, exact, parameters),
-        _charts(rows, validations, best, unit),
+        warnings(rows, looks, options),
+        _charts(rows, looks, validations, best, unit, options),
         _samples(folder.samples),
         _settings(options),
     ]
@@ -112,15 +116,15 @@ def _figures(
 
 def _charts(
     rows: list[dict[str, float]],
+    looks: list[Look],
     validations: list[tuple[float, float]],
     best: tuple[float, float] | None,
     unit: str,
+    options: Mapping[str, Any],
 ) -> str:
     def column(name: str) -> list[tuple[float, float]]:
         return [(r["step"], r[name]) for r in rows if name in r]
 
-    clipped = column("clipped")
-    share = sum(y for _, y in clipped) / len(clipped) if clipped else 0.0
     charts = [
         (
             "Loss",
@@ -135,18 +139,8 @@ def _charts(
                 best=best[0] if best else None,
             ),
         ),
-        (
-            "Gradient norm before clipping",
-            f"{share:.1%} of the updates were clipped.",
-            line_chart(
-                [
-                    Line("largest", column("grad_norm_max"), "c", faint=True),
-                    Line("mean", column("grad_norm"), "a"),
-                ],
-                unit="norm",
-                log=True,
-            ),
-        ),
+        *gradient_charts(rows, options),
+        *lens_charts(looks, rows[-1]["seconds"] if rows else 0.0, options),
         (
             "Learning rate",
             "",
@@ -161,8 +155,8 @@ def _charts(
         ),
     ]
     return "".join(
-        f"<section><h2>{title}</h2><figure>{chart}"
-        + (f"<figcaption>{caption}</figcaption>" if caption else "")
+        f"<section><h2>{escape(title)}</h2><figure>{chart}"
+        + (f"<figcaption>{escape(caption)}</figcaption>" if caption else "")
         + "</figure></section>"
         for title, caption, chart in charts
     )

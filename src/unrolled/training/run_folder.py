@@ -25,6 +25,7 @@ class RunFolder:
         self.weights = self.path / "weights.safetensors"
         self.checkpoint = self.path / "checkpoint.safetensors"
         self.log = self.path / "log.csv"
+        self.lens = self.path / "lens.jsonl"
         self.tensorboard = self.path / "tensorboard"
         self.samples = self.path / "samples"
         self.summary = self.path / "summary.json"

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from unrolled.layers.layer import Layer
 from unrolled.tasks.text.model import CharacterModel
-from unrolled.tasks.text.threads import one_thread
 from unrolled.tasks.text.vocabulary import UNKNOWN, Vocabulary
 from unrolled.training.errors import UserError
+from unrolled.training.threads import one_thread
 
 
 def generate(

@@ -40,6 +40,13 @@ class CharacterJob:
         logits, after = model(inputs, state)
         return functional.cross_entropy(logits.flatten(0, 1), targets.flatten()), after
 
+    def losses(
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, state: State | None
+    ) -> Tensor:
+        """Cross-entropy of each character in nats, ``[T, N]``."""
+        logits, _ = model(inputs, state)
+        return functional.cross_entropy(logits.movedim(-1, 1), targets, reduction="none")
+
     def validate(self) -> float | None:
         """Nats per character, over as many streams as are trained: quick, and near the exact."""
         if self._validation is None:

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unrolled.tasks.text.threads import one_thread
 from unrolled.tasks.text.vocabulary import UNKNOWN
+from unrolled.training.threads import one_thread
 
 Tokens = np.ndarray[Any, np.dtype[Any]]
 

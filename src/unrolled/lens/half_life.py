@@ -1,0 +1,224 @@
+"""How long each layer remembers, what its gates and its growth say about it, and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .chain import Chain
+from .fit import Fit, half_life_of_influence
+from .influence import Influence, StrandInfluence, influence
+from .losses import Loss, Steps
+from .lyapunov import spectrum
+from .recording import Strand, call, recording
+from .saturation import GateSaturation, saturation_of
+from .tracing import StrandTrace, strand_trace
+from .verdict import Evidence, Verdict, judge
+
+
+@dataclass(frozen=True)
+class StrandHalfLife:
+    """The memory of one direction of one layer.
+
+    Attributes:
+        name: the module's name and the parameters' suffix, such as ``"encoder.l0"``.
+        cell: the cell's name.
+        by_lag: the points: influence on the whole state so many steps before the loss, as a share
+            of that at lag 0 (or the first lag at which there is any), ``[lags]``; the mean over
+            losses (and rows). In a reverse direction, so many steps after it.
+        fit: the exponential nearest to them.
+        gates: how saturated every sigmoid and tanh is, by its name.
+        growth: the largest Lyapunov exponent, nats per step, mean over rows; a quarter of the
+            steps is left to it as a transient.
+        verdict: what it all says, and what to try.
+    """
+
+    name: str
+    cell: str
+    by_lag: Tensor
+    fit: Fit
+    gates: dict[str, GateSaturation]
+    growth: float
+    verdict: Verdict
+
+    @property
+    def half_life(self) -> float:
+        """Steps over which the influence halves; ∞ where it does not decay."""
+        return self.fit.half_life
+
+    @property
+    def r_squared(self) -> float:
+        """How well an exponential describes it: 1 if it is one."""
+        return self.fit.r_squared
+
+    @property
+    def line(self) -> Tensor:
+        """The fitted share at each lag, ``[lags]``."""
+        lags = torch.arange(len(self.by_lag), dtype=torch.float64)
+        return (self.fit.intercept + self.fit.slope * lags).exp()
+
+
+@dataclass(frozen=True)
+class HalfLife:
+    """The memory of all layers, by `half_life`; ``str`` of it is a report.
+
+    Attributes:
+        strands: each direction of each layer by its name, in the order in which they ran.
+        influence: what it was read from.
+    """
+
+    strands: dict[str, StrandHalfLife]
+    influence: Influence
+
+    def __getitem__(self, name: str) -> StrandHalfLife:
+        return self.strands[name]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{own.name} ({own.cell}): {own.verdict}" for own in self.strands.values())
+
+
+def half_life(
+    model: nn.Module,
+    x: Any,
+    loss: Loss,
+    *,
+    steps: Steps = None,
+    window: int | None = None,
+    memory: int | str = "2GB",
+) -> HalfLife:
+    r"""The half-life of each layer's memory in steps, with a verdict in words.
+
+    .. math::
+        \log \frac{\| \partial \ell_t / \partial s_k \|}{\| \partial \ell_t / \partial s_t \|}
+        \approx a + b \, (t - k),
+        \qquad \text{half-life} = \frac{\log 2}{-b}
+
+    by least squares on the mean at each lag, for the whole state s of a layer (an LSTM's
+    h and c together). The verdict is "exploding" where the line grows more than 100 times over the
+    lags that were looked at, or states are no numbers; else "saturated" where at least half of what
+    the equations squash is beyond its bounds (a gate that keeps the memory not counted); else
+    "vanishing" where less than 1 % is left; else "stable". So it is about a sequence as long as x:
+    give one as long as what the model is to remember.
+
+    Args:
+        model: any module with recurrent layers of unrolled's or torch.nn's in it, or one itself.
+        x: the model's input; a tuple for several arguments.
+        loss: as for `influence`: of what the model returns, one number for each step.
+        steps: as for `influence`.
+        window: as for `influence`.
+        memory: as for `influence`.
+
+    Raises:
+        TypeError: if an argument is of a wrong kind.
+        ValueError: if `influence` refuses.
+
+    Example:
+        >>> model = unrolled.LSTM(4, 8, forget_bias=5)
+        >>> found = half_life(model, torch.randn(50, 1, 4), lambda y: y.square().sum((1, 2)))
+        >>> found["l0"].verdict.kind
+        'stable'
+    """
+    found = influence(model, x, loss, steps=steps, window=window, memory=memory)
+    with recording(model, "half_life", values=True, graph=False) as recorder:
+        call(model, x)
+        strands = recorder.strands
+        return HalfLife(
+            {name: _strand(own, found, strands[name]) for name, own in found.strands.items()},
+            found,
+        )
+
+
+def _strand(own: StrandInfluence, found: Influence, strand: Strand) -> StrandHalfLife:
+    by_lag = left_by_lag(own, found.steps)
+    # Near the dtype's smallest number some gradients are zeros and the mean is no more the mean.
+    least = torch.finfo(strand.steps[0].after[0].dtype).tiny * 1e10
+    fit = half_life_of_influence(torch.where(by_lag < least, 0, by_lag))
+    trace = strand_trace(strand)
+    gates = saturation_of(trace)
+    growth = _growth(strand)
+    evidence = _evidence(strand, trace, gates, fit, len(by_lag) - 1, growth)
+    return StrandHalfLife(own.name, trace.cell, by_lag, fit, gates, growth, judge(evidence))
+
+
+def left_by_lag(own: StrandInfluence, steps: Sequence[int]) -> Tensor:
+    """The share of influence on the whole state that is left at each lag, ``[lags]``.
+
+    Of each loss (and row) by itself, the mean over them: losses of different size count alike.
+    """
+    norms = torch.stack([*own.states.values()])
+    scale = norms.amax(0)  # squares of small norms would be lost
+    scale = torch.where(scale > 0, scale, 1)
+    whole = (norms / scale).square().sum(0).sqrt() * scale
+    whole = whole.reshape(*whole.shape[:2], -1)  # [t, k, N]
+    sums = whole.new_zeros(whole.shape[1])
+    counts = torch.zeros_like(sums)
+    for row, t in zip(whole, steps, strict=True):
+        past = own.by_distance(row, t)
+        first = (past > 0).int().argmax(0, keepdim=True)
+        left = past / past.gather(0, first)
+        known = left.isfinite()
+        sums[: len(past)] += torch.where(known, left, 0).sum(-1)
+        counts[: len(past)] += known.sum(-1)
+    return (sums / counts)[: int(counts.nonzero().max()) + 1 if counts.any() else 0]
+
+
+def _growth(strand: Strand) -> float:
+    chain = Chain(strand, "half_life")
+    return spectrum(chain, 1, len(chain) // 4).largest
+
+
+def _evidence(
+    strand: Strand,
+    trace: StrandTrace,
+    gates: dict[str, GateSaturation],
+    fit: Fit,
+    steps: int,
+    growth: float,
+) -> Evidence:
+    layer, program = strand.layer, strand.program
+    memory = {g: sign for g, sign in layer.cell.gates_of_memory.items() if g in trace.gates}
+    largest, spread = _singular_values(strand)
+    squashed = {s.name: gates[s.name].function for s in program.states if s.name in gates}
+    return Evidence(
+        fit,
+        steps,
+        growth,
+        gates,
+        {gate: _mean(trace.gates[gate], trace.running) for gate in memory},
+        memory,
+        largest,
+        spread,
+        gated=any(g.function == "sigmoid" for name, g in gates.items() if name not in squashed),
+        bounded="tanh" in {gate.function for gate in gates.values()} or bool(squashed),
+        sigmoid_state="sigmoid" in squashed.values(),
+        has_bias=layer.bias,
+        normalised=layer.options.layer_norm,
+        broken=_broken(strand),
+    )
+
+
+def _mean(values: Tensor, running: Tensor | None) -> float:
+    return float((values if running is None else values[running]).double().mean())
+
+
+def _singular_values(strand: Strand) -> tuple[float | None, float]:
+    """The largest singular value of any block of U, and the smallest as a share of it."""
+    setting = strand.steps[0].setting
+    blocks = len(setting.program.rows("U")) * setting.weights.heads
+    if not blocks:
+        return None, 1.0
+    parts = setting.weights.recurrent.detach().double().chunk(blocks)
+    values = torch.cat([torch.linalg.svdvals(part) for part in parts])
+    largest = float(values.max())
+    return largest, float(values.min()) / largest if largest else 1.0
+
+
+def _broken(strand: Strand) -> int | None:
+    for t, step in enumerate(strand.steps):
+        if not all(bool(state[step.running].isfinite().all()) for state in step.after):
+            return t
+    return None

@@ -1,0 +1,107 @@
+"""What the numbers of a training run say is wrong, in plain words, once each."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from statistics import median
+
+from unrolled.training.look import Look
+
+ROWS = 5
+"""Rows of the log over which a gradient's norm is judged."""
+GROWN = 10.0
+"""How many times its lowest level a norm may become."""
+NEARLY_ALL = 0.95
+"""Share of the updates clipped that counts as nearly all."""
+LOOKS = 3
+"""Looks in a row that must agree before memory is called short."""
+SHORT = 4.0
+"""How many times the memory's reach the truncation window may be."""
+
+
+class Advisor:
+    """Takes in the rows of a run's log and its looks through time, and says what is wrong.
+
+    What it says depends on nothing else, so a run that goes on is told the rest of it, and the
+    report all of it.
+
+    Args:
+        clip: Largest norm of the gradient; 0 for none.
+        seq_len: Steps of the truncation window.
+
+    Attributes:
+        said: All warnings so far.
+    """
+
+    def __init__(self, clip: float, seq_len: int) -> None:
+        self.clip, self.seq_len = clip, seq_len
+        self.said: dict[str, str] = {}
+        self._rows: deque[tuple[float, float, float]] = deque(maxlen=ROWS)
+        self._lowest: tuple[float, float] | None = None
+        self._short: list[tuple[float, float]] = []  # half-life and reach, while memory is short
+
+    def row(self, row: Mapping[str, float]) -> list[str]:
+        """One more row of the log; returned are warnings that are new."""
+        if "grad_norm" not in row:
+            return []
+        self._rows.append((row["step"], row["grad_norm"], row.get("clipped", 0.0)))
+        if len(self._rows) < ROWS:
+            return []
+        return [*self._growing(), *self._clipped()]
+
+    def look(self, look: Look) -> list[str]:
+        """One more look; returned are warnings that are new."""
+        layers = look.layers.values()
+        reach = max((layer.reach for layer in layers), default=self.seq_len)
+        lives = [layer.half_life for layer in layers]
+        short = reach * SHORT <= self.seq_len and None not in lives
+        life = max(life or 0.0 for life in lives) if lives else 0.0
+        self._short = [*self._short, (life, reach)] if short else []
+        if len(self._short) < LOOKS:
+            return []
+        *before, now = self._short[-LOOKS:]
+        if any(one > 1.1 * max(past) for one, *past in zip(now, *before, strict=True)):
+            return []  # it is still getting longer
+        return self._say(
+            "memory",
+            f"step {look.step}: memory is shorter than the truncation window uses: 99 % of the "
+            f"loss's influence falls on the last {reach} of {self.seq_len} steps (half-life "
+            f"{life:.2g} steps), the rest costs time and so far teaches next to nothing; try a "
+            "shorter --seq-len, or, if the task needs a longer memory, a gated cell (--cell gru or "
+            "lstm) or orthogonal, forget-bias or chrono initialisation",
+        )
+
+    def _growing(self) -> list[str]:
+        step = self._rows[-1][0]
+        level = median(norm for _, norm, _ in self._rows)
+        if self._lowest is None or level < self._lowest[1]:
+            self._lowest = step, level
+        since, lowest = self._lowest
+        if not level >= GROWN * lowest > 0:
+            return []
+        cure = "a lower --lr" if self.clip else "a lower --lr, or --clip 1 (now there is none)"
+        return self._say(
+            "growing",
+            f"step {step:.0f}: the gradient's norm has grown {level / lowest:.0f}-fold since step "
+            f"{since:.0f}, from {lowest:.2g} to {level:.2g}; try {cure}",
+        )
+
+    def _clipped(self) -> list[str]:
+        share = sum(clipped for _, _, clipped in self._rows) / len(self._rows)
+        if share < NEARLY_ALL:
+            return []
+        level = median(norm for _, norm, _ in self._rows)
+        return self._say(
+            "clipped",
+            f"step {self._rows[-1][0]:.0f}: {share:.0%} of the updates since step "
+            f"{self._rows[0][0]:.0f} were clipped, their norm is {level:.2g} and --clip is "
+            f"{self.clip:g}: it rather sets the step's size than catches outliers; try a higher "
+            f"--clip (around {2 * level:.3g}), or a lower --lr",
+        )
+
+    def _say(self, kind: str, words: str) -> list[str]:
+        if kind in self.said:
+            return []
+        self.said[kind] = words
+        return [words]
