@@ -106,11 +106,10 @@ def _success(axes: Axes, results: Results, task: str) -> None:
     axes.axhline(problem.chance, color="#777", lw=1, ls=(0, (4, 3)))
     axes.annotate(
         "chance",
-        (1, problem.chance),
+        (0, problem.chance),
         xycoords=("axes fraction", "data"),
-        xytext=(-2, -3),
+        xytext=(4, -3),
         textcoords="offset points",
-        ha="right",
         va="top",
         fontsize=8,
         color="#777",
