@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from unrolled.cells import BUILTIN, GRU, LSTM, RNN, Cell, OriginalGRU, sigmoid, tanh
@@ -19,6 +19,7 @@ from unrolled.compiler.program import (
     Call,
     Constant,
     Expression,
+    Product,
     Program,
     State,
     Symbol,
@@ -216,6 +217,7 @@ def expressions() -> st.SearchStrategy[Expression]:
     return st.recursive(leaves, grow, max_leaves=8)
 
 
+@example(Call("multiply", (A, Call("where", (Call("greater", (Q, Constant(2.0))), Q, Q)))))
 @given(expressions())
 def test_any_expression_reads_as_it_computes(expression: Expression) -> None:
     """A bracket too few, a sign, an order: the numbers would be others."""
@@ -310,6 +312,15 @@ def test_equations_read_as_the_step_computes(cell: Cell) -> None:
 @given(steps())
 def test_equations_of_any_step_read_as_it_computes(source: str) -> None:
     check(cell_from(source))
+
+
+def test_a_program_without_biases_prints_none() -> None:
+    program = trace(RNN())
+    bare = tuple(
+        replace(i, bias=False) if isinstance(i, Product) else i for i in program.instructions
+    )
+    text = latex(replace(program, bias=False, instructions=bare))
+    assert r"h_t &= \tanh(W_h x_t + U_h h_{t-1})" in text
 
 
 def test_a_projected_program_has_a_product_without_bias() -> None:

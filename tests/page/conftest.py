@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
 from unrolled.page.server import create_app
+from unrolled.tasks import text
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -46,6 +47,33 @@ def served(runs: Sequence[Path]) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two small runs on one text with quotes and brackets: an LSTM of two layers, and an RNN."""
+    folder = tmp_path_factory.mktemp("runs")
+    lines = (f'he said "{"abc"[i % 3] * (1 + i % 7)}" ({i % 10}) to her\n' for i in range(400))
+    (folder / "book.txt").write_text("".join(lines), encoding="utf-8")
+    settings: dict[str, Any] = {
+        "batch_size": 8,
+        "seq_len": 32,
+        "max_steps": 20,
+        "embedding_size": 6,
+    }
+    settings |= {"lr": 0.01, "val_fraction": 0.014}  # some 120 characters, which are quickly seen
+    for cell, layers, units in (("lstm", 2, 12), ("rnn", 1, 7)):
+        out = folder / cell
+        text.train(
+            folder / "book.txt",
+            out=out,
+            quiet=True,
+            cell=cell,
+            num_layers=layers,
+            hidden_size=units,
+            **settings,
+        )
+    return folder / "lstm", folder / "rnn"
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -100,9 +101,8 @@ def test_the_first_page(client: TestClient) -> None:
     assert answer.headers["location"] == "/learn"
 
 
-def test_the_first_page_with_a_run(tmp_path: Path) -> None:
-    (tmp_path / "options.toml").touch()
-    client = TestClient(create_app([tmp_path]), base_url="http://localhost")
+def test_the_first_page_with_a_run(runs: tuple[Path, Path]) -> None:
+    client = TestClient(create_app(runs), base_url="http://localhost")
     assert client.get("/", follow_redirects=False).headers["location"] == "/inspect"
 
 
@@ -118,5 +118,5 @@ def test_no_page_loads_or_does_anything_inline() -> None:
         assert "http" not in text.replace("http-equiv", "")
         assert " style=" not in text
         assert "<style" not in text
-        assert " on" not in text.replace(" on ", "  ")
+        assert not re.search(r"\son\w+\s*=", text)
         assert all(line.count("src=") for line in text.splitlines() if "<script" in line)

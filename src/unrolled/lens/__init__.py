@@ -6,7 +6,7 @@ from .half_life import HalfLife, half_life
 from .influence import Influence, influence
 from .jacobians import Jacobians, jacobians
 from .lyapunov import Lyapunov, lyapunov
-from .saturation import GateSaturation, saturation
+from .saturation import GateSaturation, Saturation, saturation
 from .tracing import Activation, Trace, trace
 from .verdict import Verdict
 
@@ -19,6 +19,7 @@ __all__ = [
     "Influence",
     "Jacobians",
     "Lyapunov",
+    "Saturation",
     "Trace",
     "Verdict",
     "contributions",

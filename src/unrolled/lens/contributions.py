@@ -9,6 +9,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from . import figures
+from .figures import Drawable, Picture
 from .gradients import gradients
 from .losses import Loss, Plan, Steps, losses_of, make_plan
 from .recording import Recorder, Step, Strand, call, recording
@@ -60,7 +62,7 @@ class StrandContributions:
 
 
 @dataclass(frozen=True)
-class Contributions:
+class Contributions(Drawable):
     """What each step adds to a weight's gradient, by `contributions`.
 
     Attributes:
@@ -81,6 +83,18 @@ class Contributions:
         """The layer nearest to the loss, forward in time."""
         last = list(self.strands.values())
         return next((s for s in reversed(last) if not s.reverse), last[-1])
+
+    def picture(self, strand: str | None = None, row: int | None = None) -> Picture:
+        """The terms as a heat map, and the explicit and the implicit part of every loss.
+
+        Args:
+            strand: its name; the one nearest to the loss if not given.
+            row: which sequence of the batch; the mean over all if not given.
+
+        Raises:
+            ValueError: if there is no such strand or row.
+        """
+        return figures.contributions(self, strand, row)
 
 
 def contributions(

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import figures
 from .chain import Chain
+from .figures import Drawable, Picture
 from .fit import Fit, half_life_of_influence
 from .influence import Influence, StrandInfluence, influence
 from .losses import Loss, Steps
@@ -63,7 +65,7 @@ class StrandHalfLife:
 
 
 @dataclass(frozen=True)
-class HalfLife:
+class HalfLife(Drawable):
     """The memory of all layers, by `half_life`; ``str`` of it is a report.
 
     Attributes:
@@ -79,6 +81,17 @@ class HalfLife:
 
     def __str__(self) -> str:
         return "\n".join(f"{own.name} ({own.cell}): {own.verdict}" for own in self.strands.values())
+
+    def picture(self, strand: str | None = None) -> Picture:
+        """What is left at every lag with its fit, and what is saturated.
+
+        Args:
+            strand: its name; all of them if not given.
+
+        Raises:
+            ValueError: if there is no such strand.
+        """
+        return figures.half_life(self, strand)
 
 
 def half_life(

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import figures
+from .figures import Drawable, Picture
 from .gradients import gradients
 from .losses import Loss, Plan, Steps, losses_of, make_plan
 from .recording import Recorder, Strand, call, recording
@@ -44,7 +46,7 @@ class StrandInfluence:
 
 
 @dataclass(frozen=True)
-class Influence:
+class Influence(Drawable):
     """How much of every loss arrives where, by `influence`.
 
     Attributes:
@@ -81,24 +83,36 @@ class Influence:
 
         Args:
             name: which strand; the one nearest to the loss if None.
-            state: which state; the output if None.
+            state: which state; the output if None, the layer's inputs if "x".
 
         Returns:
             ``[lags]``, lag 0 first: the mean over all t (and rows) that have a step so far back.
             In a reverse direction, the mean over steps so far ahead.
         """
         strand = self.nearest if name is None else self.strands[name]
-        matrix = next(iter(strand.states.values())) if state is None else strand.states[state]
+        known = {**strand.states, "x": strand.inputs}
+        matrix = known[next(iter(known)) if state is None else state]
         if matrix.ndim == 2:
             matrix = matrix.unsqueeze(-1)
         sums = matrix.new_zeros(matrix.shape[1])
         counts = torch.zeros_like(sums)
         for row, t in zip(matrix, self.steps, strict=True):
             past = strand.by_distance(row, t)
-            known = ~past.isnan()
             sums[: len(past)] += past.nan_to_num().sum(-1)
-            counts[: len(past)] += known.sum(-1)
+            counts[: len(past)] += (~past.isnan()).sum(-1)
         return (sums / counts)[counts > 0]
+
+    def picture(self, strand: str | None = None, row: int | None = None) -> Picture:
+        """The matrix as a heat map, and the mean by lag of every state and of the inputs.
+
+        Args:
+            strand: its name; the one nearest to the loss if not given.
+            row: which sequence of the batch; the mean over all if not given.
+
+        Raises:
+            ValueError: if there is no such strand or row.
+        """
+        return figures.influence(self, strand, row)
 
 
 def influence(

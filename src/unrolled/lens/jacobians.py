@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import figures
 from .chain import NUMBER, Chain
+from .figures import Drawable, Picture
 from .losses import Steps, choose
 from .memory import format_memory, parse_memory
 from .products import products
@@ -65,7 +67,7 @@ class StrandJacobians:
 
 
 @dataclass(frozen=True)
-class Jacobians:
+class Jacobians(Drawable):
     """Singular values of Jacobians over time, by `jacobians`.
 
     Attributes:
@@ -78,6 +80,23 @@ class Jacobians:
 
     def __getitem__(self, name: str) -> StrandJacobians:
         return self.strands[name]
+
+    def picture(
+        self, strand: str | None = None, lag: int | None = None, row: int | None = None
+    ) -> Picture:
+        """Singular values at every step, and the largest against the lag.
+
+        With a single lag, all of them in order stand in the place of the lag.
+
+        Args:
+            strand: its name; the first if not given.
+            lag: over which lag; the first if not given.
+            row: which sequence of the batch; the geometric mean over all if not given.
+
+        Raises:
+            ValueError: if there is no such strand, lag or row.
+        """
+        return figures.jacobians(self, strand, lag, row)
 
 
 def jacobians(

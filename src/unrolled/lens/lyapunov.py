@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import figures
 from .chain import NUMBER, Chain
+from .figures import Drawable, Picture
 from .memory import format_memory, parse_memory
 from .recording import call, recording
 
@@ -50,7 +52,7 @@ class StrandLyapunov:
 
 
 @dataclass(frozen=True)
-class Lyapunov:
+class Lyapunov(Drawable):
     """Lyapunov spectra, by `lyapunov`.
 
     Attributes:
@@ -61,6 +63,18 @@ class Lyapunov:
 
     def __getitem__(self, name: str) -> StrandLyapunov:
         return self.strands[name]
+
+    def picture(self, strand: str | None = None, row: int | None = None) -> Picture:
+        """The spectrum, and the largest exponent as it settles with the steps taken.
+
+        Args:
+            strand: its name; the first if not given.
+            row: which sequence of the batch; the mean over all if not given.
+
+        Raises:
+            ValueError: if there is no such strand or row.
+        """
+        return figures.lyapunov(self, strand, row)
 
 
 def lyapunov(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from . import figures
+from .figures import Drawable, Picture
 from .tracing import Activation, StrandTrace, Trace
 
 SIGMOID_BOUNDS = (0.05, 0.95)
@@ -39,7 +41,22 @@ class GateSaturation:
         return self.low + self.high
 
 
-def saturation(trace: Trace) -> dict[str, dict[str, GateSaturation]]:
+class Saturation(dict[str, dict[str, GateSaturation]], Drawable):
+    """What is saturated, by strand and the value's name, by `saturation`."""
+
+    def picture(self, strand: str | None = None) -> Picture:
+        """Shares of every gate and nonlinearity.
+
+        Args:
+            strand: its name; all of them if not given.
+
+        Raises:
+            ValueError: if there is no such strand.
+        """
+        return figures.saturation(self, strand)
+
+
+def saturation(trace: Trace) -> Saturation:
     """How saturated every sigmoid and tanh of a run is, from its trace.
 
     Counted over all units, steps and rows, steps after a row's end left out. Values are those of
@@ -52,7 +69,7 @@ def saturation(trace: Trace) -> dict[str, dict[str, GateSaturation]]:
     Returns:
         By strand, then by the value's name.
     """
-    return {name: saturation_of(strand) for name, strand in trace.strands.items()}
+    return Saturation({name: saturation_of(own) for name, own in trace.strands.items()})
 
 
 def saturation_of(strand: StrandTrace) -> dict[str, GateSaturation]:

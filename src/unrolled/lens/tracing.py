@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..compiler.program import INPUT, Call, Program, Symbol, reads
+from . import figures
+from .figures import Drawable, Picture
 from .recording import Strand, call, recording
 
 SQUASHING = ("sigmoid", "tanh")
@@ -53,7 +55,7 @@ class StrandTrace:
 
 
 @dataclass(frozen=True)
-class Trace:
+class Trace(Drawable):
     """States and gates of a run, by `trace`.
 
     Attributes:
@@ -66,6 +68,18 @@ class Trace:
 
     def __getitem__(self, name: str) -> StrandTrace:
         return self.strands[name]
+
+    def picture(self, strand: str | None = None, row: int = 0) -> Picture:
+        """Heat maps of every state and every gate, unit by unit.
+
+        Args:
+            strand: its name; the first if not given.
+            row: which sequence of the batch.
+
+        Raises:
+            ValueError: if there is no such strand or row.
+        """
+        return figures.trace(self, strand, row)
 
 
 def trace(model: nn.Module, x: Any) -> Trace:

@@ -58,24 +58,25 @@ class Guard:
             self._names.add(socket.gethostname().lower())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            # there are no web sockets here; the server's own start and end pass
-            if scope["type"] == "lifespan":
-                await self._app(scope, receive, send)
-            return
+        """Answer a request, or pass it on."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":  # there are no web sockets here
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         origin = headers.get("origin")
         if not self._knows(host):
-            return await _refuse(send, 421, f"Host: this page is not served as {host[:100]!r}")
-        if origin is not None and urlsplit(origin).netloc != host:
-            return await _refuse(send, 403, f"Origin: {origin[:100]!r} may not ask this page")
-        body = await _read(headers, receive)
-        if body is None:
-            return await _refuse(
-                send, 413, f"the request is too long: expected at most {BODY_LIMIT:,} bytes"
-            )
-        await self._app(scope, _replay(body, receive), _with_headers(send))
+            await _refuse(send, 421, f"Host: this page is not served as {host[:100]!r}")
+        elif origin is not None and urlsplit(origin).netloc != host:
+            await _refuse(send, 403, f"Origin: {origin[:100]!r} may not ask this page")
+        elif (body := await _read(headers, receive)) is None:
+            limit = f"{BODY_LIMIT:,} bytes"
+            await _refuse(send, 413, f"the request is too long: expected at most {limit}")
+        else:
+            await self._app(scope, _replay(body, receive), _with_headers(send))
 
     def _knows(self, host: str) -> bool:
         try:

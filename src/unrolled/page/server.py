@@ -97,24 +97,26 @@ def _error(line: str, status: int) -> JSONResponse:
     return JSONResponse({"error": line}, status_code=status)
 
 
-def _http_error(request: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     return _error(f"{request.url.path}: {error.detail.lower()}", error.status_code)
 
 
-def _wrong_request(request: Request, error: Exception) -> JSONResponse:
+async def _wrong_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part != "body") or "request"
+    if first["type"] == "extra_forbidden":
+        return _error(f"{where}: nothing of this name is asked for", 422)
     expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     got = repr(first.get("input"))
     got = got if len(got) <= 60 else f"{got[:57]}..."
     return _error(f"{where}: expected {expected}, got {got}", 422)
 
 
-def _user_error(request: Request, error: Exception) -> JSONResponse:
+async def _user_error(request: Request, error: Exception) -> JSONResponse:
     return _error(str(error), 400)
 
 
-def _our_error(request: Request, error: Exception) -> JSONResponse:
+async def _our_error(request: Request, error: Exception) -> JSONResponse:
     return _error("something went wrong on our side; the terminal has the details", 500)

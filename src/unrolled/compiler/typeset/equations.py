@@ -56,6 +56,7 @@ def equations(program: Program) -> tuple[Equation, ...]:
 class _Writer:
     def __init__(self, program: Program) -> None:
         self._names = Names(program)
+        self._bias = program.bias
         self._shown = (*program.named, *(state.new for state in program.states))
         self._gates = frozenset(program.gates)
         self._products = {product.symbol: product for product in program.products}
@@ -87,7 +88,8 @@ class _Writer:
     def _right_side(self, symbol: Symbol) -> Terms:
         """What a symbol stands for, written out."""
         if symbol in self._gates:
-            return self._affine("W", symbol, self._names[INPUT], self._names.input_bias)
+            bias = self._names.input_bias if self._bias else None
+            return self._affine("W", symbol, self._names[INPUT], bias)
         if symbol in self._products:
             product = self._products[symbol]
             operand = sum_of(self._terms(product.operand)).at_least(ATOM)
@@ -153,16 +155,20 @@ class _Writer:
     def _cases(self, arguments: tuple[Expression, ...]) -> Part:
         """A chain of ``where`` is one brace."""
         branches: list[tuple[Node, Node]] = []
+        scalar = True
         while True:
             condition, value, otherwise = arguments
-            branches.append((sum_of(self._terms(value)).node, self._condition(condition)))
+            part, test = sum_of(self._terms(value)), sum_of(self._terms(condition))
+            branches.append((part.node, _unbracketed(test.node)))
+            scalar = scalar and part.scalar and test.scalar
             while isinstance(otherwise, Symbol) and self._unnamed(otherwise):
                 otherwise = self._bodies[otherwise]
             if not (isinstance(otherwise, Call) and otherwise.operation == "where"):
-                return Part(Cases(tuple(branches), sum_of(self._terms(otherwise)).node), CASES)
+                last = sum_of(self._terms(otherwise))
+                return Part(Cases(tuple(branches), last.node), CASES, scalar and last.scalar)
             arguments = otherwise.arguments
 
-    def _condition(self, expression: Expression) -> Node:
-        node = sum_of(self._terms(expression)).node
-        # A comparison that is a number stands in square brackets; here it is none.
-        return node.body if isinstance(node, Brackets) and node.kind == "[" else node
+
+def _unbracketed(node: Node) -> Node:
+    """A condition: a comparison that is a number stands in square brackets; here it is none."""
+    return node.body if isinstance(node, Brackets) and node.kind == "[" else node

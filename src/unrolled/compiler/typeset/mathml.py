@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
 from ..program import Program
@@ -38,10 +39,15 @@ _CASE = '<mtd style="text-align: left; text-align: -webkit-left">'
 
 def mathml(program: Program) -> str:
     """A ``math`` element in display style, a table of one row for each equation."""
+    return table([(e.left, e.right) for e in equations(program)])
+
+
+def table(lines: Sequence[tuple[Node | None, Node]]) -> str:
+    """The same of any lines ``left = right``; without a left side, a line goes on from the last."""
     rows = "\n".join(
-        f"<mtr>{_LEFT_SIDE}{_print(e.left)}</mtd>"
-        f"{_RIGHT_SIDE}<mrow><mo>=</mo>{_print(e.right)}</mrow></mtd></mtr>"
-        for e in equations(program)
+        f"<mtr>{_LEFT_SIDE}{_print(left) if left else ''}</mtd>"
+        f"{_RIGHT_SIDE}<mrow><mo>=</mo>{_print(right)}</mrow></mtd></mtr>"
+        for left, right in lines
     )
     return (
         '<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">\n'

@@ -1,0 +1,47 @@
+"""The examples run, and show what they say."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def test_the_memory_of_an_lstm_is_as_short_as_that_of_a_plain_network_until_it_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLES / "vanishing.py"))
+    printed = capsys.readouterr().out
+    half_lives = {
+        match[1].strip(): float(match[2])
+        for match in re.finditer(r"^((?:RNN|GRU|LSTM).*?)(?: +\S+){5} +(\S+)$", printed, re.M)
+    }
+    assert len(half_lives) == 6
+    assert all(half_lives[name] < 3 for name in ("RNN", "GRU", "LSTM"))
+    assert half_lives["LSTM"] < half_lives["LSTM, forget bias 1"] < half_lives["LSTM, chrono"]
+    assert "vanishing: " in printed
+    assert (tmp_path / "runs" / "influence.png").stat().st_size > 10_000
+
+
+def test_a_model_that_cannot_learn_is_told_why(capsys: pytest.CaptureFixture[str]) -> None:
+    """In little: what the mended model learns takes longer."""
+    runpy.run_path(str(EXAMPLES / "debug_model.py"))["main"](steps=40, updates=2)
+    before, mended = capsys.readouterr().out.split("With biases")
+    assert "lstm.l0 (LSTM): vanishing: " in before
+    assert "chrono=39" in before
+    left = [float(x) for x in re.findall(r"gradient (\S+) is left", before + mended)]
+    assert left[0] < 1e-6 < 1e-4 < left[2]
+
+
+def test_the_code_on_the_page_of_the_lens_runs() -> None:
+    """As a reader would type it, from top to bottom."""
+    page = (EXAMPLES.parent / "docs" / "lens.md").read_text(encoding="utf-8")
+    names = {"wanted": torch.zeros(60, 4, dtype=torch.long)}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, names)
