@@ -20,6 +20,7 @@ from cyclopts.config import Dict
 
 from unrolled.bench.options import Options as BenchOptions
 from unrolled.bench.options import OptionsError
+from unrolled.tasks.lag.options import LagOptions
 from unrolled.tasks.text.options import DataOptions, ModelOptions, TextOptions
 from unrolled.training.duration import format_duration
 from unrolled.training.errors import RUNTIME, USAGE, UserError, reason
@@ -348,7 +349,7 @@ def open_lens(
     A page in the browser, served by this machine to itself; it needs no network. Ctrl-C ends it.
 
     Args:
-        runs: Folders of runs to inspect.
+        runs: Folders of runs to inspect; one called lag as ./lag, since `lens lag` is a command.
         port: Where the page is served; 0 for any free port.
         host: Address to bind to; with another than loopback, other machines can reach the page.
         open: Open the browser.
@@ -357,6 +358,37 @@ def open_lens(
 
     launch(runs, host=host, port=port, open_browser=open)
     return 0
+
+
+@lens.command
+def lag(
+    *,
+    options: Annotated[LagOptions, Parameter(name="*", group=CASES)] = LagOptions(),  # noqa: B008
+    no_clip: Annotated[bool, Parameter(group=CASES, negative=())] = False,
+    out: Annotated[Path, Parameter(group=RUN)] = Path("runs/lag"),
+    overwrite: Annotated[bool, Parameter(group=RUN, negative=())] = False,
+    processes: Annotated[int | None, Parameter(group=RUN)] = None,
+    quiet: Annotated[bool, Parameter(group=RUN, negative=())] = False,
+) -> int:
+    """Show how far back cells can learn to remember: success and half-life against the lag.
+
+    Trains small models on problems whose lag is a dial, and writes lag.svg, lag.png, report.html
+    and results.json. Ctrl-C loses nothing: the same command goes on with what is missing, and one
+    with more cells or lags adds them.
+
+    Args:
+        options: What to train.
+        no_clip: Leave the gradient as it is; the same as --clip 0.
+        out: Folder of the results.
+        overwrite: Train everything anew.
+        processes: Models trained at a time. [default: one for each processor]
+        quiet: Show no progress.
+    """
+    from unrolled.tasks.lag import command
+
+    if no_clip:
+        options = replace(options, clip=0)
+    return command.run(options, out, overwrite=overwrite, processes=processes, quiet=quiet)
 
 
 def _print(text: str) -> None:

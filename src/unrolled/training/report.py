@@ -55,15 +55,25 @@ def write_report(
         _samples(folder.samples),
         _settings(options),
     ]
-    page = (
+    # A name or a sample may hold what is not a character by itself; the page stays valid UTF-8.
+    write_file(folder.report, page(name, "".join(body)).encode("utf-8", "replace"))
+
+
+def page(title: str, body: str, *, style: str = "") -> str:
+    """A page in the reports' style.
+
+    Args:
+        title: What the browser calls it.
+        body: HTML of its main part.
+        style: Rules of its own, after those of all reports.
+    """
+    return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escape(name)} · unrolled</title>\n<style>\n{_STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n{''.join(body)}\n</main>\n</body>\n</html>\n"
+        f"<title>{escape(title)} · unrolled</title>\n<style>\n{_STYLE}{style}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
-    # A name or a sample may hold what is not a character by itself; the page stays valid UTF-8.
-    write_file(folder.report, page.encode("utf-8", "replace"))
 
 
 def _headline(options: Mapping[str, Any]) -> str:

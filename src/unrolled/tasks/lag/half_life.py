@@ -1,0 +1,55 @@
+"""How far back the answers of a model reach."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+
+import torch
+from torch import Generator, Tensor
+
+from unrolled.lens import influence
+from unrolled.lens.fit import half_life_of_influence
+
+from .model import LagModel
+from .problems import Problem
+
+ROWS = 16
+
+
+def half_life(
+    model: LagModel, problem: Problem, lag: int, generator: Generator
+) -> tuple[float, float]:
+    """The half-life of the influence of past states on the loss of the answers.
+
+    ‖∂ℓ_t/∂s_k‖ for every answer t, s all states of the layer together, in float64; its mean over
+    answers and rows against t - k, to which an exponential is fitted.
+
+    Returns:
+        Half-life in steps, ∞ where influence does not decay, NaN where there is none; and R².
+    """
+    exact = copy.deepcopy(model).double()
+    x, target = problem.draw(lag, ROWS, generator)
+    found = influence(
+        exact,
+        x.double(),
+        partial(_losses, problem, target, len(x)),
+        steps=range(len(x) - problem.answers, len(x)),
+        memory="8GB",
+    )
+    (strand,) = found.strands.values()
+    both = torch.stack(list(strand.states.values())).square().sum(0).sqrt()  # [answers, T, rows]
+    by_lag = torch.stack(
+        [
+            row[: t + 1].flip(0)[: len(x) - problem.answers]
+            for t, row in zip(found.steps, both, strict=True)
+        ]
+    ).mean((0, 2))
+    fit = half_life_of_influence(by_lag)
+    return fit.half_life, fit.r_squared
+
+
+def _losses(problem: Problem, target: Tensor, steps: int, given: Tensor) -> Tensor:
+    """A loss for each step ``[T, N]``, zero where no answer is asked."""
+    own = problem.losses(given, target)
+    return torch.cat([own.new_zeros(steps - len(own), own.shape[1]), own])

@@ -1,0 +1,148 @@
+"""What the lag experiment can be told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from unrolled.training.duration import parse_duration
+from unrolled.training.errors import UserError
+
+from .variants import LAG, Variant, takes, variant
+
+TASKS = ("copy", "adding", "recall")
+SHORTEST, LONGEST = 2, 10_000
+
+
+@dataclass(frozen=True)
+class LagOptions:
+    """Which models are trained, on what, and for how long. Names may be joined by commas.
+
+    Attributes:
+        tasks: Problems: copy, adding, recall.
+        cells: Cells, each with options of its own if wanted: lstm+chrono, rnn+orthogonal,
+            gru+forget-bias=2, rnn+identity+relu, lstm+layer-norm.
+        lags: Steps over which something must be remembered.
+        hidden: Units of a model.
+        forget_bias: Bias with which forget gates begin, of all cells that have one.
+        orthogonal: Begin with orthogonal recurrent matrices.
+        chrono: Begin with gates that remember for up to the lag (Tallec & Ollivier, 2018), in all
+            cells that have gates of memory.
+        layer_norm: Normalise the products of all cells.
+        clip: Largest norm of the gradient; 0 leaves it alone.
+        lr: Learning rate. [default: 0.02 for cells with gates of memory, 0.003 for others]
+        batch: Sequences of an update.
+        updates: Most updates of a model; one that has solved its problem stops earlier.
+        minutes: Stop after so many minutes and draw what there is. [default: no limit]
+        seed: Seed of weights and sequences.
+    """
+
+    tasks: tuple[str, ...] = TASKS
+    cells: tuple[str, ...] = ("rnn", "rnn+orthogonal", "gru", "lstm", "lstm+chrono")
+    lags: tuple[str | int, ...] = (10, 50, 100, 200, 400)
+    hidden: int = 32
+    forget_bias: float | None = None
+    orthogonal: bool = False
+    chrono: bool = False
+    layer_norm: bool = False
+    clip: float = 1.0
+    lr: float | None = None
+    batch: int = 64
+    updates: int = 3000
+    minutes: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the values, and split names joined by commas.
+
+        Raises:
+            UserError: A value is none of those there are.
+        """
+        self._set("tasks", _split(self.tasks, "tasks"))
+        for task in self.tasks:
+            _one_of("tasks", task, TASKS)
+        self._set("lags", tuple(sorted({_lag(word) for word in _split(self.lags, "lags")})))
+        for name, least, most in (
+            ("hidden", 1, 4096),
+            ("batch", 1, 65536),
+            ("updates", 0, 10**7),
+            ("seed", 0, 2**63 - 1),
+        ):
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise UserError(f"--{name}: expected {least} to {most}, got {value}")
+        if not (math.isfinite(self.clip) and self.clip >= 0):
+            raise UserError(f"--clip: expected 0 or more, got {self.clip:g}")
+        if self.lr is not None and not (math.isfinite(self.lr) and self.lr > 0):
+            raise UserError(f"--lr: expected a number greater than 0, got {self.lr:g}")
+        if self.minutes is not None:
+            parse_duration(self.minutes * 60, "--minutes")
+        if self.forget_bias is not None and not math.isfinite(self.forget_bias):
+            raise UserError(f"--forget-bias: expected a number, got {self.forget_bias:g}")
+        if self.forget_bias is not None and self.chrono:
+            raise UserError("--forget-bias and --chrono set the same bias; give one of them")
+        self._set("cells", tuple(v.name for v in self.variants()))
+        for option in ("forget_bias", "chrono"):
+            if getattr(self, option) not in (None, False) and not any(
+                takes(v.cell, option) for v in self.variants()
+            ):
+                raise UserError(
+                    f"--{option.replace('_', '-')}: none of {', '.join(self.cells)} has a gate of "
+                    "memory whose bias could be set"
+                )
+
+    def variants(self) -> list[Variant]:
+        """The cells with all their options."""
+        common: dict[str, Any] = {}
+        if self.forget_bias is not None:
+            common["forget_bias"] = self.forget_bias
+        if self.orthogonal:
+            common["recurrent_init"] = "orthogonal"
+        if self.chrono:
+            common["chrono"] = LAG
+        if self.layer_norm:
+            common["layer_norm"] = True
+        found = [variant(text, common) for text in _split(self.cells, "cells")]
+        return list({one.name: one for one in found}.values())
+
+    def variant(self, name: str) -> Variant:
+        """The cell of this name."""
+        return next(one for one in self.variants() if one.name == name)
+
+    def learning_rate(self, name: str) -> float:
+        """The learning rate of a cell: without gates, larger ones make the weights run away."""
+        if self.lr is not None:
+            return self.lr
+        return 2e-2 if self.variant(name).cell.gates_of_memory else 3e-3
+
+    def settings(self) -> dict[str, Any]:
+        """All that a single result depends on, besides its task, cell and lag."""
+        own = asdict(self)
+        for name in ("tasks", "cells", "lags", "minutes"):
+            del own[name]
+        return own
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+
+def _split(words: Iterable[object], name: str) -> tuple[str, ...]:
+    found = [part.strip() for word in words for part in str(word).split(",")]
+    if not any(found):
+        raise UserError(f"--{name}: expected at least one, got none")
+    return tuple(dict.fromkeys(found))
+
+
+def _one_of(name: str, word: str, known: Collection[str]) -> None:
+    if word not in known:
+        raise UserError(f"--{name}: expected some of {', '.join(known)}, got {word!r}")
+
+
+def _lag(word: str) -> int:
+    if not word.isdecimal() or not SHORTEST <= int(word) <= LONGEST:
+        raise UserError(
+            f"--lags: expected whole numbers from {SHORTEST} to {LONGEST}, got {word!r}"
+        )
+    return int(word)

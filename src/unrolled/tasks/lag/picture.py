@@ -1,0 +1,205 @@
+"""Success and half-life against the lag, in one picture."""
+
+from __future__ import annotations
+
+import io
+import math
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unrolled.training.atomic import write_file
+from unrolled.training.errors import RUNTIME, UserError
+
+from .problems import PROBLEMS
+from .results import Results
+from .training import Outcome
+from .words import about
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe & Ito's colours, which the colour-blind can tell apart, and a shape for each besides.
+_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#333333")
+_SHAPES = ("o", "s", "^", "D", "v", "P", "X")
+TITLE = "How far back can it learn to remember?"
+_FLOOR = 0.3
+"""Half-lives below this are drawn here: whatever they are, nothing arrives."""
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888",
+    "axes.labelcolor": "#333",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "xtick.color": "#555",
+    "ytick.color": "#555",
+    "grid.color": "#e6e6e6",
+    "svg.hashsalt": "unrolled",
+}
+
+
+def check_matplotlib() -> None:
+    """See that pictures can be drawn before hours are spent on what they show.
+
+    Raises:
+        UserError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise UserError("lens lag needs matplotlib: pip install 'unrolled[lens]'", code=RUNTIME)
+
+
+def write_pictures(results: Results, folder: Path) -> None:
+    """Write ``lag.svg`` and ``lag.png``."""
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE):
+        figure = picture(results)
+        kinds: dict[str, Any] = {"svg": {"metadata": {"Date": None}}, "png": {"dpi": 120}}
+        for kind, keywords in kinds.items():
+            data = io.BytesIO()
+            figure.savefig(data, format=kind, facecolor="white", **keywords)
+            write_file(folder / f"lag.{kind}", data.getvalue())
+
+
+def picture(results: Results) -> Figure:
+    """The picture: a column for each problem; success above, half-life below."""
+    from matplotlib.figure import Figure
+
+    options = results.options
+    columns = len(options.tasks)
+    figure = Figure(figsize=(max(5.6, 3.9 * columns), 6.9), layout="constrained")
+    axes = figure.subplots(2, columns, sharex=True, sharey="row", squeeze=False)
+    top = _ceiling(results)
+    for column, task in enumerate(options.tasks):
+        _success(axes[0, column], results, task)
+        _half_life(axes[1, column], results, task, top)
+        for row in (0, 1):
+            _lags(axes[row, column], results)
+        axes[1, column].set_xlabel("lag [steps]")
+    axes[0, 0].set_ylabel("right answers")
+    axes[1, 0].set_ylabel("half-life of influence [steps]")
+    labels = [*options.cells, "after training", "before training"]
+    figure.legend(
+        _keys(len(options.cells)),
+        labels,
+        loc="outside upper center",
+        ncols=min(7, len(labels)),
+        frameon=False,
+        title=TITLE,
+        title_fontproperties={"size": 14, "weight": "bold"},
+    )
+    figure.supxlabel(about(options), fontsize=8, color="#777")
+    return figure
+
+
+def _success(axes: Axes, results: Results, task: str) -> None:
+    problem = PROBLEMS[task]
+    axes.set_title(problem.title, loc="left", pad=18)
+    axes.text(
+        0, 1.02, problem.right, transform=axes.transAxes, fontsize=8.5, color="#777", va="bottom"
+    )
+    axes.axhspan(0, problem.chance, color="#000", alpha=0.05, lw=0)
+    axes.axhline(problem.chance, color="#777", lw=1, ls=(0, (4, 3)))
+    axes.annotate(
+        "chance",
+        (0, problem.chance),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, -3),
+        textcoords="offset points",
+        va="top",
+        fontsize=8,
+        color="#777",
+    )
+    for k, cell in enumerate(results.options.cells):
+        outcomes = results.line(task, cell)
+        _plot(axes, results, k, outcomes, [outcome.success for outcome in outcomes], _line(k))
+    axes.set_ylim(0, 1.04)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+
+
+def _half_life(axes: Axes, results: Results, task: str, top: float) -> None:
+    lags = [int(lag) for lag in results.options.lags]
+    low, high = min(lags) / 1.3, max(lags) * 1.3
+    axes.plot([low, high], [low, high], color="#777", lw=1, ls=(0, (4, 3)), zorder=1)
+    axes.axhspan(top / 1.8, top * 1.8, color="#000", alpha=0.05, lw=0)
+    for k, cell in enumerate(results.options.cells):
+        outcomes = results.line(task, cell)
+        hollow = _line(k) | {"lw": 1, "ls": ":", "mfc": "white", "ms": 4.5, "alpha": 0.9}
+        before, after = ([getattr(o, when) for o in outcomes] for when in ("before", "after"))
+        _plot(axes, results, k, outcomes, _within(before, top), hollow)
+        _plot(axes, results, k, outcomes, _within(after, top), _line(k))
+    axes.set_yscale("log")
+    axes.set_ylim(_FLOOR, top * 1.8)
+    ticks = [10.0**e for e in range(math.ceil(math.log10(top / 2)))]
+    axes.set_yticks([*ticks, top], [*(f"{tick:g}" for tick in ticks), "∞"])
+    axes.yaxis.minorticks_off()
+    axes.annotate(
+        "half-life = lag",
+        (high, high),
+        xytext=(-3, 4),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+        color="#777",
+    )
+
+
+def _ceiling(results: Results) -> float:
+    """Where what is infinite is drawn: above all lags, with everything larger than it."""
+    return 10.0 ** (math.ceil(math.log10(max(int(lag) for lag in results.options.lags))) + 1)
+
+
+def _lags(axes: Axes, results: Results) -> None:
+    lags = [int(lag) for lag in results.options.lags]
+    axes.set_xscale("log")
+    axes.set_xlim(min(lags) / 1.3, max(lags) * 1.3)
+    axes.set_xticks(lags, [str(lag) for lag in lags])
+    axes.xaxis.minorticks_off()
+    axes.grid(visible=True)
+    axes.set_axisbelow(True)
+
+
+def _plot(
+    axes: Axes,
+    results: Results,
+    k: int,
+    outcomes: list[Outcome],
+    heights: list[float],
+    style: dict[str, Any],
+) -> None:
+    """A line of the k-th cell, a little beside the others, so that those at one height are seen."""
+    shift = 1.03 ** (k - (len(results.options.cells) - 1) / 2)
+    points = [(o.lag * shift, y) for o, y in zip(outcomes, heights, strict=True) if y == y]
+    if points:  # a line without points confuses the layout
+        axes.plot(*zip(*points, strict=True), **style)
+
+
+def _within(half_lives: list[float], top: float) -> list[float]:
+    return [min(max(y, _FLOOR), top) if y == y else y for y in half_lives]
+
+
+def _line(k: int) -> dict[str, Any]:
+    colour = _COLOURS[k % len(_COLOURS)]
+    return {
+        "color": colour,
+        "marker": _SHAPES[k % len(_SHAPES)],
+        "ms": 6,
+        "mec": colour,
+        "lw": 1.9,
+        "clip_on": False,
+        "zorder": 3,
+    }
+
+
+def _keys(cells: int) -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    return [
+        *(Line2D([], [], **_line(k)) for k in range(cells)),
+        Line2D([], [], color="#555", marker="o", ms=6, lw=1.9),
+        Line2D([], [], color="#555", marker="o", ms=4.5, lw=1, ls=":", mfc="white"),
+    ]

@@ -1,0 +1,103 @@
+"""``report.html``: the picture, the numbers, how it was made and what it says."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+from unrolled.training.atomic import write_file
+from unrolled.training.duration import format_duration
+from unrolled.training.report import page
+
+from .picture import TITLE
+from .problems import PROBLEMS
+from .results import Results
+from .training import SOLVED, TEST_ROWS, Outcome
+from .words import GOOD, about, findings, number
+
+_STYLE = """
+main { max-width: 1180px; }
+figure { background: #fff; }
+figure svg text { fill: revert; font-size: revert; }
+.wide { overflow-x: auto; }
+.wide th[scope="col"] { text-align: right; }
+.wide td { white-space: nowrap; padding: 4px 0 4px 18px; }
+td small { color: var(--soft); display: block; font-weight: 400; }
+td.good { font-weight: 600; }
+li { margin: 0 0 4px; }
+p, ul { max-width: 75ch; }
+"""
+
+
+def write_report(results: Results, folder: Path) -> None:
+    """Write ``report.html`` beside the picture ``lag.svg``, which it contains."""
+    svg = (folder / "lag.svg").read_text(encoding="utf-8")
+    svg = svg[svg.index("<svg") :]
+    body = [
+        f"<header><h1>{escape(TITLE)}</h1><p>{escape(about(results.options))}</p></header>",
+        f"<section><figure>{svg}</figure></section>",
+        _says(results),
+        *(_table(results, task) for task in results.options.tasks),
+        _made(results),
+    ]
+    write_file(folder / "report.html", page("lag", "".join(body), style=_STYLE).encode())
+
+
+def _says(results: Results) -> str:
+    parts = []
+    for task in results.options.tasks:
+        sentences = "".join(f"<li>{escape(words)}</li>" for words in findings(results, task))
+        parts.append(f"<h3>{escape(PROBLEMS[task].title)}</h3><ul>{sentences}</ul>")
+    return f"<section><h2>What it says</h2>{''.join(parts)}</section>"
+
+
+def _table(results: Results, task: str) -> str:
+    problem, options = PROBLEMS[task], results.options
+    head = "".join(f'<th scope="col">lag {lag}</th>' for lag in options.lags)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(cell)}</th>'
+        + "".join(_entry(results.get(task, cell, int(lag))) for lag in options.lags)
+        + "</tr>"
+        for cell in options.cells
+    )
+    return (
+        f"<section><h2>{escape(problem.title)}</h2><p>{escape(problem.words)} "
+        f"Right are {escape(problem.right)}; by chance {problem.chance:.1%}.</p>"
+        f'<div class="wide"><table><tr><td></td>{head}</tr>{rows}</table></div></section>'
+    )
+
+
+def _entry(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return "<td>–</td>"
+    good = ' class="good"' if outcome.success >= GOOD else ""
+    return (
+        f"<td{good}>{outcome.success:.1%}<small>half-life {number(outcome.before)} → "
+        f"{number(outcome.after)}</small><small>{outcome.updates:,} updates, "
+        f"{format_duration(outcome.seconds)}{_ended(outcome)}</small></td>"
+    )
+
+
+def _ended(outcome: Outcome) -> str:
+    return {"solved": "", "updates": "", "stopped": ", stopped", "diverged": ", diverged"}[
+        outcome.ended
+    ]
+
+
+def _made(results: Results) -> str:
+    options = results.options
+    spent = sum(outcome.seconds for outcome in results.outcomes)
+    return (
+        "<section><h2>How it was made</h2>"
+        f"<p>One recurrent layer of {options.hidden} units and a linear read-out, trained anew for "
+        "every problem and lag. No sequence is seen twice. A model stops when "
+        f"{SOLVED:.0%} of its answers are right, or after {options.updates:,} updates, whatever "
+        f"the lag; its success is measured on {TEST_ROWS:,} sequences more.</p>"
+        "<p>The influence of step k on the loss of an answer at step t is the norm of the exact "
+        "gradient of that loss by the layer's states after step k. Its half-life is the number of "
+        "steps over which it halves, from an exponential fitted to its mean against t − k by least "
+        "squares on the logarithm; ∞ where it does not decay. It is computed before the first "
+        "update and after the last. A dashed line marks where it is the lag itself.</p>"
+        f"<p>{format_duration(spent)} of processor time went into training; the last run took "
+        f"{format_duration(results.seconds)} on the clock.</p></section>"
+    )

@@ -1,0 +1,148 @@
+"""Train one model on one problem at one lag, and say what came of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Generator
+
+from .half_life import half_life
+from .model import LagModel
+from .options import LagOptions
+from .problems import PROBLEMS, Problem
+
+SOLVED = 0.98
+"""The share of right answers at which a problem counts as solved, and training stops."""
+WINDOW = 20
+"""Updates whose answers are counted together to see that."""
+TEST_ROWS = 1000
+
+Ended = Literal["solved", "updates", "stopped", "diverged"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model to train.
+
+    Attributes:
+        task: the problem.
+        cell: the cell with its own options.
+        lag: the lag.
+        options: everything else.
+    """
+
+    task: str
+    cell: str
+    lag: int
+    options: LagOptions
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one model.
+
+    Attributes:
+        task: the problem.
+        cell: the cell with its own options.
+        lag: the lag.
+        success: share of right answers in sequences drawn for the test.
+        loss: their mean loss: nats, or squared error.
+        updates: how many there were.
+        ended: solved, out of updates, stopped by the user or the clock, or numbers no more finite.
+        seconds: of training, of a processor.
+        before: half-life before training, in steps; ∞ where nothing decays, NaN where nothing is.
+        after: half-life after training.
+        fit_before: R² of the exponential fitted before.
+        fit_after: R² of the exponential fitted after.
+        clipped: share of updates whose gradient was clipped.
+    """
+
+    task: str
+    cell: str
+    lag: int
+    success: float
+    loss: float
+    updates: int
+    ended: Ended
+    seconds: float
+    before: float
+    after: float
+    fit_before: float
+    fit_after: float
+    clipped: float
+
+
+def train(job: Job, stop: Callable[[], bool] = lambda: False) -> Outcome:
+    """Train until the problem is solved, the updates are used up, or ``stop`` says so.
+
+    Every batch is new, so the answers before an update are a test of what was learned so far; what
+    is reported is measured on 1000 sequences more. The same job gives the same numbers again.
+    """
+    problem, options = PROBLEMS[job.task], job.options
+    torch.manual_seed(options.seed)
+    model = LagModel(options.variant(job.cell), problem, options.hidden, job.lag)
+    generator, probe = (Generator().manual_seed(options.seed + k) for k in (1, 2))
+    before = half_life(model, problem, job.lag, probe)
+    parameters = list(model.parameters())
+    optimizer = torch.optim.Adam(parameters, lr=options.learning_rate(job.cell), fused=True)
+    clip = options.clip or math.inf
+    started = time.process_time()
+    ended: Ended = "updates"
+    recent: list[float] = []
+    updates = clipped = 0
+    while updates < options.updates:
+        if stop():
+            ended = "stopped"
+            break
+        x, target = problem.draw(job.lag, options.batch, generator)
+        given = model(x)
+        recent = [*recent[1 - WINDOW :], float(problem.hits(given, target).float().mean())]
+        if len(recent) == WINDOW and sum(recent) >= SOLVED * WINDOW:
+            ended = "solved"
+            break
+        loss = problem.losses(given, target).mean()
+        if not math.isfinite(float(loss.detach())):
+            ended = "diverged"
+            break
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, clip))
+        exploded = not math.isfinite(norm)
+        clipped += exploded or norm > clip
+        if not (exploded and options.clip):  # to clip what is infinite is to leave it out
+            optimizer.step()
+        updates += 1
+    seconds = time.process_time() - started
+    success, test_loss = _test(model, problem, job.lag, probe)
+    after = half_life(model, problem, job.lag, probe)
+    return Outcome(
+        job.task,
+        job.cell,
+        job.lag,
+        success,
+        test_loss,
+        updates,
+        ended,
+        seconds,
+        before[0],
+        after[0],
+        before[1],
+        after[1],
+        clipped / max(1, updates),
+    )
+
+
+@torch.no_grad()
+def _test(model: LagModel, problem: Problem, lag: int, generator: Generator) -> tuple[float, float]:
+    hits, losses = [], []
+    for _ in range(TEST_ROWS // 100):
+        x, target = problem.draw(lag, 100, generator)
+        given = model(x)
+        hits.append(problem.hits(given, target).float())
+        losses.append(problem.losses(given, target))
+    return float(torch.cat(hits, 1).mean()), float(torch.cat(losses, 1).mean())
