@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..engine.threads import share, threads_kept
 from . import figures
 from .figures import Drawable, Picture
-from ..engine.threads import share, threads_kept
 from .gradients import gradients
 from .losses import Loss, Plan, Steps, losses_of, make_plan
 from .recording import Recorder, Step, Strand, call, recording
