@@ -22,7 +22,7 @@ from torch import Tensor, nn
 import unrolled
 from unrolled import lens
 
-T, H, ROUNDS = 256, 256, 5
+T, H, ROUNDS = 256, 256, 3
 CELLS = ("RNN", "GRU", "LSTM")
 
 

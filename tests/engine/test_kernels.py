@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import unrolled
 from unrolled.cells import GRU, LSTM, NBRC, RNN, SLSTM, OriginalGRU
 from unrolled.compiler.program import Program
 from unrolled.engine import cpu
@@ -367,3 +368,26 @@ def test_relu_lets_gradients_through_at_nan(isa: str) -> None:
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-5, equal_nan=True)
     assert any(gradient.isnan().any() for gradient in found)
+
+
+@each_isa
+@pytest.mark.parametrize("threads", [1, 3])
+def test_gradients_next_to_zero_are_zero(isa: str, threads: int) -> None:
+    """Denormal numbers cost a hundred ordinary ones, and a memory that fades makes many."""
+    torch.set_num_threads(threads)
+    layer = unrolled.RNN(33, 33, nonlinearity="identity", bias=False)
+    with torch.no_grad():
+        for weight in layer.parameters():
+            weight.copy_(torch.eye(33))
+        layer.get_parameter("weight_hh_l0").mul_(1e-2)
+    x = torch.full((30, 5, 33), 1e-40)
+    x.requires_grad_()
+    with unrolled.using(isa):
+        output, _ = layer(x)
+        (gradient,) = torch.autograd.grad(output[-1].sum(), x)
+    assert (output > 0).all()  # forward keeps them
+    smallest = torch.finfo(torch.float32).tiny
+    assert ((gradient == 0) | (gradient >= smallest)).all()
+    assert gradient[-19:].all()
+    assert not gradient[:10].any()
+    assert torch.tensor(smallest) / 2 > 0  # and so does whoever called

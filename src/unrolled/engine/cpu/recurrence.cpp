@@ -91,6 +91,7 @@ void run_in(const Kernel& kernel, const Call& call) {
       if (members != grid.groups * grid.slices)
         real = grid.slices > 1 ? Grid{1, members} : Grid{members, 1};  // rows may be no one's
       const int group = member / real.slices;
+      const FlushToZero flush(call.mode == Mode::backward);
       Worker<Arithmetic>(shared, real.groups, group, real.slices, member % real.slices, groups[group],
                          team)
           .go();
@@ -99,6 +100,7 @@ void run_in(const Kernel& kernel, const Call& call) {
   }
 #endif
   Barrier alone;
+  const FlushToZero flush(call.mode == Mode::backward);
   Worker<Arithmetic>(shared, 1, 0, 1, 0, alone, alone).go();
 }
 

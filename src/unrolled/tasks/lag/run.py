@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from unrolled.engine.threads import one_thread
 from unrolled.training.errors import RUNTIME, UserError
 from unrolled.training.interruption import Interruption
 
@@ -110,7 +110,7 @@ def processors() -> int:
 
 def _outcomes(jobs: list[Job], count: int, stop: Callable[[], bool]) -> Iterator[Outcome]:
     if count <= 1:
-        with _quick():
+        with one_thread():
             for job in jobs:
                 if stop():
                     return
@@ -157,7 +157,6 @@ def _begin(event: Any) -> None:
     _event = event
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
 
 
 def _stopped() -> bool:
@@ -167,20 +166,3 @@ def _stopped() -> bool:
 
 def _train(job: Job) -> Outcome | None:
     return None if _stopped() else train(job, _stopped)
-
-
-@contextmanager
-def _quick() -> Iterator[None]:
-    """One thread, and numbers near the smallest there are taken as zero.
-
-    A gradient that vanishes passes through them, and processors compute with them many times more
-    slowly.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-        torch.set_num_threads(threads)
