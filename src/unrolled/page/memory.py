@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock
 from typing import TypeVar
 
 from torch import Tensor
@@ -21,9 +20,6 @@ LOSSES = 40
 
 EXPONENTS = 32
 """Lyapunov exponents, the largest; all of them would take time with the cube of the units."""
-
-_ALONE = Lock()
-"""torch differentiates forwards for one thread at a time: its levels are the process's."""
 
 
 def half_life(subject: Subject, sample: str) -> lens.HalfLife:
@@ -80,7 +76,7 @@ def singular_values(subject: Subject, sample: str, step: int) -> dict[str, Tenso
 
 
 def _refusing(look: Callable[[Tensor], Result], x: Tensor) -> Result:
-    with _ALONE, one_thread():
+    with one_thread():
         try:
             return look(x)
         except ValueError as error:
