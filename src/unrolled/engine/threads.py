@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
-SHARED = 32_000_000
-"""Multiply-adds of a product from which on other threads are worth waking, with a margin."""
+SHARED = 4_000_000
+"""Multiply-adds of a product from which on other threads are worth waking."""
 
 
 @contextmanager
