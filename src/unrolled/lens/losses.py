@@ -15,6 +15,9 @@ from .recording import Strand, call, recording
 Loss = Callable[[Any], Tensor]
 Steps = int | Sequence[int] | None
 
+NODE = 1000
+"""Bytes of a tensor and its node in the graph beside the numbers (benchmarks/lens.py)."""
+
 BLOCK = 128
 """Losses of one backward pass, if memory allows: more of them are no faster."""
 
@@ -204,9 +207,10 @@ def _is_causal(model: nn.Module, x: Any, loss: Loss, verb: str, plan: Plan) -> b
 
 
 def _graph(strand: Strand) -> int:
-    """Bytes that autograd keeps of a strand: about two tensors for each value of a step."""
-    if not strand.steps:
-        return 0
+    """Bytes that autograd keeps of a strand: about two tensors for each value of a step.
+
+    For each of them comes what a tensor and its node weigh without numbers.
+    """
     program, state = strand.program, strand.steps[0].after[-1]
     values = 2 * len(program.instructions) + len(program.gates)
-    return len(strand.steps) * state.numel() * state.element_size() * values
+    return len(strand.steps) * values * (state.numel() * state.element_size() + NODE)
