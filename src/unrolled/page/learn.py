@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..lens.contributions import Parameter, StrandContributions, contributions
+from ..lens.contributions import Parameter, contributions
 from ..lens.influence import StrandInfluence, influence
+from ..lens.terms import StrandContributions
 from ..lens.tracing import StrandTrace, trace
 from .worked import Network
 
