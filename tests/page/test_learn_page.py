@@ -126,6 +126,13 @@ def test_the_scale_makes_it_vanish_or_explode(learn: Page) -> None:
     assert learn.get_attribute("#scale", "aria-valuetext") == "times 3.00"
 
 
+def test_larger_weights_that_saturate_are_said_to_be_no_cure(learn: Page) -> None:
+    verdict = learn.locator("#verdict")
+    expect(verdict).not_to_contain_text("no cure")
+    learn.fill("#scale", "3")
+    expect(verdict).to_contain_text("Larger weights are no cure")
+
+
 def test_clipping(learn: Page) -> None:
     assert "2.9382" in learn.inner_text("#clipping")
     learn.check("#clip")

@@ -41,11 +41,11 @@ export function drawReach(view) {
   });
   chart.append(svg("text", { x: (across + left) / 2, y: height - 3, "text-anchor": "middle" }, `step k; what of ℓ${below(view.loss + 1)} arrives at its state`));
   $("#reach").replaceChildren(chart);
-  say("#verdict", verdict(values));
+  say("#verdict", verdict(values, view.setting));
 }
 
 /** What the bars say, in words. */
-export function verdict(values) {
+export function verdict(values, setting) {
   const last = values.length - 1;
   if (!last) return "This loss has no step before its own: choose a later one.";
   if (values.some((value) => value === null)) return "What flows back is no finite number any more: it exploded.";
@@ -55,7 +55,10 @@ export function verdict(values) {
   const word = factor < 0.9 ? "It vanishes" : factor > 1.1 ? "It explodes" : "It holds";
   const outcome = factor > 1.1 ? `${size(whole)} times as much` : percent(whole);
   return `${word}: each step back multiplies it by ${size(factor)} on average; of ${size(values[last])} at its own step, ` +
-    `${size(values[0])} arrives at step 1 (${outcome}).`;
+    `${size(values[0])} arrives at step 1 (${outcome}).` +
+    (factor < 0.9 && setting.scale > 1.2 && !/identity|relu/.test(setting.cell)
+      ? " Larger weights are no cure: they saturate what squashes the state, and its slope is then near 0. “RNN, identity” has no such bound, and explodes."
+      : "");
 }
 
 /** The gradient's norm before and after clipping. */

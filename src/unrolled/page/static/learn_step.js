@@ -162,7 +162,7 @@ function backwardSum(view, run) {
   }
   return [
     equations(display(m("mfrac", m("mrow", mo("∂"), sub("ℓ", t())), m("mrow", mo("∂"), mi(U))), mo("="), sum, slope(first, k(), t()), immediate)),
-    el("p", { class: "soft small" }, `The term k = t is explicit: the state before it is held. The others come through earlier states.` +
+    el("p", { class: "soft small" }, `The term k = t is explicit: the state before it is held. The others come through earlier states. Norms of parts need not add up to the norm of the sum.` +
       (U === "U" ? " At k = 1 the term is 0, because the state before it is 0." : "")),
     el("div", { class: "scroll" }, el("table", { class: "numbers" }, el("caption", {}, `Norms of the terms of ∂ℓ${below(view.loss + 1)}/∂${U}`), ...rows,
       el("tr", {}, el("th", { scope: "row" }, "implicit"), el("td", {}, "all together"), el("td", {}, size(run.implicit[view.loss]))))),
