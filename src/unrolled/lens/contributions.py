@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from ..engine.threads import share, threads_kept
 from . import figures
-from .figures import Drawable, Picture
+from .figures import Picture
 from .gradients import gradients
 from .losses import Loss, Plan, Steps, losses_of, make_plan
 from .recording import Recorder, Strand, call, recording
+from .strands import ByStrand, nearest
 from .terms import StrandContributions, Sums, bytes_kept, bytes_per_loss, factors
 
 Parameter = Literal["U", "W", "P", "b", "c"]
@@ -27,7 +28,7 @@ PARAMETERS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Contributions(Drawable):
+class Contributions(ByStrand[StrandContributions]):
     """What each step adds to a weight's gradient, by `contributions`.
 
     Attributes:
@@ -40,14 +41,10 @@ class Contributions(Drawable):
     steps: tuple[int, ...]
     strands: dict[str, StrandContributions]
 
-    def __getitem__(self, name: str) -> StrandContributions:
-        return self.strands[name]
-
     @property
     def nearest(self) -> StrandContributions:
         """The layer nearest to the loss, forward in time."""
-        last = list(self.strands.values())
-        return next((s for s in reversed(last) if not s.reverse), last[-1])
+        return nearest(self.strands)
 
     def picture(self, strand: str | None = None, row: int | None = None) -> Picture:
         """The terms as a heat map, and the explicit and the implicit part of every loss.

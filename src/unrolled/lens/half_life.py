@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from . import figures
 from .chain import Chain
-from .figures import Drawable, Picture
+from .figures import Picture
 from .fit import Fit, half_life_of_influence
 from .influence import Influence, StrandInfluence, influence
 from .losses import Loss, Steps
 from .lyapunov import spectrum
 from .recording import Strand, call, recording
 from .saturation import GateSaturation, saturation_of
+from .strands import ByStrand
 from .tracing import StrandTrace, strand_trace
 from .verdict import Evidence, Verdict, judge
 
@@ -65,7 +66,7 @@ class StrandHalfLife:
 
 
 @dataclass(frozen=True)
-class HalfLife(Drawable):
+class HalfLife(ByStrand[StrandHalfLife]):
     """The memory of all layers, by `half_life`; ``str`` of it is a report.
 
     Attributes:
@@ -75,9 +76,6 @@ class HalfLife(Drawable):
 
     strands: dict[str, StrandHalfLife]
     influence: Influence
-
-    def __getitem__(self, name: str) -> StrandHalfLife:
-        return self.strands[name]
 
     def __str__(self) -> str:
         return "\n".join(f"{own.name} ({own.cell}): {own.verdict}" for own in self.strands.values())

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from . import figures
-from .figures import Drawable, Picture
+from .figures import Picture
 from .gradients import gradients
 from .losses import Loss, Plan, Steps, losses_of, make_plan
 from .recording import Recorder, Strand, call, recording
+from .strands import ByStrand, nearest
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class StrandInfluence:
 
 
 @dataclass(frozen=True)
-class Influence(Drawable):
+class Influence(ByStrand[StrandInfluence]):
     """How much of every loss arrives where, by `influence`.
 
     Attributes:
@@ -59,14 +60,10 @@ class Influence(Drawable):
     strands: dict[str, StrandInfluence]
     causal: bool
 
-    def __getitem__(self, name: str) -> StrandInfluence:
-        return self.strands[name]
-
     @property
     def nearest(self) -> StrandInfluence:
         """The layer nearest to the loss, forward in time."""
-        last = list(self.strands.values())
-        return next((s for s in reversed(last) if not s.reverse), last[-1])
+        return nearest(self.strands)
 
     @property
     def matrix(self) -> Tensor:

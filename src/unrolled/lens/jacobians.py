@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from . import figures
 from .chain import NUMBER, Chain
-from .figures import Drawable, Picture
+from .figures import Picture
 from .losses import Steps, choose
 from .memory import format_memory, parse_memory
 from .products import products
 from .recording import call, recording
 from .singular_values import singular_values
+from .strands import ByStrand
 
 BLOCK = 1 << 28
 """Bytes that the Jacobians of one block of steps take at most: more of them are no faster."""
@@ -67,7 +68,7 @@ class StrandJacobians:
 
 
 @dataclass(frozen=True)
-class Jacobians(Drawable):
+class Jacobians(ByStrand[StrandJacobians]):
     """Singular values of Jacobians over time, by `jacobians`.
 
     Attributes:
@@ -77,9 +78,6 @@ class Jacobians(Drawable):
 
     lags: tuple[int, ...]
     strands: dict[str, StrandJacobians]
-
-    def __getitem__(self, name: str) -> StrandJacobians:
-        return self.strands[name]
 
     def picture(
         self, strand: str | None = None, lag: int | None = None, row: int | None = None

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from . import figures
 from .chain import NUMBER, Chain
-from .figures import Drawable, Picture
+from .figures import Picture
 from .memory import format_memory, parse_memory
 from .recording import call, recording
+from .strands import ByStrand
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class StrandLyapunov:
 
 
 @dataclass(frozen=True)
-class Lyapunov(Drawable):
+class Lyapunov(ByStrand[StrandLyapunov]):
     """Lyapunov spectra, by `lyapunov`.
 
     Attributes:
@@ -60,9 +61,6 @@ class Lyapunov(Drawable):
     """
 
     strands: dict[str, StrandLyapunov]
-
-    def __getitem__(self, name: str) -> StrandLyapunov:
-        return self.strands[name]
 
     def picture(self, strand: str | None = None, row: int | None = None) -> Picture:
         """The spectrum, and the largest exponent as it settles with the steps taken.

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from ..compiler.program import INPUT, Call, Program, Symbol, reads
 from . import figures
-from .figures import Drawable, Picture
+from .figures import Picture
 from .recording import Strand, call, recording
+from .strands import ByStrand
 
 SQUASHING = ("sigmoid", "tanh")
 """Functions that saturate."""
@@ -55,7 +56,7 @@ class StrandTrace:
 
 
 @dataclass(frozen=True)
-class Trace(Drawable):
+class Trace(ByStrand[StrandTrace]):
     """States and gates of a run, by `trace`.
 
     Attributes:
@@ -65,9 +66,6 @@ class Trace(Drawable):
 
     strands: dict[str, StrandTrace]
     output: Any
-
-    def __getitem__(self, name: str) -> StrandTrace:
-        return self.strands[name]
 
     def picture(self, strand: str | None = None, row: int = 0) -> Picture:
         """Heat maps of every state and every gate, unit by unit.
