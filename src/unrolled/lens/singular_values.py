@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
+from ..engine.threads import one_thread
+
 
 def singular_values(matrices: Tensor) -> Tensor:
     """Of ``[..., D, D]``, the largest first, ``[..., D]``; NaN where a matrix is not finite.
@@ -21,11 +23,7 @@ def singular_values(matrices: Tensor) -> Tensor:
     if flat.device.type != "cpu" or threads == 1 or len(flat) == 1:
         values = torch.linalg.svdvals(flat)
     else:
-        try:
-            torch.set_num_threads(1)
-            with ThreadPoolExecutor(threads) as pool:
-                values = torch.stack([*pool.map(torch.linalg.svdvals, flat)])
-        finally:
-            torch.set_num_threads(threads)
+        with one_thread(), ThreadPoolExecutor(threads) as pool:
+            values = torch.stack([*pool.map(torch.linalg.svdvals, flat)])
     values = torch.where(finite.unsqueeze(-1), values, torch.nan)
     return values.reshape(matrices.shape[:-1])

@@ -9,6 +9,8 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
+from ..threads import one_thread
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -42,11 +44,7 @@ def alone_after_fork(function: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         if not _forked:
             return function(*args, **kwargs)
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        with one_thread():
             return function(*args, **kwargs)
-        finally:
-            torch.set_num_threads(before)
 
     return run

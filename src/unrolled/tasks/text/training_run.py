@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from unrolled.engine.threads import threads_kept
 from unrolled.tasks.text import corpus
 from unrolled.tasks.text.job import CharacterJob
 from unrolled.tasks.text.options import TextOptions
@@ -241,16 +242,11 @@ def _train(folder: RunFolder, options: TextOptions, display: Display) -> tuple[R
 @contextlib.contextmanager
 def _seeded(training: TrainingOptions) -> Iterator[None]:
     """Seed torch and set its threads for the block, then put back what the caller had."""
-    threads = torch.get_num_threads()
-    state = torch.get_rng_state()
-    if training.threads:
-        torch.set_num_threads(training.threads)
-    torch.manual_seed(training.seed)
-    try:
+    with threads_kept(), torch.random.fork_rng(devices=[]):
+        if training.threads:
+            torch.set_num_threads(training.threads)
+        torch.manual_seed(training.seed)
         yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_rng_state(state)
 
 
 def parse_files(data: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
