@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from torch import Tensor, nn
+from torch import nn
 
-from ..engine.threads import share, threads_kept
 from . import figures
 from .figures import Picture
-from .gradients import gradients
-from .losses import Loss, Plan, Steps, losses_of, make_plan
-from .recording import Recorder, Strand, call, recording
+from .gradients import fill
+from .losses import Loss, Steps, losses_of, make_plan
+from .recording import Strand, call, recording
 from .strands import ByStrand, nearest
 from .terms import StrandContributions, Sums, bytes_kept, bytes_per_loss, factors
 
@@ -138,26 +137,5 @@ def contributions(
             raise ValueError(
                 f'contributions: of="{of}": no recurrent layer of the model has {PARAMETERS[of]}'
             )
-        for block, reach in plan.blocks():
-            _add(found, recorder, losses, plan, block, reach)
+        fill(found.values(), recorder, losses, plan)
     return Contributions(of, plan.steps, {name: own.result() for name, own in found.items()})
-
-
-def _add(
-    found: dict[str, Sums],
-    recorder: Recorder,
-    losses: Tensor,
-    plan: Plan,
-    block: tuple[int, ...],
-    reach: range,
-) -> None:
-    """One backward pass for a block of losses."""
-    recorder.limit.end = reach.stop if plan.causal else None
-    nodes: dict[int, Tensor] = {}
-    for own in found.values():
-        nodes.update({id(factor.result): factor.result for factor in own.within(reach)})
-    results = dict(zip(nodes, gradients(losses, list(nodes.values()), block), strict=True))
-    for own in found.values():
-        with threads_kept() as threads:
-            share(own.multiply_adds(reach), threads)
-            own.put(block, reach, results)

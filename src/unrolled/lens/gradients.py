@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..engine.threads import share, threads_kept
+from .losses import Plan
+from .recording import Recorder
+
+
+class Filling(Protocol):
+    """What is made of the gradients in one strand."""
+
+    def nodes(self, reach: range) -> Iterator[Tensor]:
+        """Where gradients are wanted at some steps."""
+
+    def put(self, block: tuple[int, ...], reach: range, results: Mapping[int, Tensor]) -> None:
+        """Take the gradients ``[B, N, ·]`` of a block of losses there, by the node's ``id``."""
+
+
+def fill(found: Collection[Filling], recorder: Recorder, losses: Tensor, plan: Plan) -> None:
+    """Carry a plan out: one backward pass for each block of losses, to all strands together."""
+    for block, reach in plan.blocks():
+        recorder.limit.end = reach.stop if plan.causal else None
+        # directions share their inputs
+        nodes = {id(node): node for own in found for node in own.nodes(reach)}
+        results = dict(zip(nodes, gradients(losses, list(nodes.values()), block), strict=True))
+        for own in found:
+            own.put(block, reach, results)
 
 
 def gradients(losses: Tensor, targets: Sequence[Tensor], steps: Sequence[int]) -> list[Tensor]:

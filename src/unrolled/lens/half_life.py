@@ -160,21 +160,13 @@ def left_by_lag(own: StrandInfluence, steps: Sequence[int]) -> Tensor:
 
     Of each loss (and row) by itself, the mean over them: losses of different size count alike.
     """
-    norms = torch.stack([*own.states.values()])
-    scale = norms.amax(0)  # squares of small norms would be lost
-    scale = torch.where(scale > 0, scale, 1)
-    whole = (norms / scale).square().sum(0).sqrt() * scale
-    whole = whole.reshape(*whole.shape[:2], -1)  # [t, k, N]
-    sums = whole.new_zeros(whole.shape[1])
-    counts = torch.zeros_like(sums)
-    for row, t in zip(whole, steps, strict=True):
-        past = own.by_distance(row, t)
+
+    def share(past: Tensor) -> Tensor:
         first = (past > 0).int().argmax(0, keepdim=True)
         left = past / past.gather(0, first)
-        known = left.isfinite()
-        sums[: len(past)] += torch.where(known, left, 0).sum(-1)
-        counts[: len(past)] += known.sum(-1)
-    return (sums / counts)[: int(counts.nonzero().max()) + 1 if counts.any() else 0]
+        return torch.where(left.isfinite(), left, torch.nan)
+
+    return own.mean_by_distance(own.whole, steps, share)
 
 
 def _growth(strand: Strand) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,9 @@ from torch import Tensor, nn
 
 from . import figures
 from .figures import Picture
-from .gradients import gradients
+from .gradients import fill
 from .losses import Loss, Plan, Steps, losses_of, make_plan
-from .recording import Recorder, Strand, call, recording
+from .recording import Strand, call, recording
 from .strands import ByStrand, nearest
 
 
@@ -44,6 +45,38 @@ class StrandInfluence:
         if not self.aligned:
             return row if self.reverse else row.flip(0)
         return row[t:] if self.reverse else row[: t + 1].flip(0)
+
+    @property
+    def whole(self) -> Tensor:
+        """‖∂ℓ_t/∂s_k‖ for the whole state, all of the cell's states together, as `states`."""
+        norms = torch.stack([*self.states.values()])
+        scale = norms.amax(0)  # squares of small norms would be lost
+        scale = torch.where(scale > 0, scale, 1)
+        found: Tensor = (norms / scale).square().sum(0).sqrt() * scale
+        return found
+
+    def mean_by_distance(
+        self,
+        matrix: Tensor,
+        steps: Sequence[int],
+        of: Callable[[Tensor], Tensor] = lambda past: past,
+    ) -> Tensor:
+        """The mean over losses (and rows) so many steps from the loss, ``[lags]``.
+
+        Args:
+            matrix: ``[t, k]`` or ``[t, k, N]``; NaN is left out.
+            steps: the times t of its rows.
+            of: what of each loss's row ``[lags, N]``, in the order of distance, to take the mean.
+        """
+        matrix = matrix.reshape(*matrix.shape[:2], -1)
+        sums = matrix.new_zeros(matrix.shape[1])
+        counts = torch.zeros_like(sums)
+        for row, t in zip(matrix, steps, strict=True):
+            past = of(self.by_distance(row, t))
+            known = ~past.isnan()
+            sums[: len(past)] += torch.where(known, past, 0).sum(-1)
+            counts[: len(past)] += known.sum(-1)
+        return (sums / counts)[: int(counts.nonzero().max()) + 1 if counts.any() else 0]
 
 
 @dataclass(frozen=True)
@@ -89,15 +122,7 @@ class Influence(ByStrand[StrandInfluence]):
         strand = self.nearest if name is None else self.strands[name]
         known = {**strand.states, "x": strand.inputs}
         matrix = known[next(iter(known)) if state is None else state]
-        if matrix.ndim == 2:
-            matrix = matrix.unsqueeze(-1)
-        sums = matrix.new_zeros(matrix.shape[1])
-        counts = torch.zeros_like(sums)
-        for row, t in zip(matrix, self.steps, strict=True):
-            past = strand.by_distance(row, t)
-            sums[: len(past)] += past.nan_to_num().sum(-1)
-            counts[: len(past)] += (~past.isnan()).sum(-1)
-        return (sums / counts)[counts > 0]
+        return strand.mean_by_distance(matrix, self.steps)
 
     def picture(self, strand: str | None = None, row: int | None = None) -> Picture:
         """The matrix as a heat map, and the mean by lag of every state and of the inputs.
@@ -172,37 +197,12 @@ def influence(
     with recording(model, "influence") as recorder:
         losses, _ = losses_of(loss, call(model, x), "influence", plan.time)
         found = {name: _Norms(strand, plan) for name, strand in recorder.strands.items()}
-        for block, reach in plan.blocks():
-            _add(found, recorder, losses, plan, block, reach)
+        fill(found.values(), recorder, losses, plan)
     return Influence(
         plan.steps,
         {name: norms.result() for name, norms in found.items()},
         plan.causal,
     )
-
-
-def _add(
-    found: dict[str, _Norms],
-    recorder: Recorder,
-    losses: Tensor,
-    plan: Plan,
-    block: tuple[int, ...],
-    reach: range,
-) -> None:
-    """One backward pass for a block of losses."""
-    recorder.limit.end = reach.stop if plan.causal else None
-    targets: dict[int, Tensor] = {}  # directions share their inputs
-    for strand in recorder.strands.values():
-        for k in _within(reach, strand):
-            step = strand.steps[k]
-            targets.update({id(target): target for target in (*step.new, step.x)})
-    results = dict(zip(targets, gradients(losses, list(targets.values()), block), strict=True))
-    for strand, own in zip(recorder.strands.values(), found.values(), strict=True):
-        own.put(block, _within(reach, strand), results)
-
-
-def _within(reach: range, strand: Strand) -> range:
-    return range(reach.start, min(reach.stop, len(strand.steps)))
 
 
 class _Norms:
@@ -218,8 +218,15 @@ class _Norms:
         }
         self._inputs = torch.zeros(shape, dtype=torch.float64)
 
-    def put(self, block: tuple[int, ...], within: range, results: dict[int, Tensor]) -> None:
+    def nodes(self, reach: range) -> Iterator[Tensor]:
+        """The states and inputs of some steps."""
+        for k in self._strand.within(reach):
+            step = self._strand.steps[k]
+            yield from (*step.new, step.x)
+
+    def put(self, block: tuple[int, ...], reach: range, results: Mapping[int, Tensor]) -> None:
         """Gradients ``[B, N, ·]``, by what they are of."""
+        within = self._strand.within(reach)
         rows = slice(self._row[block[0]], self._row[block[-1]] + 1)
         steps = [self._strand.steps[k] for k in within]
         for place, matrix in enumerate((*self._states.values(), self._inputs)):
@@ -230,7 +237,7 @@ class _Norms:
 
     def result(self) -> StrandInfluence:
         for matrix in (*self._states.values(), self._inputs):
-            matrix[self._plan.outside(matrix.shape)] = float("nan")
+            matrix[self._plan.outside(matrix.shape[1])] = float("nan")
         aligned = len(self._strand.steps) == self._plan.losses
         return StrandInfluence(
             self._strand.name, self._states, self._inputs, self._strand.reverse, aligned

@@ -54,11 +54,11 @@ class Plan:
             start = 0 if self.window is None else max(0, min(block) - self.window)
             yield block, range(start, max(block) + 1 if self.causal else self.time)
 
-    def outside(self, shape: Sequence[int]) -> Tensor:
-        """Bools ``[len(steps), K]`` that say which (t, k) are beyond the window."""
-        t, k = torch.tensor(self.steps).unsqueeze(-1), torch.arange(shape[1])
+    def outside(self, count: int) -> Tensor:
+        """Bools ``[len(steps), count]`` that say which (t, k) are beyond the window."""
+        t, k = torch.tensor(self.steps).unsqueeze(-1), torch.arange(count)
         if self.window is None:
-            return torch.zeros(len(self.steps), shape[1], dtype=torch.bool)
+            return torch.zeros(len(self.steps), count, dtype=torch.bool)
         return k < t - self.window
 
 

@@ -102,6 +102,10 @@ class Strand:
         """The states by the cell's names; the first is the output."""
         return [state.name for state in self.program.states]
 
+    def within(self, reach: range) -> range:
+        """Those of some steps that it has."""
+        return range(reach.start, min(reach.stop, len(self.steps)))
+
     @property
     def value_names(self) -> dict[Symbol, str]:
         """The named values of a step that are no state, by what the cell calls them."""

@@ -11,10 +11,9 @@ from . import figures
 from .figures import Drawable, Picture
 from .tracing import Activation, StrandTrace, Trace
 
-SIGMOID_BOUNDS = (0.05, 0.95)
-"""Beyond them σ' is below 0.0475, a fifth of its largest value, 1/4."""
-TANH_BOUNDS = (-0.97, 0.97)
-"""Beyond them tanh' is below 0.0591, about a seventeenth of its largest value, 1."""
+BOUNDS = {"sigmoid": (0.05, 0.95), "tanh": (-0.97, 0.97)}
+"""Beyond them σ' is below 0.0475, a fifth of its largest value, 1/4; tanh' below 0.0591, about a
+seventeenth of its largest value, 1."""
 NEARLY_ALWAYS = 0.95
 """A unit that is beyond the bounds at this share of its steps is stuck there."""
 
@@ -82,7 +81,7 @@ def saturation_of(strand: StrandTrace) -> dict[str, GateSaturation]:
 def _gate(activation: Activation, running: Tensor | None) -> GateSaturation:
     values = activation.values
     steps = values[running] if running is not None else values.flatten(0, 1)  # [steps, units]
-    lower, upper = SIGMOID_BOUNDS if activation.function == "sigmoid" else TANH_BOUNDS
+    lower, upper = BOUNDS[activation.function]
     low, high = steps < lower, steps > upper
     # Sums of whole numbers, divided once: a share of exactly 0.95 is not one rounded below it.
     beyond = (low | high).sum(0).to(torch.float64) / len(steps)

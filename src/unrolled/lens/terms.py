@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..engine.threads import share, threads_kept
 from .losses import Plan
 from .recording import Step, Strand
 
@@ -115,38 +116,45 @@ class Sums:
         shape = (*matrix, height, self._width)
         self._terms = torch.zeros(shape, dtype=torch.float64) if terms else None
 
-    def within(self, reach: range) -> Iterator[Factor]:
-        """The products of some steps."""
-        for k in self._range(reach):
-            yield from self._factors[k]
+    def nodes(self, reach: range) -> Iterator[Tensor]:
+        """What the products of some steps give."""
+        for k in self._strand.within(reach):
+            yield from (factor.result for factor in self._factors[k])
 
-    def multiply_adds(self, reach: range) -> int:
-        """Of the largest product: all steps of one loss for one gate."""
-        return len(reach) * self._plan.rows * self._height * self._width // len(self._squares)
-
-    def _range(self, reach: range) -> range:
-        return range(reach.start, min(reach.stop, len(self._factors)))
-
-    def put(self, block: tuple[int, ...], reach: range, results: dict[int, Tensor]) -> None:
+    def put(self, block: tuple[int, ...], reach: range, results: Mapping[int, Tensor]) -> None:
         """Gradients ``[B, N, ·]``, by what they are of."""
-        ks = self._range(reach)
+        ks = self._strand.within(reach)
         if not ks:
             return
-        for place, gate in enumerate(self._squares):
-            own = [[f for f in self._factors[k] if f.gate == gate] for k in ks]
-            # [K, R, M, ·] and [B, K, R, M, ·]
-            operand = torch.stack([self._group([f.operand.detach() for f in fs]) for fs in own])
-            delta = torch.stack([self._group([results[id(f.result)] for f in fs]) for fs in own], 1)
-            delta = self._inside(delta, block, ks)
-            height = self._height // len(self._squares)
-            blocks = operand.shape[-1] // self._width
-            operand = operand.view(*operand.shape[:-1], blocks, self._width)
-            delta = delta.view(*delta.shape[:-1], blocks, height // blocks)
-            rows = slice(place * height, (place + 1) * height)
-            for i, k in enumerate(ks):
-                self._square(gate, block, k, delta[:, i], operand[i])
-            for b, t in enumerate(block):
-                self._sum(t, rows, ks, delta[b], operand)
+        height = self._height // len(self._squares)
+        with threads_kept() as threads:
+            # the largest product: all steps of one loss for one gate
+            share(len(ks) * self._plan.rows * height * self._width, threads)
+            for place, gate in enumerate(self._squares):
+                rows = slice(place * height, (place + 1) * height)
+                self._put_gate(gate, rows, block, ks, results)
+
+    def _put_gate(
+        self,
+        gate: str,
+        rows: slice,
+        block: tuple[int, ...],
+        ks: range,
+        results: Mapping[int, Tensor],
+    ) -> None:
+        """The same for one gate, which has these rows of the parameter."""
+        own = [[f for f in self._factors[k] if f.gate == gate] for k in ks]
+        # [K, R, M, ·] and [B, K, R, M, ·]
+        operand = torch.stack([self._group([f.operand.detach() for f in fs]) for fs in own])
+        delta = torch.stack([self._group([results[id(f.result)] for f in fs]) for fs in own], 1)
+        delta = self._inside(delta, block, ks)
+        blocks = operand.shape[-1] // self._width
+        operand = operand.view(*operand.shape[:-1], blocks, self._width)
+        delta = delta.view(*delta.shape[:-1], blocks, delta.shape[-1] // blocks)
+        for i, k in enumerate(ks):
+            self._square(gate, block, k, delta[:, i], operand[i])
+        for b, t in enumerate(block):
+            self._sum(t, rows, ks, delta[b], operand)
 
     def _group(self, parts: list[Tensor]) -> Tensor:
         """Several ``[.., N, ·]`` to ``[.., R, M, ·]`` in float64, rows together or apart."""
@@ -156,7 +164,7 @@ class Sums:
     def _inside(self, delta: Tensor, block: tuple[int, ...], ks: range) -> Tensor:
         """Zeros where step k is outside loss t's own window."""
         rows = [self._row[t] for t in block]
-        outside = self._plan.outside((0, ks.stop))[rows, ks.start :]
+        outside = self._plan.outside(ks.stop)[rows, ks.start :]
         return delta.masked_fill(outside.view(*outside.shape, 1, 1, 1), 0)
 
     def _square(
@@ -196,7 +204,7 @@ class Sums:
 
     def result(self) -> StrandContributions:
         """Norms, sums and terms, when all blocks have been put in."""
-        outside = self._plan.outside((0, len(self._strand.steps)))
+        outside = self._plan.outside(len(self._strand.steps))
         gates = {gate: squares.sqrt() for gate, squares in self._squares.items()}
         norms = torch.stack(list(self._squares.values())).sum(0).sqrt()
         for matrix in (norms, *gates.values(), *([] if self._terms is None else [self._terms])):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .fit import Fit
-from .saturation import GateSaturation
+from .saturation import BOUNDS, GateSaturation
 
 Kind = Literal["vanishing", "stable", "exploding", "saturated", "unknown"]
 
@@ -160,7 +160,7 @@ def _worst(evidence: Evidence) -> str:
     harm = {n: _harmful(n, g, evidence.memory) for n, g in evidence.gates.items()}
     name = max(harm, key=harm.__getitem__)
     gate = evidence.gates[name]
-    low, high = (0.05, 0.95) if gate.function == "sigmoid" else (-0.97, 0.97)
+    low, high = BOUNDS[gate.function]
     return (
         f"{name} ({100 * gate.low:.0f} % of its values below {low}, "
         f"{100 * gate.high:.0f} % above {high})"

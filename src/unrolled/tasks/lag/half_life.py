@@ -38,13 +38,9 @@ def half_life(
         memory="8GB",
     )
     (strand,) = found.strands.values()
-    both = torch.stack(list(strand.states.values())).square().sum(0).sqrt()  # [answers, T, rows]
-    by_lag = torch.stack(
-        [
-            row[: t + 1].flip(0)[: len(x) - problem.answers]
-            for t, row in zip(found.steps, both, strict=True)
-        ]
-    ).mean((0, 2))
+    rows = zip(strand.whole, found.steps, strict=True)  # [T, rows] each
+    lags = len(x) - problem.answers
+    by_lag = torch.stack([strand.by_distance(row, t)[:lags] for row, t in rows]).mean((0, 2))
     fit = half_life_of_influence(by_lag)
     return fit.half_life, fit.r_squared
 
