@@ -13,6 +13,7 @@ from ..engine.threads import one_thread
 from ..lens.recording import call, recording
 from ..training.errors import UserError
 from .features import FEATURES, correlations, features
+from .refusal import refusing
 from .subject import Subject
 
 TOP = 5
@@ -101,16 +102,13 @@ def influence(subject: Subject, sample: str, steps: int | tuple[int, ...]) -> le
             too large.
     """
     tokens = two_or_more(subject, sample)
-    with one_thread():
-        try:
-            return lens.influence(
-                subject.model,
-                subject.input(tokens[:-1].unsqueeze(1)),
-                lambda output: subject.losses(output, tokens),
-                steps=steps,
-            )
-        except ValueError as error:
-            raise UserError(str(error)) from error
+    with one_thread(), refusing():
+        return lens.influence(
+            subject.model,
+            subject.input(tokens[:-1].unsqueeze(1)),
+            lambda output: subject.losses(output, tokens),
+            steps=steps,
+        )
 
 
 class Unit(NamedTuple):

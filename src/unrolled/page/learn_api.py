@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -16,6 +14,7 @@ from ..cells import GRU, LSTM, RNN
 from ..training.errors import UserError
 from .learn import run, train
 from .learn_detail import detail, equations_of
+from .refusal import refusing
 from .worked import CHOICES, LETTERS, UNITS, Network, Setting, is_by_hand
 
 UPDATES = 200
@@ -39,7 +38,7 @@ class _Question(BaseModel):
 
     def network(self) -> Network:
         """The network of the setting."""
-        with _refusing():
+        with refusing():
             return Network(
                 Setting(
                     self.cell,
@@ -113,7 +112,7 @@ def router() -> APIRouter:
     @api.post("/train")
     def some_updates(question: _TrainQuestion) -> dict[str, Any]:
         network = question.network()
-        with _refusing():
+        with refusing():
             found = train(network, question.updates, question.rate, question.clip)
         weights = network.numbers
         again = question.model_copy(update={"weights": weights, "scale": 1.0})
@@ -140,15 +139,6 @@ _FIRST = [*(RNN(nonlinearity=name).name for name in _NONLINEARITIES), GRU().name
 
 def _order(name: str) -> tuple[int, str]:
     return (_FIRST.index(name) if name in _FIRST else len(_FIRST)), title(name).lower()
-
-
-@contextmanager
-def _refusing() -> Iterator[None]:
-    """What does not fit, or diverges, as the user's error."""
-    try:
-        yield
-    except (ValueError, ArithmeticError) as error:
-        raise UserError(str(error)) from error
 
 
 def _run(network: Network) -> dict[str, Any]:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 from torch import Tensor
 
 from .. import lens
 from ..engine.threads import one_thread
 from ..training.errors import UserError
 from .inspect import two_or_more
+from .refusal import refusing
 from .subject import Subject
-
-Result = TypeVar("Result")
 
 LOSSES = 40
 """About so many losses, evenly spread, stand for all: a mean changes little with more."""
@@ -31,12 +27,11 @@ def half_life(subject: Subject, sample: str) -> lens.HalfLife:
     """
     tokens = two_or_more(subject, sample)
     every = max(1, (len(tokens) - 1) // LOSSES)
-    return _refusing(
-        lambda x: lens.half_life(
+    x = subject.input(tokens[:-1].unsqueeze(1))
+    with one_thread(), refusing():
+        return lens.half_life(
             subject.model, x, lambda output: subject.losses(output, tokens), steps=every
-        ),
-        subject.input(tokens[:-1].unsqueeze(1)),
-    )
+        )
 
 
 def lyapunov(subject: Subject, sample: str) -> dict[str, Tensor]:
@@ -50,12 +45,11 @@ def lyapunov(subject: Subject, sample: str) -> dict[str, Tensor]:
     tokens = two_or_more(subject, sample)
     first = lens.trace(subject.model, subject.input(tokens[:1].unsqueeze(1)))
     sizes = [sum(s.shape[-1] for s in own.states.values()) for own in first.strands.values()]
-    found = _refusing(
-        lambda x: lens.lyapunov(
+    x = subject.input(tokens[:-1].unsqueeze(1))
+    with one_thread(), refusing():
+        found = lens.lyapunov(
             subject.model, x, count=min(EXPONENTS, *sizes), transient=(len(tokens) - 1) // 4
-        ),
-        subject.input(tokens[:-1].unsqueeze(1)),
-    )
+        )
     return {name: strand.spectrum for name, strand in found.strands.items()}
 
 
@@ -68,16 +62,7 @@ def singular_values(subject: Subject, sample: str, step: int) -> dict[str, Tenso
     tokens = two_or_more(subject, sample)
     if not 0 <= step < len(tokens) - 1:
         raise UserError(f"step: expected 0 to {len(tokens) - 2}, got {step}")
-    found = _refusing(
-        lambda x: lens.jacobians(subject.model, x, steps=[step]),
-        subject.input(tokens[:-1].unsqueeze(1)),
-    )
+    x = subject.input(tokens[:-1].unsqueeze(1))
+    with one_thread(), refusing():
+        found = lens.jacobians(subject.model, x, steps=[step])
     return {name: strand.singular_values()[0, 0] for name, strand in found.strands.items()}
-
-
-def _refusing(look: Callable[[Tensor], Result], x: Tensor) -> Result:
-    with one_thread():
-        try:
-            return look(x)
-        except ValueError as error:
-            raise UserError(str(error)) from error
