@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+import unrolled
 from unrolled.cells import GRU, LSTM, RNN, OriginalGRU
 from unrolled.compiler.program import Program
 from unrolled.engine.choice import ENGINES, Choice, choose, using
@@ -84,7 +85,7 @@ def test_bfloat16_takes_the_instructions_made_for_it(tensors: list[Tensor], auto
             "the input is on meta and the kernels run on the CPU",
         ),
         (
-            program_of(LSTM()),
+            program_of(GRU()),
             [X],
             lambda: torch.autocast("cpu", dtype=torch.float16),
             "torch",
@@ -113,6 +114,30 @@ def test_the_reason(
         found = choose(program, tensors)
     assert (found.engine, found.reason) == (engine, reason)
     assert str(found).endswith(f", because {reason}")
+
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("autocast", [None, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("steps", [1, 20])
+def test_nothing_is_handed_to_torch_that_it_cannot_run(
+    cell: str, autocast: torch.dtype | None, dtype: torch.dtype, steps: int
+) -> None:
+    """Whatever the processor: torch's LSTM, for example, knows bfloat16 with AVX-512 only."""
+    layer = getattr(unrolled, cell)(3, 4, dtype=dtype)
+    x = torch.randn(steps, 2, 3).to(dtype)
+    with torch.autocast("cpu", dtype=autocast, enabled=autocast is not None):
+        with torch.no_grad():
+            output, _ = layer(x)
+        trained, _ = layer(x)
+    trained.sum().backward()
+    with using("reference"):
+        expected, _ = layer.double()(x.double())
+    for found in (output, trained):
+        assert (found.double() - expected).abs().max() < 0.02  # of half precision
 
 
 # torch's own, when it first imports what these need

@@ -9,8 +9,17 @@ import torch
 from torch import Tensor, nn
 
 import unrolled
+from unrolled.engine.fused import torch_runs
 
 BFLOAT16 = torch.bfloat16
+
+
+def torch_has(program: str, dtype: torch.dtype, autocast: bool) -> bool:
+    """Whether torch's layer runs here, to be compared with: its LSTM needs AVX-512."""
+    with torch.autocast("cpu", dtype=BFLOAT16, enabled=autocast):
+        return torch_runs(program, [torch.empty(1, dtype=dtype)])
+
+
 each_cell = pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
 
 
@@ -28,7 +37,7 @@ def test_autocast_returns_the_dtypes_of_torch(
     cell: str, module: torch.dtype, x: torch.dtype, states: torch.dtype | None, layers: int
 ) -> None:
     found = []
-    for library in (nn, unrolled):
+    for library in (nn, unrolled) if torch_has(cell.lower(), torch.float32, True) else (unrolled,):
         layer = getattr(library, cell)(5, 7, num_layers=layers).to(module)
         hx: Any = None if states is None else torch.zeros(layers, 3, 7, dtype=states)
         if hx is not None and cell == "LSTM":
@@ -36,10 +45,14 @@ def test_autocast_returns_the_dtypes_of_torch(
         with torch.autocast("cpu", dtype=BFLOAT16):
             result = layer(torch.randn(9, 3, 5, dtype=x), hx)
         found.append([tensor.dtype for tensor in tensors(result)])
-    assert found[0] == found[1]
+    # Without the instructions torch's LSTM fails, or takes another way that returns other dtypes.
+    expected = found[0] if len(found) == 2 else [BFLOAT16] * 3
+    assert found[-1] == expected
 
 
 def test_autocast_of_a_projected_lstm() -> None:
+    if not torch_has("lstm,projected", torch.float32, True):
+        pytest.skip("torch's layer does not run in bfloat16 on this processor")
     found = []
     for library in (nn, unrolled):
         layer = library.LSTM(5, 7, proj_size=3, bidirectional=True)
@@ -58,7 +71,10 @@ def relative(found: Tensor, exact: Tensor) -> float:
 def test_no_less_accurate_than_torch(
     cell: str, autocast: bool, size: tuple[int, int, int, int]
 ) -> None:
-    """Outputs, states and every gradient against float64, the same weights for all."""
+    """Outputs, states and every gradient against float64, the same weights for all.
+
+    Where torch cannot run, no less accurate than rounding to bfloat16 is.
+    """
     T, N, X, H = size
     torch.manual_seed(T)
     model = getattr(nn, cell)(X, H).to(BFLOAT16)
@@ -77,9 +93,14 @@ def test_no_less_accurate_than_torch(
 
     dtype = torch.float32 if autocast else BFLOAT16
     exact = run(nn, torch.float64, False)
-    ours, theirs = run(unrolled, dtype, autocast), run(nn, dtype, autocast)
-    for a, b, wanted in zip(ours, theirs, exact, strict=True):
-        assert relative(a.detach(), wanted.detach()) <= relative(b.detach(), wanted.detach())
+    ours = run(unrolled, dtype, autocast)
+    bars = [8e-3] * (len(exact) - len(list(model.parameters())) - 1)
+    bars += [2e-2] * (len(exact) - len(bars))
+    if torch_has(cell.lower(), dtype, autocast):
+        pairs = zip(run(nn, dtype, autocast), exact, strict=True)
+        bars = [relative(theirs.detach(), wanted.detach()) for theirs, wanted in pairs]
+    for found, wanted, bar in zip(ours, exact, bars, strict=True):
+        assert relative(found.detach(), wanted.detach()) <= bar
 
 
 @pytest.mark.parametrize("autocast", [False, True], ids=["module", "autocast"])

@@ -13,18 +13,10 @@ from torch.autograd import forward_ad
 
 from ..compiler.program import Program
 from . import cpu
+from .fused import FUNCTIONS, torch_runs
 
 ENGINES = ("auto", "kernels", *cpu.INSTRUCTION_SETS, "torch", "reference")
 """What `using` accepts: an engine, or an instruction set of the kernels."""
-
-IN_TORCH = {
-    "rnn": "RNN (tanh)",
-    "rnn,nonlinearity=relu": "RNN (relu)",
-    "lstm": "LSTM",
-    "lstm,projected": "LSTM",
-    "gru": "GRU",
-}
-"""Programs that torch computes with fused code of its own."""
 
 _NAMES = {
     "amx": "AMX",
@@ -139,8 +131,8 @@ def choose(
         # A gradient may be differentiated again, which torch's layers cannot always do, and in a
         # forked child they wait for threads that are gone.
         trained = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-        fused = program.name in IN_TORCH and not program.projected and not beyond
-        if fused and not trained and not cpu.forked():
+        fused = program.name in FUNCTIONS and not program.projected and not beyond
+        if fused and not trained and not cpu.forked() and torch_runs(program.name, tensors):
             obstacle = f"so short a sequence ({steps}) is over before packed weights pay"
     fastest = cpu.fastest(bfloat16)
     isa = forced if forced in cpu.INSTRUCTION_SETS else fastest
@@ -150,9 +142,12 @@ def choose(
         reason = "" if isa == fastest else f'using("{isa}") asks for it'
         # What is compiled or exported here may run on another processor: it finds out there.
         return Choice("kernels", "" if compiling and not reason else isa, reason, bfloat16)
-    if program.name in IN_TORCH and not beyond:
+    if program.name in FUNCTIONS and not beyond:
+        # What is being compiled asks later, where it runs.
+        if not compiling and not torch_runs(program.name, tensors):
+            return Choice("reference", reason=f"{obstacle} and torch's layer cannot run here")
         return Choice("torch", reason=obstacle)
-    if program.name in IN_TORCH:
+    if program.name in FUNCTIONS:
         return Choice("reference", reason=f"{obstacle} and torch's layer knows no {beyond}")
     return Choice("reference", reason=f"{obstacle} and torch has no {program.name}")
 

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from ..engine.fused import FUNCTIONS
 from .call import Call
 from .packing import permute
 from .stack import zero_states
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "rnn": torch.rnn_tanh,
-    "rnn,nonlinearity=relu": torch.rnn_relu,
-    "lstm": torch.lstm,
-    "lstm,projected": torch.lstm,
-    "gru": torch.gru,
-}
-
 
 def run_fused(call: Call, initial: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
     """A call without lengths: its output, ``[T, N, ·]`` or in its order, and last states."""
-    found = _FUNCTIONS[call.program.name](
+    found = FUNCTIONS[call.program.name](
         call.x,
         _states(call, initial, call.x.shape[not call.batch_first]),
         *arguments_of(call),
@@ -39,7 +31,7 @@ def run_fused_packed(
     """The same for packed sequences; states in the caller's order."""
     if initial is not None:
         initial = permute(initial, packed.sorted_indices)
-    output, *last = _FUNCTIONS[call.program.name](
+    output, *last = FUNCTIONS[call.program.name](
         packed.data,
         packed.batch_sizes,
         _states(call, initial, int(packed.batch_sizes[0])),

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..compiler.program import Program
 from ..engine import operator, reference
-from ..engine.choice import IN_TORCH, Choice
+from ..engine.choice import Choice
+from ..engine.fused import FUNCTIONS
 from ..engine.noise import QUIET, Noise
 from ..engine.observer import Observer
 from ..engine.reference import Result
@@ -145,7 +146,7 @@ def _kept(program: Program) -> Collection[int]:
 
     The first state is the output.
     """
-    if program.name in IN_TORCH:
+    if program.name in FUNCTIONS:
         return _KEPT_BY_TORCH.get(program.name, ())
     return range(1, len(program.states))
 
