@@ -100,7 +100,7 @@ def build(folder: Path, generated: Path, name: str, flags: list[str], x86: bool)
     # -fopenmp makes the compiler call for a team; the library is not linked: sanitize.cpp is it.
     compile_only = ["-O1", "-g", "-std=c++17", "-fno-omit-frame-pointer", "-Wno-psabi", "-fopenmp"]
     objects = []
-    portable = (ENGINE / "stream.cpp", ROOT / "tools" / "sanitize.cpp")
+    portable = (ENGINE / "stream.cpp", ENGINE / "workspace.cpp", ROOT / "tools" / "sanitize.cpp")
     for source in (ENGINE / "recurrence.cpp", generated, *portable):
         objects.append(folder / f"{program.name}-{source.stem}.o")
         command: list[str | Path] = [os.environ.get("CXX", "c++"), *compile_only, *flags]

@@ -16,8 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from unrolled.engine import _cpu
-from unrolled.engine.cpu import INSTRUCTION_SETS
-from unrolled.engine.cpu.library import kernel_address
+from unrolled.engine.cpu import INSTRUCTION_SETS, library
 from unrolled.engine.cpu.library_cache import UnavailableError
 
 Floats = NDArray[np.float32]
@@ -65,7 +64,10 @@ def compiled(isa: str) -> Any:
     _, flags = _cpu.target(isa)
     pointer = ctypes.c_void_p
     kind = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_ssize_t, *[pointer] * 4)
-    return kind(kernel_address(source(), f"{flags} -Wall -Wextra -Werror"))
+    made = library.compiled(source(), f"{flags} -Wall -Wextra -Werror")
+    function = getattr(ctypes.CDLL(str(made.path)), made.symbol)
+    function.restype = pointer
+    return kind(function())
 
 
 @pytest.fixture(params=[i for i in INSTRUCTION_SETS if i in ("baseline", "avx2", "avx512")])

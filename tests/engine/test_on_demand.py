@@ -209,21 +209,54 @@ def test_what_is_not_whole_or_not_ours_is_made_again(
     assert only(folder).read_bytes() == good
 
 
-def test_a_library_under_another_key_is_not_taken(folder: Path) -> None:
-    """A library proves by its symbol that it is what its name says."""
+def other_libraries(good: bytes) -> dict[str, bytes]:
+    """Files that a crash, a full disk or a mistake leaves where a library should be."""
+    return {
+        "nothing": b"",
+        "no library": b"not a library",
+        "its first half": good[: len(good) // 2],
+        "all but its end": good[:-1],
+        "its header": good[:64],
+    }
+
+
+@pytest.mark.parametrize("what", other_libraries(b""))
+def test_what_cannot_be_loaded_does_not_stay(folder: Path, what: str) -> None:
+    """Under the right name, its digest included: it gives way to one that can."""
+    assert cpu.ensure(MINE, ISA) is None
+    file = only(folder)
+    good = file.read_bytes()
+    bad = other_libraries(good)[what]
+    key = file.name.split(".", 1)[0]
+    file.unlink()
+    (folder / library_cache._name(key, bad)).write_bytes(bad)
+    forget()
+    assert cpu.ensure(MINE, ISA) is None
+    assert library_cache.cached(folder, key) is not None
+
+
+def test_a_library_of_another_kernel_does_not_stay(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library proves by its symbol that it is what its name says; else it is compiled anew."""
     assert cpu.ensure(MINE, ISA) is None
     file = only(folder)
     key, rest = file.name.split(".", 1)
-    file.rename(folder / f"{'0' * len(key)}.{rest}")
-    address = library.kernel_address
+    other = folder / f"{'0' * len(key)}.{rest}"
+    file.rename(other)
+    monkeypatch.setattr(library, "_digest", lambda parts: "0" * len(key))
+    forget()
+    assert cpu.ensure(MINE, ISA) is None
+    assert not other.exists()
+    assert only(folder).name.startswith("0" * len(key))
 
-    def other_key(parts: Any) -> str:
-        return "0" * len(key)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(library, "_digest", other_key)
-        with pytest.raises(library_cache.UnavailableError, match="cannot be loaded"):
-            address("", "")
+def test_a_compiler_that_makes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its exit status is 0, and there is no library: the reference runs, and nothing is kept."""
+    monkeypatch.setenv("CXX", "true")
+    with pytest.warns(KernelWarning, match="made no library"):
+        assert cpu.ensure(MINE, ISA) is not None
+    assert list(folder.glob("*.so")) == []
 
 
 # Why there may be no kernels, and what is then said.

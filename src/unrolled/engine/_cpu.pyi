@@ -1,53 +1,53 @@
 from typing import Any
 
+from torch import Tensor
+
 def instruction_sets() -> list[str]: ...
 def plans() -> list[str]: ...
 def target(isa: str) -> tuple[str, str]: ...
-def add_kernel(target: str, name: str, kernel: int) -> None: ...
-def advise(begin: int, bytes: int) -> None: ...  # noqa: A002
+def add_kernel(target: str, name: str, path: str, symbol: str) -> None: ...
+def advise(array: Tensor) -> None: ...
+def release_memory() -> int: ...
 def call(
     isa: str,
     name: str,
     mode: str,
     bfloat16: bool,
     descending: bool,
-    steps: int,
-    rows: int,
     hidden: int,
     projected: int,
+    heads: int,
     threads: int,
     slices: int,
-    lengths: int,
-    input: tuple[int, int, int],  # noqa: A002
-    input_size: int,
-    input_weights: int,
-    input_bias: int,
-    recurrent_bias: int,
-    matrices: list[int],
-    initial: list[int],
-    last: list[int],
-    output: tuple[int, int, int],
-    tape: tuple[int, int, int],
+    lengths: Tensor | None,
+    input: Tensor,  # noqa: A002
+    exact_input: Tensor | None,
+    input_weights: Tensor,
+    input_bias: Tensor | None,
+    recurrent_bias: Tensor | None,
+    matrices: list[Tensor],
+    vectors: Tensor | None,
+    initial: list[Tensor],
+    last: list[Tensor],
+    output: Tensor,
+    tape: Tensor | None,
+    reset: Tensor | None,
+    anew: list[Tensor],
+    rates: list[float],
+    drawing: bool,
+    seed: int,
+    first_step: int,
     block: int = ...,
-    gradient: tuple[int, int, int] = ...,
-    gradient_last: list[int] = ...,
-    gradient_input: tuple[int, int, int] = ...,
-    gradient_input_weights: int = ...,
-    gradient_input_bias: int = ...,
-    gradient_recurrent_bias: int = ...,
-    gradient_matrices: list[int] = ...,
-    reset: tuple[int, int, int] = ...,
-    anew: list[int] = ...,
-    gradient_anew: list[int] = ...,
-    vectors: int = ...,
-    exact_input: tuple[int, int, int] = ...,
-    gradient_tape: tuple[int, int, int] = ...,
-    gradient_vectors: int = ...,
-    rates: list[float] = ...,
-    drawing: bool = ...,
-    seed: int = ...,
-    first_step: int = ...,
-    heads: int = ...,
+    gradient: Tensor | None = ...,
+    gradient_last: list[Tensor | None] = ...,
+    gradient_tape: Tensor | None = ...,
+    gradient_input: Tensor | None = ...,
+    gradient_input_weights: Tensor | None = ...,
+    gradient_input_bias: Tensor | None = ...,
+    gradient_recurrent_bias: Tensor | None = ...,
+    gradient_matrices: list[Tensor] = ...,
+    gradient_vectors: Tensor | None = ...,
+    gradient_anew: list[Tensor] = ...,
 ) -> None: ...
 
 class Stream:
@@ -59,14 +59,13 @@ class Stream:
         input_size: int,
         hidden: int,
         projected: int,
-        layers: list[tuple[int, int, int, list[int], int, list[float]]],
-        tensor: type,
-        float32: object,
-        outputs: tuple[object, object, object, object],
-        output: int,
+        layers: list[
+            tuple[Tensor, Tensor | None, Tensor | None, list[Tensor], Tensor | None, list[float]]
+        ],
+        outputs: list[object],
     ) -> None: ...
-    def clone(self, outputs: tuple[object, object, object, object], output: int) -> Stream: ...
+    def clone(self, outputs: list[object]) -> Stream: ...
     def step(self, x: object, out: object = None) -> Any: ...
     def run(self, block: object, out: object) -> None: ...
-    def read_state(self, state: int, to: int) -> None: ...
-    def write_state(self, state: int, source: int) -> None: ...
+    def read_state(self, state: int, to: Tensor) -> None: ...
+    def write_state(self, state: int, source: Tensor) -> None: ...

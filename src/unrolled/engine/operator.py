@@ -56,6 +56,8 @@ def _recurrence(
     ``save``: last of all.
     """
     isa = isa or _fastest(program, x)
+    if checkpoint and program_named(program).exposed:
+        raise ValueError(f"{program}: checkpoint must be 0, since what the program exposes is kept")
     sorted_weights = split(program_named(program), weights, directions)
     output, last, tapes = cpu.forward(
         program,
@@ -240,7 +242,8 @@ def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
     gradient, gradient_last = gradients[0], list(gradients[1 : 1 + states])
     of_tapes = list(gradients[1 + states : 1 + states + len(tapes)])
     gradient_tapes: list[Tensor] = []
-    if any(each is not None for each in of_tapes):
+    # What no program exposes is for backward alone, and has no gradient.
+    if program_named(program).exposed and any(each is not None for each in of_tapes):
         gradient_tapes = [
             torch.zeros_like(tape) if given is None else given
             for tape, given in zip(tapes, of_tapes, strict=True)
@@ -450,4 +453,6 @@ def run_layer(
     if exposes:
         tapes = found[states : states + len(weights)]
         exposed = _exposed(program, weights, tapes, batch_first)
+        if not trains:  # nobody else needs the tape, and a view would keep all of it
+            exposed = [sequence.clone() for sequence in exposed]
     return Result(found[0], list(found[1:states]), exposed)

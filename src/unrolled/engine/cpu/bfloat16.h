@@ -164,8 +164,6 @@ struct Bfloat16 {
 
 #else  // no instructions for it
 
-thread_local Workspace widened_workspace;
-
 // To the nearest bfloat16, ties to even; NaN stays NaN.
 inline float rounded(float value) {
   std::uint32_t bits;
@@ -189,23 +187,32 @@ struct Bfloat16 {
   static index packed_size(index depth, index columns) {
     return unrolled::packed_size(depth, columns);
   }
-  // Widened to float32 first: some columns at a time, or some rows.
+  // Widened to float32 first, a piece of a panel at a time.
   template <class Column>
   static void pack(float* to, index depth, index columns, Column column) {
-    constexpr index most = panel_vectors * lanes;
-    float* const wide = widened_workspace.reserve(most * depth + 1);
-    for (index c = 0; c < columns; c += most) {
-      const index count = columns - c < most ? columns - c : most;
-      for (index j = 0; j < count; ++j) widen(wide + j * depth, column(c + j), depth);
-      unrolled::pack(to, depth, count, [=](index j) { return wide + j * depth; });
-      to += packed_size(depth, count);
+    constexpr index deep = 64;
+    float wide[widest * deep];
+    for (index c = 0; c < columns; c += widest) {
+      const index count = columns - c < widest ? columns - c : widest;
+      const index width = round_up(count, lanes);
+      for (index k = 0; k < depth; k += deep) {
+        const index part = depth - k < deep ? depth - k : deep;
+        for (index j = 0; j < count; ++j) widen(wide + j * deep, column(c + j) + k, part);
+        unrolled::pack(to + k * width, part, count, [&](index j) { return wide + j * deep; });
+      }
+      to += depth * width;
     }
   }
   static void pack_rows(float* to, index depth, index columns, const bfloat16* from,
                         index stride) {
-    float* const wide = widened_workspace.reserve(depth * columns + 1);
-    for (index k = 0; k < depth; ++k) widen(wide + k * columns, from + k * stride, columns);
-    unrolled::pack_rows(to, depth, columns, wide, columns);
+    float wide[widest];
+    for (index c = 0; c < columns; c += widest) {
+      const index count = columns - c < widest ? columns - c : widest;
+      for (index k = 0; k < depth; ++k, to += round_up(count, lanes)) {
+        widen(wide, from + k * stride + c, count);
+        unrolled::pack_rows(to, 1, count, wide, count);
+      }
+    }
   }
   static index operand_size(index rows, index depth) {
     constexpr index pointer = sizeof(float*) / sizeof(std::uint32_t);
@@ -224,6 +231,9 @@ struct Bfloat16 {
     unrolled::product(row, rows, depth, packed, result, columns, accumulate, backwards);
   }
   static void end() {}
+
+ private:
+  static constexpr index widest = panel_vectors * lanes;  // columns of a panel
 };
 
 #endif

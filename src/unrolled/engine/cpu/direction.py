@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import _cpu
 from ..noise import Noise
 from ..weights import Weights
-from .layout import SLICES, matrices, pointer, strided
+from .layout import SLICES, matrices
 from .parallel import threads
 
 _BLOCK = 0
@@ -58,9 +58,9 @@ class Direction:
         """
         _cpu.call(
             mode="inference" if tape is None else "forward",
-            last=[state.data_ptr() for state in last],
-            output=strided(output),
-            tape=_sequence(tape),
+            last=list(last),
+            output=output,
+            tape=tape,
             **self._arguments(),
         )
 
@@ -68,20 +68,20 @@ class Direction:
         """One pass against time, from what `forward` wrote."""
         _cpu.call(
             mode="backward",
-            last=[state.data_ptr() for state in gradients.initial],
-            output=strided(output),
-            tape=strided(tape),
+            last=list(gradients.initial),
+            output=output,
+            tape=tape,
             block=_BLOCK,
-            gradient=_sequence(gradients.output),
-            gradient_last=[pointer(state) for state in gradients.last],
-            gradient_tape=_sequence(gradients.tape),
-            gradient_input=_sequence(gradients.x),
-            gradient_input_weights=gradients.weights.input.data_ptr(),
-            gradient_input_bias=pointer(gradients.weights.input_bias),
-            gradient_recurrent_bias=pointer(gradients.weights.recurrent_bias),
+            gradient=gradients.output,
+            gradient_last=list(gradients.last),
+            gradient_tape=gradients.tape,
+            gradient_input=gradients.x,
+            gradient_input_weights=gradients.weights.input,
+            gradient_input_bias=gradients.weights.input_bias,
+            gradient_recurrent_bias=gradients.weights.recurrent_bias,
             gradient_matrices=matrices(gradients.weights),
-            gradient_vectors=pointer(gradients.weights.vectors),
-            gradient_anew=[state.data_ptr() for state in gradients.anew],
+            gradient_vectors=gradients.weights.vectors,
+            gradient_anew=list(gradients.anew),
             **self._arguments(),
         )
 
@@ -92,29 +92,26 @@ class Direction:
             "name": self.program,
             "bfloat16": self.x.dtype == torch.bfloat16,
             "descending": self.descending,
-            "steps": self.x.shape[0],
-            "rows": self.x.shape[1],
             "hidden": weights.hidden_size,
             "projected": weights.output_size,
+            "heads": weights.heads,
             "threads": threads(),
             "slices": SLICES,
-            "lengths": pointer(self.lengths),
-            "input": strided(self.x),
-            "exact_input": strided(self.exact_x),
-            "input_size": self.x.shape[2],
-            "input_weights": weights.input.data_ptr(),
-            "input_bias": pointer(weights.input_bias),
-            "recurrent_bias": pointer(weights.recurrent_bias),
+            "lengths": self.lengths,
+            "input": self.x,
+            "exact_input": self.exact_x,
+            "input_weights": weights.input,
+            "input_bias": weights.input_bias,
+            "recurrent_bias": weights.recurrent_bias,
             "matrices": matrices(weights),
-            "vectors": pointer(weights.vectors),
+            "vectors": weights.vectors,
             "rates": list(self.noise.rates),
             "drawing": self.noise.seed is not None,
             "seed": 0 if self.noise.seed is None else int(self.noise.seed) % 2**64,
             "first_step": self.first_step,
-            "heads": weights.heads,
-            "initial": [state.data_ptr() for state in self.initial],
-            "reset": _sequence(self.reset),
-            "anew": [] if self.reset is None else [state.data_ptr() for state in self.anew],
+            "initial": list(self.initial),
+            "reset": self.reset,
+            "anew": [] if self.reset is None else list(self.anew),
         }
 
 
@@ -139,7 +136,3 @@ class Gradients:
     weights: Weights
     initial: Sequence[Tensor]
     anew: Sequence[Tensor]
-
-
-def _sequence(tensor: Tensor | None) -> tuple[int, int, int]:
-    return (0, 0, 0) if tensor is None else strided(tensor)

@@ -187,7 +187,8 @@ struct Call {
   float* const* gradient_anew;
 };
 
-using Run = void (*)(const Kernel&, const Call&);
+// Whether there was memory for it; if not, nothing has been written.
+using Run = bool (*)(const Kernel&, const Call&);
 
 // The product for a few rows, see row_product.h. A matrix is packed from its columns, each of
 // `depth` floats side by side, or null for a column of zeros, into depth * columns floats, columns

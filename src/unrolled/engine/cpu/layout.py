@@ -1,4 +1,7 @@
-"""How tensors are handed to the kernels: pointers, sizes and strides."""
+"""Tensors as the kernels take them: dtype, order in memory, order of dimensions.
+
+What is handed on is a tensor; the module checks it once more, and takes its address.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ def fresh(like: Tensor, *shape: int) -> Tensor:
     """A float32 array to be written for the first time; a large one in large pages."""
     found = like.new_empty(shape, dtype=torch.float32)
     if found.nbytes >= _LARGE:
-        _cpu.advise(found.data_ptr(), found.nbytes)
+        _cpu.advise(found)
     return found
 
 
@@ -69,40 +72,31 @@ def time_major(sequence: Tensor, batch_first: bool) -> Tensor:
     return sequence.transpose(0, 1) if batch_first else sequence
 
 
-def strided(sequence: Tensor) -> tuple[int, int, int]:
-    """A time-major sequence as the kernels take it."""
-    return sequence.data_ptr(), sequence.stride(0), sequence.stride(1)
-
-
 def exact_input(program: str, x: Tensor) -> Tensor:
     """The input in float32, for a step in which it stands itself; else as it is."""
     return x.to(torch.float32) if program_named(program).reads_input else x
 
 
-def pointer(tensor: Tensor | None) -> int:
-    """Where a tensor begins; 0 if there is none."""
-    return 0 if tensor is None else tensor.data_ptr()
-
-
 def side_by_side(sequence: Tensor) -> Tensor:
     """The sequence with the features of a step side by side, as the kernels read them."""
-    return sequence if sequence.stride(-1) == 1 else sequence.contiguous()
+    return _readable(sequence if sequence.stride(-1) == 1 else sequence.contiguous())
 
 
 def plain(lengths: Tensor | None) -> Tensor | None:
     """Lengths as the kernels read them: 64-bit integers, side by side."""
-    return None if lengths is None else lengths.to(torch.int64).contiguous()
+    return None if lengths is None else _readable(lengths.to(torch.int64).contiguous())
 
 
 def contiguous(weights: Weights, dtype: torch.dtype) -> Weights:
     """Weights as the kernels read them: matrices of the products' dtype, biases of float32."""
+    projection, float32 = weights.projection, torch.float32
     return Weights(
-        weights.input.to(dtype).contiguous(),
-        weights.recurrent.to(dtype).contiguous(),
-        _in_float32(weights.input_bias),
-        _in_float32(weights.recurrent_bias),
-        None if weights.projection is None else weights.projection.to(dtype).contiguous(),
-        _in_float32(weights.vectors),
+        _contiguous(weights.input, dtype),
+        _contiguous(weights.recurrent, dtype),
+        None if weights.input_bias is None else _contiguous(weights.input_bias, float32),
+        None if weights.recurrent_bias is None else _contiguous(weights.recurrent_bias, float32),
+        None if projection is None else _contiguous(projection, dtype),
+        None if weights.vectors is None else _contiguous(weights.vectors, float32),
         weights.hidden_size,
     )
 
@@ -122,7 +116,11 @@ def without_heads(weights: Weights) -> Weights:
 
 def zeros_like(weights: Weights) -> Weights:
     """Where gradients are to be added, in float32."""
-    return weights.map(lambda tensor: torch.zeros(tensor.shape))
+    return weights.map(
+        lambda tensor: torch.zeros_like(
+            tensor, dtype=torch.float32, memory_format=torch.contiguous_format
+        )
+    )
 
 
 def rounded_like(gradients: Weights, weights: Weights) -> Weights:
@@ -133,11 +131,21 @@ def rounded_like(gradients: Weights, weights: Weights) -> Weights:
 
 def states(tensors: Sequence[Tensor]) -> list[Tensor]:
     """States as the kernels read them."""
-    return [tensor.to(torch.float32).contiguous() for tensor in tensors]
+    return [_contiguous(tensor, torch.float32) for tensor in tensors]
 
 
-def _in_float32(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.to(torch.float32).contiguous()
+def _contiguous(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return _readable(tensor.to(dtype).contiguous())
+
+
+def _readable(tensor: Tensor) -> Tensor:
+    """The tensor with the numbers that it stands for in memory, at an address that fits them.
+
+    A view may only promise to negate; a tensor made of somebody else's bytes may begin anywhere.
+    """
+    if tensor.is_neg():
+        return tensor.resolve_neg()
+    return tensor.clone() if tensor.data_ptr() % tensor.itemsize else tensor
 
 
 def like(tensors: Sequence[Tensor], models: Sequence[Tensor]) -> list[Tensor]:
@@ -145,7 +153,7 @@ def like(tensors: Sequence[Tensor], models: Sequence[Tensor]) -> list[Tensor]:
     return [tensor.to(model.dtype) for tensor, model in zip(tensors, models, strict=True)]
 
 
-def matrices(weights: Weights) -> list[int]:
+def matrices(weights: Weights) -> list[Tensor]:
     """The matrices inside the step, in the kernels' order."""
     given = [weights.recurrent, weights.projection]
-    return [matrix.data_ptr() for matrix in given if matrix is not None and len(matrix) > 0]
+    return [matrix for matrix in given if matrix is not None and len(matrix) > 0]

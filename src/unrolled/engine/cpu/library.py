@@ -1,8 +1,7 @@
-"""From C++ to a kernel in memory: compiled, or taken from the cache, and loaded."""
+"""From C++ to a kernel that can be called: compiled, or taken from the cache, and loaded."""
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import shlex
@@ -11,9 +10,18 @@ import subprocess
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from .. import _cpu
-from .library_cache import UnavailableError, cache_folder, cached, keep, workshop
+from .library_cache import (
+    UnavailableError,
+    cache_folder,
+    cached,
+    forget,
+    is_whole,
+    keep,
+    workshop,
+)
 
 _INCLUDE = Path(_cpu.__file__).parent / "include"
 """The headers that the module was built with, which are installed beside it."""
@@ -26,40 +34,70 @@ _PATIENCE = 600
 """Seconds after which a compiler is taken to hang; a kernel takes about one."""
 
 
-def kernel_address(source: str, flags: str) -> int:
-    """Where in memory the kernel of a translation unit lies; its library stays open for ever.
+class Library(NamedTuple):
+    """A compiled library.
+
+    Attributes:
+        path: its file, in the cache.
+        symbol: its one function.
+        fresh: whether it was compiled just now.
+    """
+
+    path: Path
+    symbol: str
+    fresh: bool
+
+
+def load_kernel(target: str, name: str, source: str, flags: str) -> None:
+    """Make the kernel of a translation unit known; its library stays open for ever.
 
     Args:
+        target: what it is compiled for.
+        name: the name that it is to be called by.
         source: C++, as `library_source` writes it.
-        flags: of the compiler, for the target that is to run it.
+        flags: of the compiler, for the target.
 
     Raises:
         UnavailableError: if it cannot be compiled, kept or loaded.
+    """
+    library = compiled(source, flags)
+    try:
+        _cpu.add_kernel(target, name, str(library.path), library.symbol)
+        return
+    except RuntimeError as error:
+        forget(library.path)
+        if library.fresh:
+            raise UnavailableError(
+                f"a compiled kernel cannot be loaded: {error}",
+                "If the cache's file system forbids to execute files, name another folder in "
+                "$UNROLLED_CACHE",
+            ) from None
+    load_kernel(target, name, source, flags)  # what was in the cache is gone: compile anew
+
+
+def compiled(source: str, flags: str) -> Library:
+    """The library of a translation unit: from the cache, or compiled now.
+
+    Raises:
+        UnavailableError: if it cannot be compiled or kept.
     """
     compiler = _compiler()
     command = [*compiler, *shlex.split(flags), "-fPIC", "-shared"]
     key = _digest([source, *_headers(), shlex.join(command), _identity(compiler)])
     symbol = f"unrolled_{key}"
     folder = cache_folder()
-    library = cached(folder, key)
-    if library is None:
-        with workshop(folder) as place:
-            text, made = place / "kernel.cpp", place / "kernel.so"
-            text.write_text(source, encoding="utf-8")
-            names = [f"-DUNROLLED_SYMBOL={symbol}", f"-I{_INCLUDE}", str(text), "-o", str(made)]
-            _run([*command, *names], place)
-            library = keep(folder, key, made)
-    try:
-        # By its symbol a library proves that it is what the key stands for.
-        function = getattr(ctypes.CDLL(str(library)), symbol)
-    except (OSError, AttributeError) as error:
-        raise UnavailableError(
-            f"a compiled kernel cannot be loaded: {error}",
-            "If the cache's file system forbids to execute files, name another folder in "
-            "$UNROLLED_CACHE",
-        ) from error
-    function.restype = ctypes.c_void_p
-    return int(function())
+    if (kept := cached(folder, key)) is not None:
+        return Library(kept, symbol, fresh=False)
+    with workshop(folder) as place:
+        text, made = place / "kernel.cpp", place / "kernel.so"
+        text.write_text(source, encoding="utf-8")
+        names = [f"-DUNROLLED_SYMBOL={symbol}", f"-I{_INCLUDE}", str(text), "-o", str(made)]
+        _run([*command, *names], place)
+        if not is_whole(made):
+            raise UnavailableError(
+                f"the C++ compiler {compiler[0]} made no library, and said nothing", _INSTALL
+            )
+        return Library(keep(folder, key, made), symbol, fresh=True)
 
 
 def _compiler() -> tuple[str, ...]:

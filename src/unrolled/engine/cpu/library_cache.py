@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import stat
+import struct
 import sys
 import tempfile
 import time
@@ -62,12 +63,43 @@ def cached(folder: Path, key: str) -> Path | None:
     for path in sorted(folder.glob(f"{key}.*.so")):
         try:
             status = path.lstat()
-            whole = stat.S_ISREG(status.st_mode) and path.name == _name(key, path.read_bytes())
+            regular = stat.S_ISREG(status.st_mode) and _ours(status)
+            if regular and path.name == _name(key, path.read_bytes()) and is_whole(path):
+                return path
         except OSError:
             continue
-        if whole and _ours(status):
-            return path
     return None
+
+
+def is_whole(library: Path) -> bool:
+    """Whether a library is there from its first byte to its last.
+
+    To load a part of one ends the process: what lies past the file's end cannot be read. An ELF
+    file has its table of sections at the end, and says at the beginning where that is.
+    """
+    try:
+        data = library.read_bytes()
+    except FileNotFoundError:
+        return False
+    if data[:4] != b"\x7fELF":
+        return sys.platform != "linux" and len(data) > 0
+    if len(data) < 64:
+        return False
+    if data[4:6] != b"\x02\x01":  # not of 64 bits, the lowest byte first
+        return True
+    table: int = struct.unpack_from("<Q", data, 40)[0]
+    size, count = struct.unpack_from("<HH", data, 58)
+    return len(data) >= table + int(size) * int(count)
+
+
+def forget(library: Path) -> None:
+    """Remove a library that cannot be loaded."""
+    try:
+        library.unlink(missing_ok=True)
+    except OSError as error:
+        raise UnavailableError(
+            f"a compiled kernel cannot be loaded, nor removed: {error}", _NAME_ANOTHER
+        ) from None
 
 
 @contextmanager

@@ -1,4 +1,5 @@
 // The Python side of the CPU engine: which instruction sets there are, and one call.
+#include <dlfcn.h>
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
@@ -8,8 +9,8 @@
 #include <sys/mman.h>
 #endif
 
-#include <cstring>
 #include <map>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -17,6 +18,8 @@
 
 #include "amx.h"
 #include "stream_module.h"
+#include "tensor.h"
+#include "workspace.h"
 
 namespace nb = nanobind;
 
@@ -78,107 +81,228 @@ const Engine& engine_of(const std::string& name) {
   throw std::invalid_argument("this processor has no instruction set " + name);
 }
 
-using Pointer = std::uintptr_t;
-template <class T>
-T* pointer(Pointer value) {
-  return reinterpret_cast<T*>(value);
+[[noreturn]] void refuse(const std::string& what) { refuse(kernels, what); }
+
+// As many as there are states (or matrices), each checked by `one`.
+template <class Value, class One>
+std::vector<Value> each(const nb::list& given, const char* name, index count, One one) {
+  if (static_cast<index>(given.size()) != count)
+    refuse(std::string(name) + " has " + std::to_string(given.size()) + " tensors, expected " +
+           std::to_string(count));
+  std::vector<Value> found;
+  for (index k = 0; k < count; ++k) found.push_back(one(given[k], k));
+  return found;
 }
 
-// A sequence of vectors from Python: (pointer, step stride, row stride) in floats.
-using Strided = std::tuple<Pointer, index, index>;
-
-std::vector<float*> pointers(const std::vector<Pointer>& values) {
-  std::vector<float*> result;
-  for (Pointer value : values) result.push_back(pointer<float>(value));
-  return result;
+void at_least(const char* name, index value, index least) {
+  if (value < least)
+    refuse(std::string(name) + " must be at least " + std::to_string(least) + ", got " +
+           std::to_string(value));
 }
 
-Sequence sequence(nb::handle strided) {
-  nb::tuple t = nb::cast<nb::tuple>(strided);
-  return {pointer<float>(nb::cast<Pointer>(t[0])), nb::cast<index>(t[1]), nb::cast<index>(t[2])};
+Mode mode_of(const std::string& name) {
+  if (name == "inference") return Mode::inference;
+  if (name == "forward") return Mode::forward;
+  if (name == "backward") return Mode::backward;
+  refuse("mode must be inference, forward or backward, got " + name);
 }
 
-Mask mask(nb::handle strided) {
-  nb::tuple t = nb::cast<nb::tuple>(strided);
-  return {pointer<const bool>(nb::cast<Pointer>(t[0])), nb::cast<index>(t[1]),
-          nb::cast<index>(t[2])};
+// Floats of vectors of these sizes, one after the other.
+index width(const Call& c, const Space* sizes, index count) {
+  index sum = 0;
+  for (index s = 0; s < count; ++s) sum += c.size[static_cast<index>(sizes[s])];
+  return sum;
 }
 
+void check_lengths(const Call& c) {
+  for (index row = 0; c.lengths != nullptr && row < c.rows; ++row)
+    if (c.lengths[row] < 0 || c.lengths[row] > c.steps)
+      refuse("lengths must lie between 0 and the input's " + std::to_string(c.steps) +
+             " steps, got " + std::to_string(c.lengths[row]) + " for row " + std::to_string(row));
+}
+
+// One call of the kernels; kernel.h says what each argument is. Sizes come from the input, the
+// program's table and `hidden`, `projected`; every tensor must fit them.
 void call(const std::string& isa, const std::string& name, const std::string& mode,
-          bool bfloat16, bool descending, index steps, index rows, index hidden, index projected,
-          int threads, int slices, Pointer lengths, nb::handle input, index input_size,
-          Pointer input_weights,
-          Pointer input_bias, Pointer recurrent_bias, const std::vector<Pointer>& matrices,
-          const std::vector<Pointer>& initial, const std::vector<Pointer>& last, nb::handle output,
-          nb::handle tape, index block, nb::handle gradient, const std::vector<Pointer>& gradient_last,
-          nb::handle gradient_input, Pointer gradient_input_weights, Pointer gradient_input_bias,
-          Pointer gradient_recurrent_bias, const std::vector<Pointer>& gradient_matrices,
-          nb::handle reset, const std::vector<Pointer>& anew,
-          const std::vector<Pointer>& gradient_anew, Pointer vectors, nb::handle exact_input,
-          nb::handle gradient_tape, Pointer gradient_vectors, const std::vector<double>& rates,
-          bool drawing, std::uint64_t seed, index first_step, index heads) {
+          bool bfloat16, bool descending, index hidden, index projected, index heads, int threads,
+          int slices, nb::handle lengths, nb::handle input, nb::handle exact_input,
+          nb::handle input_weights, nb::handle input_bias, nb::handle recurrent_bias,
+          const nb::list& matrices, nb::handle vectors, const nb::list& initial,
+          const nb::list& last, nb::handle output, nb::handle tape, nb::handle reset,
+          const nb::list& anew, const std::vector<double>& rates, bool drawing, std::uint64_t seed,
+          index first_step, index block, nb::handle gradient, const nb::list& gradient_last,
+          nb::handle gradient_tape, nb::handle gradient_input, nb::handle gradient_input_weights,
+          nb::handle gradient_input_bias, nb::handle gradient_recurrent_bias,
+          const nb::list& gradient_matrices, nb::handle gradient_vectors,
+          const nb::list& gradient_anew) {
   const Engine& engine = engine_of(isa);
   const Kernel& kernel = find(engine, name);
-  const auto initial_of = pointers(initial), last_of = pointers(last),
-             matrices_of = pointers(matrices), gradient_last_of = pointers(gradient_last),
-             gradient_matrices_of = pointers(gradient_matrices), anew_of = pointers(anew),
-             gradient_anew_of = pointers(gradient_anew);
+  const Dtype products = bfloat16 ? Dtype::bfloat16 : Dtype::float32;
+  const auto hidden_space = static_cast<index>(Space::hidden);
+  at_least("hidden", hidden, 1);
+  at_least("projected", projected, 1);
+  at_least("heads", heads, 1);
+  at_least("threads", threads, 1);
+  at_least("slices", slices, 0);
+  at_least("block", block, 0);
+
   Call c{};
-  c.mode = mode == "inference" ? Mode::inference : mode == "forward" ? Mode::forward
-                                                                     : Mode::backward;
+  c.mode = mode_of(mode);
   c.precision = bfloat16 ? Precision::bfloat16 : Precision::float32;
   c.descending = descending;
-  c.steps = steps;
-  c.rows = rows;
-  c.size[0] = hidden;
-  c.size[1] = projected;
-  c.lengths = pointer<std::int64_t>(lengths);
+  c.size[hidden_space] = hidden;
+  c.size[static_cast<index>(Space::projected)] = projected;
+  c.heads = heads;
   c.threads = threads;
   c.slices = slices;
-  c.tape = sequence(tape);
-  c.output = sequence(output);
+  c.block = block;
+
+  const Tensor x(input, products, kernels, "input");
+  if (x.dimensions != 3)
+    refuse("input has shape " + listed(x.shape, x.dimensions) + ", expected [steps, rows, size]");
+  c.steps = x.shape[0];
+  c.rows = x.shape[1];
+  c.input_size = x.shape[2];
+  c.input = sequence(input, "input", c.steps, c.rows, c.input_size, products);
+  if (kernel.input_slot >= 0) {
+    if (c.input_size != hidden)
+      refuse("input has " + std::to_string(c.input_size) + " features, and x stands in the " +
+             "equations of " + name + ": expected hidden = " + std::to_string(hidden));
+    c.exact_input = sequence(exact_input, "exact_input", c.steps, c.rows, c.input_size);
+  }
+  if (!lengths.is_none())
+    c.lengths = static_cast<std::int64_t*>(contiguous(lengths, "lengths", {c.rows}, Dtype::int64));
+  check_lengths(c);
+  c.reset = mask_or_null(reset, "reset", c.steps, c.rows);
+
+  // The weights, and in the same shapes their gradients.
+  const index gates = kernel.gate_count * hidden;
+  const index products_of_states = kernel.matrix_count > 0 && kernel.matrices[0].recurrent
+                                       ? kernel.matrices[0].blocks * hidden
+                                       : 0;
+  const auto rows_of = [&](index k) {
+    const Matrix& matrix = kernel.matrices[k];
+    return matrix.blocks * c.size[static_cast<index>(matrix.rows)];
+  };
+  const auto columns_of = [&](index k) {
+    const Matrix& matrix = kernel.matrices[k];
+    const index columns = c.size[static_cast<index>(matrix.columns)];
+    if (!matrix.recurrent) return columns;
+    if (columns % heads != 0 || hidden % heads != 0)
+      refuse("heads must divide " + std::to_string(hidden) + " and " + std::to_string(columns) +
+             ", got " + std::to_string(heads));
+    return columns / heads;
+  };
+  c.input_weights = static_cast<const float*>(
+      contiguous(input_weights, "input_weights", {gates, c.input_size}, products));
+  c.input_bias = floats_or_null(input_bias, "input_bias", {gates});
+  c.recurrent_bias = floats_or_null(recurrent_bias, "recurrent_bias", {products_of_states});
+  const auto matrices_of =
+      each<const float*>(matrices, "matrices", kernel.matrix_count, [&](nb::handle one, index k) {
+        return static_cast<const float*>(
+            contiguous(one, "matrices", {rows_of(k), columns_of(k)}, products));
+      });
+  c.matrices = matrices_of.data();
+  const index shared = kernel.vector_count * hidden;
+  c.vectors = kernel.vector_count > 0 ? floats(vectors, "vectors", {shared}) : nullptr;
+
+  // States, and what is laid out as they are.
+  const auto state = [&](const char* what) {
+    return [&c, &kernel, what](nb::handle one, index k) {
+      return floats(one, what, {c.rows, c.size[static_cast<index>(kernel.states[k])]});
+    };
+  };
+  const auto initial_of =
+      each<const float*>(initial, "initial", kernel.state_count, state("initial"));
+  const auto last_of = each<float*>(last, "last", kernel.state_count, state("last"));
+  const auto anew_of = each<const float*>(anew, "anew", reset.is_none() ? 0 : kernel.state_count,
+                                          state("anew"));
   c.initial = initial_of.data();
   c.last = last_of.data();
-  c.matrices = matrices_of.data();
-  c.input = sequence(input);
-  c.input_size = input_size;
-  c.input_weights = pointer<float>(input_weights);
-  c.input_bias = pointer<float>(input_bias);
-  c.recurrent_bias = pointer<float>(recurrent_bias);
-  c.block = block;
-  c.gradient = sequence(gradient);
-  c.gradient_last = gradient_last_of.data();
-  c.gradient_input = sequence(gradient_input);
-  c.gradient_matrices = gradient_matrices_of.data();
-  c.gradient_input_weights = pointer<float>(gradient_input_weights);
-  c.gradient_input_bias = pointer<float>(gradient_input_bias);
-  c.gradient_recurrent_bias = pointer<float>(gradient_recurrent_bias);
-  c.reset = mask(reset);
   c.anew = anew_of.data();
-  c.gradient_anew = gradient_anew_of.data();
-  c.vectors = pointer<float>(vectors);
-  c.exact_input = sequence(exact_input);
-  c.gradient_tape = sequence(gradient_tape);
-  c.gradient_vectors = pointer<float>(gradient_vectors);
+
+  const index output_size = c.size[static_cast<index>(kernel.states[0])];
+  const index tape_width = width(c, kernel.tape, kernel.tape_count);
+  c.output = sequence(output, "output", c.steps, c.rows, output_size);
+  if (c.mode != Mode::inference) c.tape = sequence(tape, "tape", c.steps, c.rows, tape_width);
+  if (static_cast<index>(rates.size()) != kernel.mask_count)
+    refuse("rates has " + std::to_string(rates.size()) + " numbers, expected " +
+           std::to_string(kernel.mask_count));
   c.rates = rates.data();
   c.drawing = drawing;
   c.seed = seed;
   c.first_step = first_step;
-  c.heads = heads;
-  nb::gil_scoped_release release;
-  engine.run(kernel, c);
+
+  std::vector<const float*> gradient_last_of;
+  std::vector<float*> gradient_matrices_of, gradient_anew_of;
+  if (c.mode == Mode::backward) {
+    c.gradient = sequence_or_null(gradient, "gradient", c.steps, c.rows, output_size);
+    c.gradient_tape = sequence_or_null(gradient_tape, "gradient_tape", c.steps, c.rows, tape_width);
+    c.gradient_input =
+        sequence_or_null(gradient_input, "gradient_input", c.steps, c.rows, c.input_size);
+    gradient_last_of = each<const float*>(
+        gradient_last, "gradient_last", kernel.state_count, [&](nb::handle one, index k) {
+          return one.is_none() ? nullptr : state("gradient_last")(one, k);
+        });
+    c.gradient_input_weights =
+        floats(gradient_input_weights, "gradient_input_weights", {gates, c.input_size});
+    if (c.input_bias != nullptr)
+      c.gradient_input_bias = floats(gradient_input_bias, "gradient_input_bias", {gates});
+    if (c.recurrent_bias != nullptr)
+      c.gradient_recurrent_bias =
+          floats(gradient_recurrent_bias, "gradient_recurrent_bias", {products_of_states});
+    gradient_matrices_of = each<float*>(
+        gradient_matrices, "gradient_matrices", kernel.matrix_count, [&](nb::handle one, index k) {
+          return floats(one, "gradient_matrices", {rows_of(k), columns_of(k)});
+        });
+    if (kernel.vector_count > 0)
+      c.gradient_vectors = floats(gradient_vectors, "gradient_vectors", {shared});
+    if (!reset.is_none())
+      gradient_anew_of = each<float*>(gradient_anew, "gradient_anew", kernel.state_count,
+                                      state("gradient_anew"));
+    c.gradient_last = gradient_last_of.data();
+    c.gradient_matrices = gradient_matrices_of.data();
+    c.gradient_anew = gradient_anew_of.data();
+  }
+  bool done;
+  {
+    nb::gil_scoped_release release;
+    done = engine.run(kernel, c);
+  }
+  if (!done) throw std::bad_alloc();
 }
 
 // Asks for large pages under memory that is about to be written for the first time: the kernel of
 // the system then clears megabytes at once instead of stopping the loop every 4 KiB. It is a hint.
-void advise(Pointer begin, std::size_t bytes) {
+void advise(nb::handle array) {
 #ifdef MADV_HUGEPAGE
-  constexpr Pointer page = 1 << 21;
-  const Pointer first = (begin + page - 1) / page * page, end = (begin + bytes) / page * page;
-  if (first < end) madvise(pointer<void>(first), end - first, MADV_HUGEPAGE);
+  const Tensor found(array, Dtype::float32, kernels, "array");
+  if (!found.is_contiguous() || found.data == nullptr) return;
+  index bytes = sizeof(float);
+  for (int d = 0; d < found.dimensions; ++d) bytes *= found.shape[d];
+  constexpr std::uintptr_t page = 1 << 21;
+  const auto begin = reinterpret_cast<std::uintptr_t>(found.data);
+  const std::uintptr_t first = (begin + page - 1) / page * page, end = (begin + bytes) / page * page;
+  if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
 #else
-  (void)begin, (void)bytes;
+  (void)array;
 #endif
+}
+
+// Opens a library of one kernel, which stays open for ever, and makes the kernel known.
+void add_kernel(const std::string& target, const std::string& name, const std::string& path,
+                const std::string& symbol) {
+  void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) throw std::runtime_error(dlerror());
+  // By its symbol a library proves that it is what it is taken for.
+  void* const function = dlsym(library, symbol.c_str());
+  const auto* const kernel =
+      function ? reinterpret_cast<const Kernel* (*)()>(function)() : nullptr;
+  if (kernel == nullptr) {
+    dlclose(library);
+    throw std::runtime_error(path + " has no kernel " + symbol);
+  }
+  added()[{target, name}] = kernel;
 }
 
 }  // namespace unrolled
@@ -186,6 +310,7 @@ void advise(Pointer begin, std::size_t bytes) {
 NB_MODULE(_cpu, m) {
   using namespace unrolled;
   m.doc() = "Kernels for recurrences on CPUs.";
+  load_torch();
   m.def("instruction_sets", [] {
     std::vector<std::string> names;
     for (const Engine& engine : engines()) names.push_back(engine.name);
@@ -201,30 +326,28 @@ NB_MODULE(_cpu, m) {
     const Engine& engine = engine_of(isa);
     return std::make_pair(std::string(engine.target), std::string(engine.flags));
   }, nb::arg("isa"), "What cells are compiled for, and the compiler's flags for it.");
-  m.def("add_kernel", [](const std::string& target, const std::string& name, Pointer kernel) {
-    added()[{target, name}] = pointer<const Kernel>(kernel);
-  }, nb::arg("target"), nb::arg("name"), nb::arg("kernel"),
-        "Makes a kernel known by name; it must stay where it is for ever.");
-  m.def("advise", &advise, nb::arg("begin"), nb::arg("bytes"),
-        "Asks for large pages under memory that is about to be written for the first time.");
-  const nb::tuple nothing = nb::make_tuple(0, 0, 0);
-  const std::vector<Pointer> none;
+  m.def("add_kernel", &add_kernel, nb::arg("target"), nb::arg("name"), nb::arg("path"),
+        nb::arg("symbol"), "Makes the kernel in a library known by name.");
+  m.def("advise", &advise, nb::arg("array"),
+        "Asks for large pages under an array that is about to be written for the first time.");
+  m.def("release_memory", &release_workspaces,
+        "Frees the memory that threads keep between calls; returns the bytes.");
+  const nb::object nothing = nb::none();
+  const nb::list none;
   m.def("call", &call, nb::arg("isa"), nb::arg("name"), nb::arg("mode"), nb::arg("bfloat16"),
-        nb::arg("descending"),
-        nb::arg("steps"), nb::arg("rows"), nb::arg("hidden"), nb::arg("projected"),
-        nb::arg("threads"), nb::arg("slices"), nb::arg("lengths"), nb::arg("input"),
-        nb::arg("input_size"),
-        nb::arg("input_weights"), nb::arg("input_bias"), nb::arg("recurrent_bias"),
-        nb::arg("matrices"), nb::arg("initial"), nb::arg("last"), nb::arg("output"),
-        nb::arg("tape"), nb::arg("block") = 0, nb::arg("gradient") = nothing,
-        nb::arg("gradient_last") = none,
-        nb::arg("gradient_input") = nothing, nb::arg("gradient_input_weights") = 0,
-        nb::arg("gradient_input_bias") = 0, nb::arg("gradient_recurrent_bias") = 0,
-        nb::arg("gradient_matrices") = none, nb::arg("reset") = nothing, nb::arg("anew") = none,
-        nb::arg("gradient_anew") = none, nb::arg("vectors") = 0, nb::arg("exact_input") = nothing,
-        nb::arg("gradient_tape") = nothing, nb::arg("gradient_vectors") = 0,
-        nb::arg("rates") = std::vector<double>(), nb::arg("drawing") = false, nb::arg("seed") = 0,
-        nb::arg("first_step") = 0, nb::arg("heads") = 1,
+        nb::arg("descending"), nb::arg("hidden"), nb::arg("projected"), nb::arg("heads"),
+        nb::arg("threads"), nb::arg("slices"), nb::arg("lengths").none(), nb::arg("input"),
+        nb::arg("exact_input").none(), nb::arg("input_weights"), nb::arg("input_bias").none(),
+        nb::arg("recurrent_bias").none(), nb::arg("matrices"), nb::arg("vectors").none(),
+        nb::arg("initial"), nb::arg("last"), nb::arg("output"), nb::arg("tape").none(),
+        nb::arg("reset").none(), nb::arg("anew"), nb::arg("rates"), nb::arg("drawing"),
+        nb::arg("seed"), nb::arg("first_step"), nb::arg("block") = 0,
+        nb::arg("gradient").none() = nothing, nb::arg("gradient_last") = none,
+        nb::arg("gradient_tape").none() = nothing, nb::arg("gradient_input").none() = nothing,
+        nb::arg("gradient_input_weights").none() = nothing,
+        nb::arg("gradient_input_bias").none() = nothing,
+        nb::arg("gradient_recurrent_bias").none() = nothing, nb::arg("gradient_matrices") = none,
+        nb::arg("gradient_vectors").none() = nothing, nb::arg("gradient_anew") = none,
         "Runs one direction of one layer over a whole sequence; see kernel.h.");
   bind_stream(m);
 }

@@ -11,7 +11,7 @@ from ...compiler.program import Program
 from .. import _cpu
 from ..weights import program_named
 from .layout import TAPES, Tape
-from .library import kernel_address
+from .library import load_kernel
 from .library_cache import UnavailableError
 
 
@@ -95,5 +95,5 @@ def _add(program: Program, isa: str) -> None:
             f"{program.name} cannot be written as a kernel ({error})",
             'with unrolled.using("reference") it runs there without this warning',
         ) from error
-    _cpu.add_kernel(target, program.name, kernel_address(source, flags))
+    load_kernel(target, program.name, source, flags)
     TAPES[program.name] = Tape.of(laid.as_json())

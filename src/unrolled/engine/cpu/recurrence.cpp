@@ -9,6 +9,8 @@
 #include <omp.h>
 #endif
 
+#include <atomic>
+
 #include "row_product.h"
 #include "worker.h"
 
@@ -75,13 +77,15 @@ Grid share(const Run& run, int threads) {
 }
 
 template <class Arithmetic>
-void run_in(const Kernel& kernel, const Call& call) {
+bool run_in(const Kernel& kernel, const Call& call) {
   const Run shared(kernel, call);
+  if (!shared.ready()) return false;
   const Grid grid =
       share<Arithmetic>(shared, call.threads < most_threads ? call.threads : most_threads);
 #ifdef _OPENMP
   if (grid.groups * grid.slices > 1) {
     Barrier team, groups[most_threads];
+    std::atomic<bool> all_ready{true};
 #pragma omp parallel num_threads(grid.groups * grid.slices)
     {
       // Fewer threads may come than were asked for; all of the grid's parts must be done all the
@@ -92,24 +96,26 @@ void run_in(const Kernel& kernel, const Call& call) {
         real = grid.slices > 1 ? Grid{1, members} : Grid{members, 1};  // rows may be no one's
       const int group = member / real.slices;
       const FlushToZero flush(call.mode == Mode::backward);
-      Worker<Arithmetic>(shared, real.groups, group, real.slices, member % real.slices, groups[group],
-                         team)
-          .go();
+      Worker<Arithmetic> worker(shared, real.groups, group, real.slices, member % real.slices,
+                                groups[group], team);
+      if (!worker.ready()) all_ready.store(false, std::memory_order_relaxed);
+      team.wait(members);  // either all of them go, or none: they would wait for each other
+      if (all_ready.load(std::memory_order_relaxed)) worker.go();
     }
-    return;
+    return all_ready.load(std::memory_order_relaxed);
   }
 #endif
   Barrier alone;
   const FlushToZero flush(call.mode == Mode::backward);
-  Worker<Arithmetic>(shared, 1, 0, 1, 0, alone, alone).go();
+  Worker<Arithmetic> worker(shared, 1, 0, 1, 0, alone, alone);
+  if (worker.ready()) worker.go();
+  return worker.ready();
 }
 
-void run(const Kernel& kernel, const Call& call) {
-  if (call.rows == 0) return;
-  if (call.precision == Precision::bfloat16)
-    run_in<Bfloat16>(kernel, call);
-  else
-    run_in<Float32>(kernel, call);
+bool run(const Kernel& kernel, const Call& call) {
+  if (call.rows == 0) return true;
+  return call.precision == Precision::bfloat16 ? run_in<Bfloat16>(kernel, call)
+                                               : run_in<Float32>(kernel, call);
 }
 
 void pack_columns(float* to, index depth, index columns, const float* const* column) {

@@ -88,8 +88,10 @@ class Run {
     const index starts = backward && resets() ? round_up(call.rows * delta_width_, cache_line) : 0;
     vector_sums_size_ = backward ? round_up(kernel.vector_count * hidden, cache_line) : 0;
     const index vector_sums = vector_sums_size_ * (call.threads + 1);
-    float* memory = team_workspace.reserve(order + round_up(longest, cache_line) + biases + sums +
-                                           scratch + deltas + packed + starts + vector_sums);
+    float* memory = workspace_.reserve(order + round_up(longest, cache_line) + biases + sums +
+                                       scratch + deltas + packed + starts + vector_sums);
+    ready_ = memory != nullptr;
+    if (!ready_) return;
     order_ = reinterpret_cast<index*>(memory);
     zeros_ = memory + order;
     biases_ = zeros_ + round_up(longest, cache_line);
@@ -125,6 +127,7 @@ class Run {
   index vector_sums_size_;
   index* order_;  // rows, the longest first
 
+  bool ready() const { return ready_; }  // whether there was memory for all of this
   static index at(Space space) { return static_cast<index>(space); }
   index length(index row) const { return call_.lengths ? call_.lengths[row] : call_.steps; }
   bool resets() const { return call_.reset.data != nullptr; }
@@ -228,6 +231,9 @@ class Run {
   index offset(const Space* sizes, index k) const { return width(sizes, k); }
 
  private:
+  Taken workspace_{team_workspace};
+  bool ready_;
+
   index width(const Space* sizes, index count) const {
     index sum = 0;
     for (index s = 0; s < count; ++s) sum += call_.size[at(sizes[s])];

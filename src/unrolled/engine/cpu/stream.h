@@ -43,6 +43,8 @@ class Stream {
   index input_size() const { return weights_->input_size; }
   index output_size() const { return size_of(weights_->kernel.states[0]); }
   index state_count() const { return weights_->kernel.state_count; }
+  index state_size(index k) const { return size_of(weights_->kernel.states[k]); }
+  index layer_count() const { return static_cast<index>(layers_.size()); }
 
   // One step: x [N, input size] with rows `row` floats apart, y [N, output size], contiguous.
   void step(const float* x, index row, float* y);

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...compiler.program import Program, Space
 from .. import _cpu
 from ..weights import Weights
-from .layout import contiguous, matrices, pointer, without_heads
+from .layout import contiguous, matrices, states, without_heads
 
 
 class KernelStream:
@@ -40,20 +40,17 @@ class KernelStream:
             (len(weights), rows, sizes[state.new.space]) for state in program.states
         ]
         self._output_shape = (rows, first.output_size)
-        # alive until they are packed
-        held = [contiguous(without_heads(own), torch.float32) for own in weights]
         layers = [
             (
-                pointer(own.input),
-                pointer(own.input_bias),
-                pointer(own.recurrent_bias),
+                own.input,
+                own.input_bias,
+                own.recurrent_bias,
                 matrices(own),
-                pointer(own.vectors),
+                own.vectors,
                 [mask.mean(rate) for mask, rate in zip(program.masks, rates, strict=True)],
             )
-            for own in held
+            for own in (contiguous(without_heads(own), torch.float32) for own in weights)
         ]
-        outputs, output = self._outputs()
         self._native = _cpu.Stream(
             isa=isa,
             name=program.name,
@@ -62,44 +59,44 @@ class KernelStream:
             hidden=first.hidden_size,
             projected=first.output_size,
             layers=layers,
-            tensor=Tensor,
-            float32=torch.float32,
-            outputs=outputs,
-            output=output,
+            outputs=self._outputs(),
         )
         self.step = self._native.step
 
-    def _outputs(self) -> tuple[tuple[Any, Any, Any, Any], int]:
+    def _outputs(self) -> list[Any]:
         """What the steps return: an array, its row, a tensor, its row; one memory."""
-        tensor = torch.zeros(self._output_shape)
+        tensor = torch.zeros(self._output_shape, dtype=torch.float32, device="cpu")
         array = tensor.numpy()
-        return (array, array[0], tensor, tensor[0]), tensor.data_ptr()
+        return [array, array[0], tensor, tensor[0]]
 
     def run(self, block: Any, out: Any) -> Any:
         """Several steps."""
         if out is None:
             shape = (*getattr(block, "shape", ())[:-1], self._output_shape[1])
-            out = torch.empty(shape) if isinstance(block, Tensor) else np.empty(shape, np.float32)
+            out = np.empty(shape, np.float32)
+            if isinstance(block, Tensor):
+                out = torch.from_numpy(out)
         self._native.run(block, out)
         return out
 
     def read(self) -> list[Tensor]:
         """The states, copied."""
-        states = [torch.empty(shape) for shape in self._state_shapes]
-        for k, state in enumerate(states):
-            self._native.read_state(k, state.data_ptr())
-        return states
+        found = [
+            torch.empty(shape, dtype=torch.float32, device="cpu") for shape in self._state_shapes
+        ]
+        for k, state in enumerate(found):
+            self._native.read_state(k, state)
+        return found
 
-    def write(self, states: Sequence[Tensor]) -> None:
+    def write(self, given: Sequence[Tensor]) -> None:
         """Set the states."""
-        for k, state in enumerate(states):
-            source = state.detach().contiguous()
-            self._native.write_state(k, source.data_ptr())
+        for k, state in enumerate(states(given)):
+            self._native.write_state(k, state)
 
     def clone(self) -> KernelStream:
         """Another stream in the same state, with the same packed weights."""
         other = KernelStream.__new__(KernelStream)
         other._state_shapes, other._output_shape = self._state_shapes, self._output_shape
-        other._native = self._native.clone(*other._outputs())
+        other._native = self._native.clone(other._outputs())
         other.step = other._native.step
         return other

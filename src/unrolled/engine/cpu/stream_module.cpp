@@ -1,70 +1,38 @@
 // The Python side of Stream: arrays and tensors in, the stream's own output out.
 //
 // A step costs a microsecond or two, so its argument is read without the help of any framework: an
-// array through the buffer protocol, a tensor through a few of its attributes.
+// array through the buffer protocol, a tensor as tensor.h does.
 #include "stream_module.h"
 
 #include <nanobind/stl/string.h>
-#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <stdexcept>
-#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "stream.h"
+#include "tensor.h"
 
 namespace nb = nanobind;
 
 namespace unrolled {
 namespace {
 
-using Pointer = std::uintptr_t;
-
-// Attributes of a tensor, as interned strings: looking one up creates nothing.
-struct Names {
-  PyObject *dtype, *is_cpu, *shape, *is_contiguous, *stride, *data_ptr;
-} names;
-
-nb::object attribute(nb::handle object, PyObject* name) {
-  PyObject* found = PyObject_GetAttr(object.ptr(), name);
-  if (found == nullptr) throw nb::python_error();
-  return nb::steal(found);
-}
-
-nb::object call(nb::handle object, PyObject* name) {
-  PyObject* arguments[] = {object.ptr()};
-  PyObject* found =
-      PyObject_VectorcallMethod(name, arguments, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
-  if (found == nullptr) throw nb::python_error();
-  return nb::steal(found);
-}
+[[noreturn]] void refuse(const std::string& what) { unrolled::refuse("Stream", what); }
 
 std::string text(nb::handle value) { return nb::str(value).c_str(); }
-
-std::string listed(const index* shape, int count) {
-  std::string found = "[";
-  for (int d = 0; d < count; ++d) found += (d ? ", " : "") + std::to_string(shape[d]);
-  return found + "]";
-}
-
-// How this process sees torch: the type of its tensors, and the one dtype that is taken.
-struct Torch {
-  nb::object tensor, float32;
-  bool owns(nb::handle object) const {
-    return PyType_IsSubtype(Py_TYPE(object.ptr()), reinterpret_cast<PyTypeObject*>(tensor.ptr()));
-  }
-};
 
 // A float32 array of up to three dimensions whose rows are contiguous, while it is looked at.
 class Array {
  public:
-  Array(const Torch& torch, nb::handle array, const char* name, bool written)
-      : is_tensor(torch.owns(array)), name_(name) {
+  Array(nb::handle array, const char* name, bool written)
+      : is_tensor(unrolled::is_tensor(array)), name_(name) {
     if (is_tensor)
-      read_tensor(array, torch.float32);
+      read_tensor(array);
     else
       read_buffer(array, written);
     if (dimensions > 0 && shape[dimensions - 1] > 1 && stride[dimensions - 1] != 1)
@@ -128,6 +96,8 @@ class Array {
     if (written && buffer_.readonly) fail("is read-only");
     set_dimensions(buffer_.ndim);
     data = static_cast<float*>(buffer_.buf);
+    if (reinterpret_cast<std::uintptr_t>(data) % sizeof(float) != 0)
+      fail("does not begin at a multiple of four bytes; take " + std::string(name_) + ".copy()");
     for (int d = 0; d < dimensions; ++d) {
       shape[d] = buffer_.shape[d];
       stride[d] = buffer_.strides[d] / buffer_.itemsize;
@@ -135,95 +105,118 @@ class Array {
     }
   }
 
-  void read_tensor(nb::handle tensor, nb::handle float32) {
-    const nb::object dtype = attribute(tensor, names.dtype);
-    if (!dtype.is(float32))
-      fail("is " + text(dtype) + ", expected torch.float32: " + name_ + ".float()");
-    if (attribute(tensor, names.is_cpu).ptr() != Py_True)
-      fail("is on " + text(tensor.attr("device")) + ", expected it on the CPU");
-    const nb::object size = attribute(tensor, names.shape);
-    set_dimensions(PyTuple_Size(size.ptr()));
-    for (int d = 0; d < dimensions; ++d)
-      shape[d] = PyLong_AsSsize_t(PyTuple_GetItem(size.ptr(), d));
-    if (call(tensor, names.is_contiguous).ptr() == Py_True) {
-      index step = 1;
-      for (int d = dimensions - 1; d >= 0; --d) {
-        stride[d] = step;
-        step *= shape[d];
-      }
-    } else {
-      const nb::object strides = call(tensor, names.stride);
-      for (int d = 0; d < dimensions; ++d)
-        stride[d] = PyLong_AsSsize_t(PyTuple_GetItem(strides.ptr(), d));
-    }
-    data = reinterpret_cast<float*>(PyLong_AsVoidPtr(call(tensor, names.data_ptr).ptr()));
+  void read_tensor(nb::handle tensor) {
+    const Tensor found(tensor, Dtype::float32, "Stream", name_);
+    data = reinterpret_cast<float*>(found.data);
+    dimensions = found.dimensions;
+    std::copy_n(found.shape, dimensions, shape);
+    std::copy_n(found.stride, dimensions, stride);
   }
 };
+
+constexpr index most_copied = 1 << 16;  // floats of a piece of `run`, about
 
 // A stream, and the arrays that its steps return.
 class StreamObject {
  public:
-  // outputs: an array [N, S], the array's row [S] (or anything, if N > 1), a tensor and its row of
-  // the same memory, which begins at `output`.
-  StreamObject(Stream stream, Torch torch, const nb::tuple& outputs, Pointer output)
+  // outputs: an array [N, S], the array's row [S] (or anything, if N > 1), a tensor and its row, all
+  // of the same memory.
+  StreamObject(Stream stream, const nb::list& outputs)
       : stream_(std::move(stream)),
-        torch_(std::move(torch)),
         outputs_{outputs[0], outputs[1], outputs[2], outputs[3]},
-        output_(reinterpret_cast<float*>(output)) {}
+        output_(floats(outputs[2], "outputs", {stream_.rows(), stream_.output_size()})) {}
 
-  StreamObject clone(const nb::tuple& outputs, Pointer output) const {
+  StreamObject clone(const nb::list& outputs) const {
     check_free();
-    return StreamObject(stream_, torch_, outputs, output);
+    check_outputs(outputs);
+    return StreamObject(stream_, outputs);
+  }
+
+  static void check_outputs(const nb::list& outputs) {
+    if (outputs.size() != 4)
+      refuse("outputs has " + std::to_string(outputs.size()) + " entries, expected 4");
   }
 
   nb::object step(nb::handle x, nb::handle out) {
     check_free();
-    Array input(torch_, x, "x", false);
+    Array input(x, "x", false);
     const bool bare = check(input, "", 0, stream_.input_size());
     const index row = bare ? 0 : input.stride[0];
     if (out.is_none()) {
       stream_.step(input.data, row, output_);
       return outputs_[2 * input.is_tensor + bare];
     }
-    Array result(torch_, out, "out", true);
+    Array result(out, "out", true);
     check_out(result, input);
     stream_.step(input.data, row, result.data);
     return nb::borrow(out);
   }
 
+  // The steps are computed while other threads run Python, and these may free or shorten what they
+  // were given. So it works on copies, a piece at a time, and looks at the arrays again for each.
   void run(nb::handle block, nb::handle out) {
     check_free();
-    Array input(torch_, block, "block", false);
-    const bool bare = check(input, "T, ", 1, stream_.input_size());
-    Array result(torch_, out, "out", true);
-    check_out(result, input);
-    running_ = true;
-    {
-      nb::gil_scoped_release release;
-      stream_.run(input.data, input.stride[0], bare ? 0 : input.stride[1], input.shape[0],
-                  result.data);
-    }
-    running_ = false;
+    index from = 0, steps;
+    do {
+      Array input(block, "block", false);
+      const bool bare = check(input, "T, ", 1, stream_.input_size());
+      {
+        Array result(out, "out", true);
+        check_out(result, input);
+      }
+      if (from > 0 && input.shape[0] != steps) input.fail("changed its shape during the run");
+      steps = input.shape[0];
+      const index rows = stream_.rows(), wide = stream_.input_size(), high = stream_.output_size();
+      const index fit = std::max<index>(most_copied / (rows * (wide + high)), 1);
+      const index count = std::min(fit, steps - from);
+      copied_.resize(count * rows * (wide + high));
+      float* const x = copied_.data();
+      float* const y = x + count * rows * wide;
+      for (index t = 0; t < count; ++t)
+        for (index n = 0; n < rows; ++n)
+          std::memcpy(x + (t * rows + n) * wide,
+                      input.data + (from + t) * input.stride[0] + (bare ? 0 : n * input.stride[1]),
+                      wide * sizeof(float));
+      running_ = true;
+      {
+        nb::gil_scoped_release release;
+        stream_.run(x, rows * wide, wide, count, y);
+      }
+      running_ = false;
+      Array result(out, "out", true);
+      check_out(result, input);
+      if (count > 0)
+        std::memcpy(result.data + from * rows * high, y, count * rows * high * sizeof(float));
+      from += count;
+    } while (from < steps);
   }
 
-  void read_state(index k, Pointer to) const {
+  void read_state(index k, nb::handle to) const {
     check_free();
-    stream_.read_state(k, reinterpret_cast<float*>(to));
+    stream_.read_state(k, state(k, to));
   }
-  void write_state(index k, Pointer from) {
+  void write_state(index k, nb::handle from) {
     check_free();
-    stream_.write_state(k, reinterpret_cast<const float*>(from));
+    stream_.write_state(k, state(k, from));
   }
 
  private:
   Stream stream_;
-  Torch torch_;
   nb::object outputs_[4];
   float* output_;
+  std::vector<float> copied_;
   bool running_ = false;  // in another thread; guarded by the interpreter's lock
 
   void check_free() const {
     if (running_) throw std::runtime_error("Stream: run is under way in another thread");
+  }
+
+  // The array of state k, which must be the layers' own in shape.
+  float* state(index k, nb::handle array) const {
+    if (k < 0 || k >= stream_.state_count())
+      refuse("state must be from 0 to " + std::to_string(stream_.state_count() - 1) + ", got " +
+             std::to_string(k));
+    return floats(array, "state", {stream_.layer_count(), stream_.rows(), stream_.state_size(k)});
   }
 
   // That `leading` dimensions (called `names`), then [N, features], or bare [features] if N is 1;
@@ -252,41 +245,60 @@ class StreamObject {
   }
 };
 
-// What Python calls: everything by name; addresses as integers.
+// What Python calls. Each layer: W, b, c, the matrices, the vectors, the masks' values.
 void create(StreamObject* self, const std::string& isa, const std::string& name, index rows,
             index input_size, index hidden, index projected, const nb::list& layers,
-            nb::object tensor, nb::object float32, const nb::tuple& outputs, Pointer output) {
+            const nb::list& outputs) {
   const Engine& engine = engine_of(isa);
+  const Kernel& kernel = find(engine, name);
+  const index size[2] = {hidden, projected};
+  if (rows < 1 || hidden < 1 || projected < 1 || input_size < 0 || layers.size() < 1)
+    refuse("a stream has at least one row, unit, output and layer");
+  if (kernel.input_slot >= 0 && (input_size != hidden || (layers.size() > 1 && projected != hidden)))
+    refuse("x stands in the equations of " + name + ": expected hidden = " +
+           std::to_string(hidden) + " features, got " + std::to_string(input_size));
+  StreamObject::check_outputs(outputs);
+  const auto size_of = [&](Space space) { return size[static_cast<index>(space)]; };
   std::vector<StreamLayer> parameters;
-  for (nb::handle layer : layers) {
-    const auto [input_weights, input_bias, recurrent_bias, matrices, vectors, masks] =
-        nb::cast<std::tuple<Pointer, Pointer, Pointer, std::vector<Pointer>, Pointer,
-                            std::vector<float>>>(layer);
-    StreamLayer own{reinterpret_cast<const float*>(input_weights),
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    const nb::tuple layer = nb::cast<nb::tuple>(layers[l]);
+    if (layer.size() != 6) refuse("a layer has 6 entries, got " + std::to_string(layer.size()));
+    const index below = l == 0 ? input_size : size_of(kernel.states[0]);
+    const index gates = kernel.gate_count * hidden;
+    const index recurrent = kernel.matrix_count > 0 && kernel.matrices[0].recurrent
+                                ? kernel.matrices[0].blocks * hidden
+                                : 0;
+    StreamLayer own{floats(layer[0], "input_weights", {gates, below}),
                     {},
-                    reinterpret_cast<const float*>(input_bias),
-                    reinterpret_cast<const float*>(recurrent_bias),
-                    reinterpret_cast<const float*>(vectors),
-                    masks};
-    for (Pointer matrix : matrices) own.matrices.push_back(reinterpret_cast<const float*>(matrix));
+                    floats_or_null(layer[1], "input_bias", {gates}),
+                    floats_or_null(layer[2], "recurrent_bias", {recurrent}),
+                    floats_or_null(layer[4], "vectors", {kernel.vector_count * hidden}),
+                    nb::cast<std::vector<float>>(layer[5])};
+    const nb::list matrices = nb::cast<nb::list>(layer[3]);
+    if (static_cast<index>(matrices.size()) != kernel.matrix_count)
+      refuse("matrices has " + std::to_string(matrices.size()) + " tensors, expected " +
+             std::to_string(kernel.matrix_count));
+    for (index k = 0; k < kernel.matrix_count; ++k) {
+      const Matrix& matrix = kernel.matrices[k];
+      own.matrices.push_back(floats(matrices[k], "matrices",
+                                    {matrix.blocks * size_of(matrix.rows), size_of(matrix.columns)}));
+    }
+    if ((own.vectors == nullptr && kernel.vector_count > 0) ||
+        static_cast<index>(own.masks.size()) != kernel.mask_count)
+      refuse("vectors or masks are missing");
     parameters.push_back(std::move(own));
   }
-  const index size[2] = {hidden, projected};
-  new (self) StreamObject(Stream(engine, find(engine, name), rows, input_size, size, parameters),
-                          Torch{std::move(tensor), std::move(float32)}, outputs, output);
+  new (self) StreamObject(Stream(engine, kernel, rows, input_size, size, parameters), outputs);
 }
 
 }  // namespace
 
 void bind_stream(nb::module_& m) {
-  names = {PyUnicode_InternFromString("dtype"),  PyUnicode_InternFromString("is_cpu"),
-           PyUnicode_InternFromString("shape"),  PyUnicode_InternFromString("is_contiguous"),
-           PyUnicode_InternFromString("stride"), PyUnicode_InternFromString("data_ptr")};
   nb::class_<StreamObject>(m, "Stream", "A stack of layers, fed step by step; see stream.h.")
       .def("__init__", &create, nb::arg("isa"), nb::arg("name"), nb::arg("rows"),
            nb::arg("input_size"), nb::arg("hidden"), nb::arg("projected"), nb::arg("layers"),
-           nb::arg("tensor"), nb::arg("float32"), nb::arg("outputs"), nb::arg("output"))
-      .def("clone", &StreamObject::clone, nb::arg("outputs"), nb::arg("output"))
+           nb::arg("outputs"))
+      .def("clone", &StreamObject::clone, nb::arg("outputs"))
       .def("step", &StreamObject::step, nb::arg("x"), nb::arg("out").none() = nb::none())
       .def("run", &StreamObject::run, nb::arg("block"), nb::arg("out"))
       .def("read_state", &StreamObject::read_state, nb::arg("state"), nb::arg("to"))

@@ -2,43 +2,19 @@
 #pragma once
 
 #include <atomic>
-#include <cstdlib>
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
 #endif
 #include <sched.h>
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 #include <unistd.h>
 
 #include "vector.h"
+#include "workspace.h"
 
 namespace unrolled {
 namespace {
 
-// Memory that a thread keeps between calls, so that a call touches no fresh pages.
-struct Workspace {
-  float* data = nullptr;
-  std::size_t size = 0;
-  ~Workspace() { std::free(data); }
-  float* reserve(std::size_t floats) {
-    if (floats > size) {
-      std::free(data);
-      size = round_up(floats + floats / 4, 64);
-      constexpr std::size_t page = 1 << 21;
-      const bool large = size * sizeof(float) >= page / 4;
-      if (large) size = round_up(size, page / sizeof(float));
-      data = static_cast<float*>(std::aligned_alloc(large ? page : 256, size * sizeof(float)));
-      if (data == nullptr) std::abort();  // as operator new would in a noexcept function
-#ifdef MADV_HUGEPAGE
-      if (large) madvise(data, size * sizeof(float), MADV_HUGEPAGE);
-#endif
-    }
-    return data;
-  }
-};
 thread_local Workspace own_workspace;
 thread_local Workspace team_workspace;  // the calling thread's, shared with its team
 

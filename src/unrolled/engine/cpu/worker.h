@@ -86,8 +86,10 @@ class Worker {
       operand = Arithmetic::operand_size(tallest, call.input_size);
     operand = round_up(operand, cache_line);
     const index masks = run.kernel_.mask_count * mask_width();
-    float* const memory = own_workspace.reserve(sums + packed + input + operand + gates + products +
-                                                masks + objects / sizeof(float) + lanes);
+    float* const memory = workspace_.reserve(sums + packed + input + operand + gates + products +
+                                             masks + objects / sizeof(float) + lanes);
+    ready_ = memory != nullptr;
+    if (!ready_) return;
     if (backward) gradients_.use(memory);
     packed_ = memory + sums;
     packed_input_ = packed_ + packed;
@@ -104,6 +106,8 @@ class Worker {
     prepare(found);
     pack_all();
   }
+
+  bool ready() const { return ready_; }  // whether there was memory for it
 
   void go() {
     const index steps = run_.call_.steps;
@@ -133,6 +137,8 @@ class Worker {
   }
 
  private:
+  Taken workspace_{own_workspace};
+  bool ready_;
   const Run& run_;
   const int slices_, members_;
   Barrier& barrier_;  // of the group
