@@ -87,8 +87,17 @@ def pose(case: Case) -> Problem:
     layer = getattr(unrolled, kind.layer)(
         shape.I, shape.H, shape.layers, bidirectional=shape.bidirectional, **kind.options
     )
-    lengths = None if shape.lengths is None else torch.tensor(shape.lengths)
-    return Problem(case, layer, torch.randn(shape.T, shape.N, shape.I), lengths)
+    lengths = (
+        None
+        if shape.lengths is None
+        else torch.tensor(shape.lengths, dtype=torch.int64, device="cpu")
+    )
+    return Problem(
+        case,
+        layer,
+        torch.randn(shape.T, shape.N, shape.I, dtype=torch.float32, device="cpu"),
+        lengths,
+    )
 
 
 def torch_engine(

@@ -98,9 +98,9 @@ def numbers(seed: Tensor, words: Sequence[int], rows: int, units: int) -> Tensor
     before: list[Tensor | int] = [seed & _BITS, (seed >> 32) & _BITS, *words]
     for word in before:
         key = _mix(((key + _GOLDEN) & _BITS) ^ word)
-    row = torch.arange(rows, device=seed.device).unsqueeze(-1)
+    row = torch.arange(rows, dtype=torch.int64, device=seed.device).unsqueeze(-1)
     key = _mix(((key + _GOLDEN) & _BITS) ^ row)
-    unit = torch.arange(units, device=seed.device)
+    unit = torch.arange(units, dtype=torch.int64, device=seed.device)
     return _mix(key ^ ((unit * _GOLDEN) & _BITS)) >> 8
 
 

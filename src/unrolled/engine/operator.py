@@ -33,6 +33,7 @@ _LIBRARY.define(  # type: ignore[no-untyped-call]
 )
 
 
+@torch.library.impl(_LIBRARY, "recurrence", "CPU")
 def _recurrence(
     x: Tensor,
     initial: Sequence[Tensor],
@@ -83,31 +84,6 @@ def _fastest(program: str, x: Tensor) -> str:
     if obstacle := cpu.ensure(program_named(program), isa):
         raise RuntimeError(f"{program}: {obstacle}")
     return isa
-
-
-@torch.library.impl(_LIBRARY, "recurrence", "CPU")
-def _called(
-    x: Tensor,
-    initial: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    lengths: Tensor | None,
-    reset: Tensor | None,
-    program: str,
-    isa: str,
-    directions: int,
-    batch_first: bool,
-    *options: Any,
-) -> list[Tensor]:
-    """The operator as others call it: a compiled layer could not look at the lengths."""
-    steps = x.shape[1 if batch_first else 0]
-    if lengths is not None and not bool(((lengths >= 0) & (lengths <= steps)).all()):
-        raise ValueError(
-            f"{program}: lengths must lie between 0 and the input's {steps} steps, "
-            f"got {lengths.tolist()}"
-        )
-    return _recurrence(
-        x, initial, weights, lengths, reset, program, isa, directions, batch_first, *options
-    )
 
 
 @torch.library.register_fake("unrolled::recurrence", lib=_LIBRARY)  # type: ignore[untyped-decorator]

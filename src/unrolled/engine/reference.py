@@ -181,7 +181,9 @@ def run(
     sizes = sizes_of(weights)
     steps = range(x.shape[0])
     if reset is not None and lengths is not None:  # at or after a row's end they mean nothing
-        reset = reset & (torch.arange(len(x), device=x.device).unsqueeze(-1) < lengths)
+        reset = reset & (
+            torch.arange(len(x), dtype=torch.int64, device=x.device).unsqueeze(-1) < lengths
+        )
     for t in reversed(steps) if reverse else steps:
         cut = t + reverse  # in time, between this step and the one taken before it
         if reset is not None and 0 < cut < len(steps):

@@ -122,7 +122,7 @@ class ReferenceStream:
         if not isinstance(given, (np.ndarray, Tensor)):
             kind = type(given).__name__
             raise TypeError(f"Stream: {name} must be a NumPy array or a tensor, got {kind}")
-        x = torch.tensor(given) if isinstance(given, np.ndarray) else given.detach()
+        x = torch.from_numpy(given.copy()) if isinstance(given, np.ndarray) else given.detach()
         like = self._weights[0].input
         if x.dtype != like.dtype:
             raise ValueError(f"Stream: {name} is {x.dtype}, expected {like.dtype}")

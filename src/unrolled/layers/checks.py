@@ -34,6 +34,12 @@ class Expected(NamedTuple):
     batch_first: bool
 
 
+def autocasts(device: torch.device) -> bool:
+    """Whether `torch.autocast` is on for a device; of some it knows nothing."""
+    known = torch.amp.is_autocast_available(device.type)
+    return known and torch.is_autocast_enabled(device.type)
+
+
 def check_input(expected: Expected, input: Tensor | PackedSequence, weight: Tensor) -> Tensor:  # noqa: A002
     """The input's tensor: itself, or the data of a packed sequence."""
     name = expected.name
@@ -54,7 +60,7 @@ def check_input(expected: Expected, input: Tensor | PackedSequence, weight: Tens
         )
     if x.device != weight.device:
         raise ValueError(f"{name}: input is on {x.device}, the weights are on {weight.device}")
-    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+    if x.dtype != weight.dtype and not autocasts(x.device):
         raise ValueError(
             f"{name}: input is {x.dtype}, the weights are {weight.dtype}; "
             f"convert one: input.to({weight.dtype}), or the layer"
@@ -95,7 +101,7 @@ def check_states(
             )
         if state.device != x.device:
             raise ValueError(f"{name}: {label} is on {state.device}, the input is on {x.device}")
-        if state.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+        if state.dtype != x.dtype and not autocasts(x.device):
             raise ValueError(f"{name}: {label} is {state.dtype}, the input is {x.dtype}")
     return states
 
@@ -179,7 +185,7 @@ def resets_nothing(reset: Tensor) -> bool:
 
 def _tensor(name: str, lengths: Any) -> Tensor:
     try:
-        found = torch.as_tensor(lengths)
+        found = torch.as_tensor(lengths, device="cpu")
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
             f"{name}: lengths must be a tensor or a list of integers, got {_kind(lengths)}"

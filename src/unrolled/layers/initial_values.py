@@ -111,7 +111,7 @@ def _set_bias(layer: Layer, gate: str, value: Any, suffix: str) -> None:
 def _set(weight: Tensor, value: Any) -> None:
     if callable(value):
         value = value(_uniform(weight))
-    weight.copy_(torch.as_tensor(value))
+    weight.copy_(torch.as_tensor(value, dtype=weight.dtype, device=weight.device))
 
 
 def _uniform(like: Tensor) -> Tensor:

@@ -20,7 +20,9 @@ class Packing:
         sizes = packed.batch_sizes
         self._packed = packed
         self._steps, self._rows = len(sizes), int(sizes[0])
-        present = torch.arange(self._rows) < sizes.unsqueeze(-1)  # [T, N]
+        present = torch.arange(
+            self._rows, dtype=torch.int64, device=sizes.device
+        ) < sizes.unsqueeze(-1)  # [T, N]
         device = packed.data.device
         self.lengths = present.sum(0).to(device)
         self._places = present.flatten().nonzero().squeeze(-1).to(device)
@@ -63,7 +65,7 @@ def permute(states: list[Tensor], order: Tensor | None) -> list[Tensor]:
 
 def mask_padding(x: Tensor, lengths: Tensor, batch_first: bool) -> Tensor:
     """Put zeros after each row's end, whatever stood there; no gradient reaches them."""
-    steps = torch.arange(x.shape[1 if batch_first else 0], device=x.device)
+    steps = torch.arange(x.shape[1 if batch_first else 0], dtype=torch.int64, device=x.device)
     ended = steps >= lengths.unsqueeze(-1)
     if not batch_first:
         ended = ended.transpose(0, 1)

@@ -12,6 +12,7 @@ from torch.nn import Parameter
 
 from ..cells import Cell
 from ..compiler.program import Program, Space, VectorKind
+from .checks import autocasts
 
 if TYPE_CHECKING:
     from .layer import Layer
@@ -63,8 +64,14 @@ def add_parameters(layer: Layer) -> list[Parameter]:
 
 
 def flat(layer: Layer, program: Program) -> list[list[Tensor]]:
-    """For each layer, of all its directions, the weights as `engine.weights.split` takes them."""
+    """For each layer, of all its directions, the weights as `engine.weights.split` takes them.
+
+    Raises:
+        ValueError: if a parameter has another shape, device or dtype than the layer's sizes and its
+            other parameters say: it was pruned, cut, moved or loaded by itself.
+    """
     names = matrix_names(program, layer.bias and program.bias)
+    check_parameters(layer, program)
     found: list[list[Tensor]] = []
     for suffix in suffixes(layer.num_layers, layer.bidirectional):
         own = [getattr(layer, name + suffix) for name in names]
@@ -77,6 +84,51 @@ def flat(layer: Layer, program: Program) -> list[list[Tensor]]:
         else:
             found.append(own)
     return found
+
+
+def check_parameters(layer: Layer, program: Program) -> None:
+    """See that every parameter that a call reads is as the layer's sizes say."""
+    H, S = layer.hidden_size, layer.output_size
+    G, R = len(program.gates) * H, len(program.rows("U")) * H
+    shapes: dict[str, tuple[int, ...]] = {"weight_ih": (), "weight_hh": (R, S // layer.heads)}
+    if layer.bias:
+        shapes |= {"bias_ih": (G,), "bias_hh": (R,)}
+    if program.projected:
+        shapes["weight_hr"] = (S, H)
+    if units := count(program, VectorKind.UNIT):
+        shapes["vector"] = (units * H,)
+    if scalars := count(program, VectorKind.SCALAR):
+        shapes["scalar"] = (scalars,)
+    if layer.options.learn_initial:
+        sizes = state_sizes(program, H, S)
+        states = zip(program.states, sizes, strict=True)
+        shapes |= {f"initial_{state.name}": (size,) for state, size in states}
+    first = layer.weight_ih_l0
+    below = layer.input_size
+    for suffix in suffixes(layer.num_layers, layer.bidirectional):
+        if suffix == "_l1":
+            below = S * (1 + layer.bidirectional)
+        shapes["weight_ih"] = (G, below)
+        for start, shape in shapes.items():
+            name = start + suffix
+            parameter = getattr(layer, name)
+            if not isinstance(parameter, Tensor):
+                kind = type(parameter).__name__
+                raise TypeError(f"{layer.label}: {name} must be a tensor, got {kind}")
+            if parameter.shape != shape:
+                raise ValueError(
+                    f"{layer.label}: {name} must have shape {list(shape)}, "
+                    f"got {list(parameter.shape)}"
+                )
+            if parameter.device != first.device:
+                raise ValueError(
+                    f"{layer.label}: {name} is on {parameter.device}, but weight_ih_l0 is on "
+                    f"{first.device}"
+                )
+            if parameter.dtype != first.dtype and not autocasts(first.device):
+                raise ValueError(
+                    f"{layer.label}: {name} is {parameter.dtype}, but weight_ih_l0 is {first.dtype}"
+                )
 
 
 def _antisymmetric(layer: Layer, program: Program, recurrent: Tensor) -> Tensor:
@@ -105,7 +157,7 @@ def _vectors(layer: Layer, program: Program, suffix: str) -> Tensor:
         pieces[VectorKind.SCALAR] = iter(scalars.unbind())
     if VectorKind.CONSTANT in kinds:
         like = layer.weight_ih_l0
-        constants = torch.as_tensor(_constants(layer.cell, program)).to(like.device, like.dtype)
+        constants = torch.from_numpy(_constants(layer.cell, program)).to(like.device, like.dtype)
         pieces[VectorKind.CONSTANT] = iter(constants.unbind())
     if VectorKind.BIAS in kinds:
         biases = (getattr(layer, name + suffix) for name in ("bias_ih", "bias_hh"))

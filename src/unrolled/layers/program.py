@@ -84,7 +84,11 @@ class NoiseSource:
         """The noise of one layer's call, by a seed from torch's generator."""
         if not self.rates:
             return QUIET
-        seed = torch.randint(2**63 - 1, (1,), device="cpu") if self.training else None
+        seed = (
+            torch.randint(2**63 - 1, (1,), dtype=torch.int64, device="cpu")
+            if self.training
+            else None
+        )
         return Noise(seed, self.rates)
 
 

@@ -139,7 +139,7 @@ class Stream:
 def _tensors(value: Any) -> Any:
     """NumPy arrays as tensors; anything else as it is."""
     if isinstance(value, np.ndarray):
-        return torch.tensor(value)
+        return torch.from_numpy(value.copy())
     if isinstance(value, Sequence):
         return tuple(_tensors(each) for each in value)
     return value

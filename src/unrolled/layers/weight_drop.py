@@ -22,8 +22,9 @@ def drop_weights(flat: list[Tensor], directions: int, rate: float) -> list[Tenso
 
 def _mask(weight: Tensor, rate: float) -> Tensor:
     """Four numbers of 16 bits from every random one: drawing them one by one is what takes time."""
+    size = ((weight.numel() + 3) // 4,)
     numbers = torch.randint(
-        -(2**63), 2**63 - 1, ((weight.numel() + 3) // 4,), device=weight.device
+        -(2**63), 2**63 - 1, size, dtype=torch.int64, device=weight.device
     ).view(torch.int16)
     kept = numbers[: weight.numel()].view(weight.shape) >= round(rate * 2**16) - 2**15
     return kept.to(weight.dtype) * (1 / (1 - rate) if rate < 1 else 0.0)

@@ -76,7 +76,7 @@ def half_life_of_influence(by_lag: Tensor, lags: Tensor | None = None) -> Fit:
             f"{float(by_lag[by_lag < 0][0]):g}"
         )
     if lags is None:
-        lags = torch.arange(len(by_lag))
+        lags = torch.arange(len(by_lag), dtype=torch.int64, device="cpu")
     return fit(lags, by_lag.detach().to("cpu", torch.float64).log())
 
 

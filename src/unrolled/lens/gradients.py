@@ -54,7 +54,8 @@ def gradients(losses: Tensor, targets: Sequence[Tensor], steps: Sequence[int]) -
             known.get(id(target), target.new_zeros(len(steps), *target.shape)) for target in targets
         ]
     cotangents = losses.new_zeros(len(steps), *losses.shape)
-    cotangents[torch.arange(len(steps)), torch.tensor(steps)] = 1
+    for number, step in enumerate(steps):
+        cotangents[number, step] = 1
 
     def one(cotangent: Tensor) -> tuple[Tensor, ...]:
         found = torch.autograd.grad(

@@ -61,7 +61,7 @@ class StrandHalfLife:
     @property
     def line(self) -> Tensor:
         """The fitted share at each lag, ``[lags]``."""
-        lags = torch.arange(len(self.by_lag), dtype=torch.float64)
+        lags = torch.arange(len(self.by_lag), dtype=torch.float64, device="cpu")
         return (self.fit.intercept + self.fit.slope * lags).exp()
 
 

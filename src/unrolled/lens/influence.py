@@ -214,9 +214,10 @@ class _Norms:
         rows = (plan.rows,) if plan.per_row else ()
         shape = (len(plan.steps), len(strand.steps), *rows)
         self._states = {
-            name: torch.zeros(shape, dtype=torch.float64) for name in strand.state_names
+            name: torch.zeros(shape, dtype=torch.float64, device="cpu")
+            for name in strand.state_names
         }
-        self._inputs = torch.zeros(shape, dtype=torch.float64)
+        self._inputs = torch.zeros(shape, dtype=torch.float64, device="cpu")
 
     def nodes(self, reach: range) -> Iterator[Tensor]:
         """The states and inputs of some steps."""

@@ -197,7 +197,7 @@ class _Work:
     def run(self, memory: int) -> StrandJacobians:
         chain = self._chain
         shape = (len(self._lags), len(self._times), chain.rows, chain.size)
-        log10 = torch.full(shape, math.nan, dtype=torch.float64)
+        log10 = torch.full(shape, math.nan, dtype=torch.float64, device="cpu")
         place = {time: row for row, time in enumerate(self._times)}
         at_once = max(1, min(BLOCK, memory - self.least) // chain.jacobian_bytes())
         room = (memory - self._fixed - (at_once - 1) * chain.jacobian_bytes()) // self._each

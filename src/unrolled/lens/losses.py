@@ -56,9 +56,12 @@ class Plan:
 
     def outside(self, count: int) -> Tensor:
         """Bools ``[len(steps), count]`` that say which (t, k) are beyond the window."""
-        t, k = torch.tensor(self.steps).unsqueeze(-1), torch.arange(count)
+        t, k = (
+            torch.tensor(self.steps, dtype=torch.int64, device="cpu").unsqueeze(-1),
+            torch.arange(count, dtype=torch.int64, device="cpu"),
+        )
         if self.window is None:
-            return torch.zeros(len(self.steps), count, dtype=torch.bool)
+            return torch.zeros(len(self.steps), count, dtype=torch.bool, device="cpu")
         return k < t - self.window
 
 

@@ -162,7 +162,9 @@ def spectrum(chain: Chain, count: int, transient: int) -> StrandLyapunov:
     """The exponents of one strand."""
     start = _frame(chain, count)
     frame = start
-    growth = torch.full((len(chain), chain.rows, count), math.nan, dtype=torch.float64)
+    growth = torch.full(
+        (len(chain), chain.rows, count), math.nan, dtype=torch.float64, device="cpu"
+    )
     taken = torch.zeros_like(chain.running[0], dtype=torch.long)  # steps since a row began
     for position, time in enumerate(chain.times):
         anew = ~chain.linked[position]
@@ -190,6 +192,6 @@ def spectrum(chain: Chain, count: int, transient: int) -> StrandLyapunov:
 def _frame(chain: Chain, count: int) -> Tensor:
     """Orthonormal directions, the same in every run and at every row, ``[N, D, count]``."""
     numbers = torch.Generator().manual_seed(0)
-    random = torch.randn(chain.size, count, generator=numbers, dtype=torch.float64)
+    random = torch.randn(chain.size, count, generator=numbers, dtype=torch.float64, device="cpu")
     frame: Tensor = torch.linalg.qr(random)[0].to(chain.running.device)
     return frame.expand(chain.rows, -1, -1)

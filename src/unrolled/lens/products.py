@@ -25,7 +25,7 @@ def products(
         A lag, the products ``[ends, ..., D, D]`` divided by their scale, and the logarithms of the
         scales ``[ends, ...]``. Where there are not so many factors they mean nothing.
     """
-    at = torch.tensor(ends, device=factors.device)
+    at = torch.tensor(ends, dtype=torch.int64, device=factors.device)
     table, scales = _scaled(factors, factors.new_zeros(factors.shape[:-2]))
     partial: dict[int, tuple[Tensor, Tensor]] = {}
     span = 1

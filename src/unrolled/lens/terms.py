@@ -110,11 +110,15 @@ class Sums:
         apart = (plan.rows,) if plan.per_row else ()
         matrix = (len(plan.steps), len(strand.steps), *apart)
         gates = dict.fromkeys(factor.gate for factor in self._factors[0])
-        self._squares = {gate: torch.zeros(matrix, dtype=torch.float64) for gate in gates}
-        self._explicit, self._implicit = torch.zeros(2, *matrix[:1], *apart, dtype=torch.float64)
-        self._sums = torch.zeros(2, height, self._width, dtype=torch.float64)
+        self._squares = {
+            gate: torch.zeros(matrix, dtype=torch.float64, device="cpu") for gate in gates
+        }
+        self._explicit, self._implicit = torch.zeros(
+            2, *matrix[:1], *apart, dtype=torch.float64, device="cpu"
+        )
+        self._sums = torch.zeros(2, height, self._width, dtype=torch.float64, device="cpu")
         shape = (*matrix, height, self._width)
-        self._terms = torch.zeros(shape, dtype=torch.float64) if terms else None
+        self._terms = torch.zeros(shape, dtype=torch.float64, device="cpu") if terms else None
 
     def nodes(self, reach: range) -> Iterator[Tensor]:
         """What the products of some steps give."""

@@ -97,7 +97,9 @@ def features(text: Sequence[str]) -> Tensor:
     Args:
         text: its characters.
     """
-    return torch.tensor([feature(text) for feature in FEATURES.values()], dtype=torch.float64)
+    return torch.tensor(
+        [feature(text) for feature in FEATURES.values()], dtype=torch.float64, device="cpu"
+    )
 
 
 def correlations(values: Tensor, features: Tensor) -> Tensor:

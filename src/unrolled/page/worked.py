@@ -158,14 +158,22 @@ class Network(nn.Module):
     def x(self) -> Tensor:
         """The word's letters but the last, ``[T, 1, C]``."""
         letters = self.setting.letters
-        places = torch.tensor([letters.index(letter) for letter in self.setting.word[:-1]])
+        places = torch.tensor(
+            [letters.index(letter) for letter in self.setting.word[:-1]],
+            device="cpu",
+            dtype=torch.int64,
+        )
         return nn.functional.one_hot(places, len(letters)).double().unsqueeze(1)
 
     @property
     def targets(self) -> Tensor:
         """The word's letters but the first, as classes ``[T]``."""
         letters = self.setting.letters
-        return torch.tensor([letters.index(letter) for letter in self.setting.word[1:]])
+        return torch.tensor(
+            [letters.index(letter) for letter in self.setting.word[1:]],
+            device="cpu",
+            dtype=torch.int64,
+        )
 
     def loss(self, scores: Tensor) -> Tensor:
         """The loss of each step, ``[T]``: -log of the right letter's probability."""
@@ -180,9 +188,9 @@ class Network(nn.Module):
             )
         for name, tensor in tensors.items():
             try:
-                found = torch.tensor(numbers[name], dtype=torch.float64)
+                found = torch.tensor(numbers[name], dtype=torch.float64, device="cpu")
             except (ValueError, TypeError):
-                found = torch.empty(0)
+                found = torch.empty(0, dtype=torch.float64, device="cpu")
             if found.shape != tensor.shape or not found.isfinite().all():
                 shape = " x ".join(map(str, tensor.shape))
                 raise ValueError(f"weights.{name}: expected {shape} finite numbers")
@@ -191,7 +199,7 @@ class Network(nn.Module):
     @torch.no_grad()
     def _load_by_hand(self) -> None:
         for name, rows in (("W.h", _W), ("U.h", _U), ("V", _V)):
-            self.tensors[name].copy_(torch.tensor(rows, dtype=torch.float64).T)
+            self.tensors[name].copy_(torch.tensor(rows, dtype=torch.float64, device="cpu").T)
         for name in ("W.h.bias", "U.h.bias", "d"):
             if name in self.tensors:
                 self.tensors[name].zero_()

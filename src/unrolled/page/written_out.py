@@ -209,7 +209,7 @@ def _sum(items: Sequence[Node], point: Point) -> Tensor:
 
 
 def _tensor(value: float) -> Tensor:
-    return torch.tensor(value, dtype=torch.float64)
+    return torch.tensor(value, dtype=torch.float64, device="cpu")
 
 
 def _rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:

@@ -34,7 +34,9 @@ class Dropout(nn.Module):
         if x.device.type != "cpu":
             return functional.dropout(x, self.p)
         dropped = round(self.p * _LEVELS)
-        draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device="cpu").random_(
+            -(2**63), None
+        )
         levels = draws.view(torch.int16)[: x.numel()].view(x.shape)
         kept = (levels >= dropped - _LEVELS // 2).to(x.dtype)
         return x * kept.mul_(_LEVELS / (_LEVELS - dropped))

@@ -100,8 +100,10 @@ class Copy(_Choice):
 
     def draw(self, lag: int, rows: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """See the class."""
-        word = torch.randint(SYMBOLS, (WORD, rows), generator=generator)
-        x = torch.zeros(2 * WORD + lag, rows, self.inputs)
+        word = torch.randint(
+            SYMBOLS, (WORD, rows), generator=generator, dtype=torch.int64, device="cpu"
+        )
+        x = torch.zeros(2 * WORD + lag, rows, self.inputs, dtype=torch.float32, device="cpu")
         x[:WORD] = functional.one_hot(word, self.inputs)
         x[WORD + lag - 1, :, SYMBOLS] = 1
         return x, word
@@ -125,11 +127,17 @@ class Adding(Problem):
 
     def draw(self, lag: int, rows: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """See the class."""
-        numbers = torch.rand(lag, rows, generator=generator)
-        half, every = lag // 2, torch.arange(rows)
-        marks = torch.zeros(lag, rows)
-        marks[torch.randint(half, (rows,), generator=generator), every] = 1
-        marks[torch.randint(half, lag, (rows,), generator=generator), every] = 1
+        numbers = torch.rand(lag, rows, generator=generator, dtype=torch.float32, device="cpu")
+        half, every = lag // 2, torch.arange(rows, dtype=torch.int64, device="cpu")
+        marks = torch.zeros(lag, rows, dtype=torch.float32, device="cpu")
+        marks[
+            torch.randint(half, (rows,), generator=generator, dtype=torch.int64, device="cpu"),
+            every,
+        ] = 1
+        marks[
+            torch.randint(half, lag, (rows,), generator=generator, dtype=torch.int64, device="cpu"),
+            every,
+        ] = 1
         return torch.stack([numbers, marks], -1), (numbers * marks).sum(0, keepdim=True)
 
     def losses(self, given: Tensor, target: Tensor) -> Tensor:
@@ -161,11 +169,19 @@ class Recall(_Choice):
 
     def draw(self, lag: int, rows: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """See the class."""
-        order = torch.rand(NAMES, rows, generator=generator).argsort(0)
-        values = torch.randint(SYMBOLS, (NAMES, rows), generator=generator)
-        noise = torch.randint(DISTRACTIONS, (lag - 1, rows), generator=generator)
-        asked = torch.randint(NAMES, (1, rows), generator=generator)
-        x = torch.zeros(NAMES + lag, rows, self.inputs)
+        order = torch.rand(
+            NAMES, rows, generator=generator, dtype=torch.float32, device="cpu"
+        ).argsort(0)
+        values = torch.randint(
+            SYMBOLS, (NAMES, rows), generator=generator, dtype=torch.int64, device="cpu"
+        )
+        noise = torch.randint(
+            DISTRACTIONS, (lag - 1, rows), generator=generator, dtype=torch.int64, device="cpu"
+        )
+        asked = torch.randint(
+            NAMES, (1, rows), generator=generator, dtype=torch.int64, device="cpu"
+        )
+        x = torch.zeros(NAMES + lag, rows, self.inputs, dtype=torch.float32, device="cpu")
         x[:NAMES, :, :NAMES] = functional.one_hot(order, NAMES).float()
         x[:NAMES, :, NAMES : NAMES + SYMBOLS] = functional.one_hot(values, SYMBOLS).float()
         x[NAMES:-1, :, NAMES + SYMBOLS :] = functional.one_hot(noise, DISTRACTIONS).float()

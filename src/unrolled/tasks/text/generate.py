@@ -79,13 +79,13 @@ def _generate(
     device: torch.device | str,
 ) -> Iterator[str]:
     random = torch.Generator().manual_seed(seed)
-    tokens = torch.tensor(vocabulary.encode(prompt).astype("int64"), device=device).unsqueeze(1)
+    tokens = torch.tensor(vocabulary.encode(prompt), dtype=torch.int64, device=device).unsqueeze(1)
     read = _reader(model)
     for _ in range(length):
         # Entered anew for each character: a generator must not leave its modes on for its caller.
         with torch.inference_mode(), one_thread():
             token = draw(read(tokens)[-1, 0].float().cpu(), temperature, top_k, random)
-            tokens = torch.full((1, 1), token, device=device)
+            tokens = torch.full((1, 1), token, dtype=torch.int64, device=device)
         yield vocabulary.decode(token)
 
 
