@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .cells import Cell
     from .engine.choice import using
-    from .engine.cpu import KernelWarning
+    from .engine.cpu import KernelWarning, release_memory
     from .layers import GRU, LSTM, RNN, Recurrent, Stream, accelerate, explain
 
 _HOMES = {
@@ -26,6 +26,7 @@ _HOMES = {
     "Stream": ".layers",
     "accelerate": ".layers",
     "explain": ".layers",
+    "release_memory": ".engine.cpu",
     "using": ".engine.choice",
 }
 _ROOMS = ("bench", "cells", "compiler", "engine", "layers", "lens", "page", "tasks", "training")
@@ -41,6 +42,7 @@ __all__ = [
     "__version__",
     "accelerate",
     "explain",
+    "release_memory",
     "using",
 ]
 

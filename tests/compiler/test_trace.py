@@ -250,6 +250,22 @@ def test_what_is_no_equation_is_refused_with_the_words_to_write(line: str, messa
         trace(refused(line)())
 
 
+@pytest.mark.parametrize("name", ["a#b", '"', "a b", "a.b", "", "1", "a-b", "*/", "\n", "\ud800"])
+@pytest.mark.parametrize("weights", ["W", "U", "V", "s"])
+def test_names_that_cannot_stand_in_a_program(weights: str, name: str) -> None:
+    """They would reach C++; no step writes them, but getattr does."""
+
+    class Named(Cell):
+        def step(W: Any, U: Any, V: Any, s: Any, x: Any, h: Any) -> Any:
+            found = getattr({"W": W, "U": U, "V": V, "s": s}[weights], name)
+            a = found if weights in "Vs" else found(x if weights == "W" else h)
+            return tanh(a + W.a(x) + U.a(h) + V.p * s.q)
+
+    with pytest.raises(TraceError, match=r"must be made of letters, digits and _, got ") as caught:
+        trace(Named())
+    assert "\n" not in str(caught.value)
+
+
 class Compared(Cell):
     """What prints: operators where there are some, in brackets where they are needed."""
 

@@ -36,6 +36,14 @@ _RESERVED = re.compile(
 )
 
 
+def _check_name(weights: str, name: str) -> None:
+    """Names end up in C++, in formulas and in the names of parameters."""
+    if not name.isidentifier():
+        raise TraceError(
+            f"the name after {weights}. must be made of letters, digits and _, got {name!r}"
+        )
+
+
 class _Vectors:
     """V and s: weights that are looked up by name, not applied."""
 
@@ -46,6 +54,7 @@ class _Vectors:
     def __getattr__(self, name: str) -> Traced:
         if name.startswith("__"):  # what Python itself asks for
             raise AttributeError(name)
+        _check_name(self._prefix, name)
         return Traced(self.symbols.setdefault(name, Symbol(f"{self._prefix}_{name}")))
 
 
@@ -58,6 +67,7 @@ class _Input:
 
     def __getattr__(self, gate: str) -> Callable[[Any], Traced]:
         def product(x: Any) -> Traced:
+            _check_name("W", gate)
             if x is not self._x:
                 raise TraceError(
                     f"W.{gate} takes the input x; for a state or a value write U.{gate}"
@@ -78,6 +88,7 @@ class _Recurrent:
 
     def __getattr__(self, gate: str) -> Callable[[Any], Traced]:
         def product(operand: Any) -> Traced:
+            _check_name("U", gate)
             if not isinstance(operand, Traced):
                 raise TraceError(f"U.{gate} takes a vector, got {type(operand).__name__}")
             if operand.expression == INPUT:

@@ -27,6 +27,19 @@ def fastest(bfloat16: bool) -> str:
     return (INSTRUCTION_SETS if bfloat16 else FLOAT32_SETS)[0]
 
 
+def release_memory() -> int:
+    """Give the memory that the kernels keep between calls back to the system.
+
+    Every thread that has run a kernel keeps its working memory, up to 64 MiB, so that the next call
+    touches no fresh pages; what a call needs beyond that is given back at its end. What a call in
+    another thread is using stays.
+
+    Returns:
+        The number of bytes.
+    """
+    return _cpu.release_memory()
+
+
 __all__ = [
     "FLOAT32_SETS",
     "INSTRUCTION_SETS",
@@ -39,6 +52,7 @@ __all__ = [
     "fastest",
     "forked",
     "forward",
+    "release_memory",
     "segment_count",
     "tape_width",
     "threads",
