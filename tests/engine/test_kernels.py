@@ -355,6 +355,13 @@ def test_a_forked_child_computes_on_its_own_thread(monkeypatch: pytest.MonkeyPat
     assert cpu.threads() == 2
     parallel._after_fork()
     assert cpu.threads() == 1
+    assert torch.get_num_threads() == 2  # torch's own are set once, when a layer is called
+    unrolled.RNN(1, 1)(torch.zeros(1, 1, 1))
+    assert torch.get_num_threads() == 1
+    torch.set_num_threads(3)
+    unrolled.RNN(1, 1)(torch.zeros(1, 1, 1))
+    assert torch.get_num_threads() == 3
+    monkeypatch.setattr(parallel, "_settled", False)
 
 
 @each_isa

@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..compiler.program import Program
 from ..engine.choice import Choice, choose
+from ..engine.cpu import settle_after_fork
 from ..engine.weights import Weights, split
 from .checks import (
     Lengths,
@@ -81,6 +82,7 @@ def accept(
     wanted: Wanted = NOTHING,
 ) -> Call:
     """Check the arguments and choose the engine; runs nothing."""
+    settle_after_fork()
     directions = 2 if layer.bidirectional else 1
     program = layer.program_with(wanted)
     tensors = flat(layer, program)

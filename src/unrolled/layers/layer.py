@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ..cells import Cell
 from ..compiler.program import Program
 from ..engine.choice import choose
+from ..engine.cpu import settle_after_fork
 from ..engine.stream import steps_of
 from ..engine.weights import split
 from .call import accept
@@ -136,6 +137,7 @@ class Layer(torch.nn.Module):
             TypeError: if an argument is of a wrong kind.
             ValueError: if one has a wrong size, dtype or device, or the layer is bidirectional.
         """
+        settle_after_fork()
         if self.bidirectional:
             raise ValueError(
                 f"{self.label}: a stream knows no future, so bidirectional must be False, got True"

@@ -13,7 +13,7 @@ from .checkpointing import automatic, segment_count
 from .forward_pass import forward
 from .layout import TAPES, exposed, tape_width
 from .on_demand import KernelWarning, ensure
-from .parallel import forked, threads
+from .parallel import forked, settle_after_fork, threads
 
 INSTRUCTION_SETS: tuple[str, ...] = tuple(_cpu.instruction_sets())
 """What this processor runs, the fastest first."""
@@ -54,6 +54,7 @@ __all__ = [
     "forward",
     "release_memory",
     "segment_count",
+    "settle_after_fork",
     "tape_width",
     "threads",
 ]

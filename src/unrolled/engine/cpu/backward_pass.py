@@ -23,10 +23,9 @@ from .layout import (
     time_major,
     zeros_like,
 )
-from .parallel import alone_after_fork
+from .parallel import settle_after_fork
 
 
-@alone_after_fork
 def backward(
     program: str,
     isa: str,
@@ -54,6 +53,7 @@ def backward(
     Returns:
         The gradients of x (None unless ``need_x``), of the initial states, and of the weights.
     """
+    settle_after_fork()
     sequence = side_by_side(time_major(x, batch_first))
     outputs = time_major(output, batch_first)
     gradients = None

@@ -22,10 +22,9 @@ from .layout import (
     tape_width,
     time_major,
 )
-from .parallel import alone_after_fork
+from .parallel import settle_after_fork
 
 
-@alone_after_fork
 def forward(
     program: str,
     isa: str,
@@ -61,6 +60,7 @@ def forward(
         of its first; with ``save``, in float32, for each direction the tape, or with checkpoints
         for each direction and state its values.
     """
+    settle_after_fork()
     sequence = side_by_side(time_major(x, batch_first))
     size = weights[0].output_size
     output = fresh(x, x.shape[0], x.shape[1], len(weights) * size)

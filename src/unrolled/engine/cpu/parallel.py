@@ -1,26 +1,18 @@
-"""How many threads a call may use, and what becomes of them in a forked child."""
+"""The number of threads that a call may use, also in a forked child."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 import torch
 
-from ..threads import one_thread
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
 _forked = False
+_settled = False
 
 
 def _after_fork() -> None:
-    """An OpenMP runtime's threads do not survive a fork; a child computes on its own thread."""
-    global _forked
-    _forked = True
+    global _forked, _settled
+    _forked, _settled = True, False
 
 
 if hasattr(os, "register_at_fork"):
@@ -37,14 +29,14 @@ def threads() -> int:
     return 1 if _forked else torch.get_num_threads()
 
 
-def alone_after_fork(function: Callable[P, R]) -> Callable[P, R]:
-    """In a forked child torch's own parallel loops wait for threads that are gone: use one."""
+def settle_after_fork() -> None:
+    """In a forked child: let torch compute on one thread, from the first call of a layer on.
 
-    @wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        if not _forked:
-            return function(*args, **kwargs)
-        with one_thread():
-            return function(*args, **kwargs)
-
-    return run
+    An OpenMP runtime's threads do not survive a fork, and torch's parallel loops wait for them for
+    ever: those inside a layer and, in its backward and in everything after it, those around it.
+    Whoever sets another number of threads afterwards is not overruled.
+    """
+    global _settled
+    if _forked and not _settled:
+        _settled = True
+        torch.set_num_threads(1)
