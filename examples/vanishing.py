@@ -4,7 +4,8 @@
 
 One factor for each step between k and t: what arrives shrinks, or grows, with every one of them.
 Printed is what is left of the influence of an input so many steps before the loss, as a share of
-that of the last input, and the half-life of each memory with what can be done about it.
+that of the last input, the lag at which a hundredth of the influence on the state is left, and for
+one of them what can be done about it.
 """
 
 from pathlib import Path
@@ -35,13 +36,13 @@ def loss(output: torch.Tensor) -> torch.Tensor:
     return output.sum((1, 2))
 
 
-print(f"{'steps back':20}" + "".join(f"{lag:>10}" for lag in LAGS) + f"{'half-life':>12}")
+print(f"{'steps back':20}" + "".join(f"{lag:>10}" for lag in LAGS) + f"{'1/100 at lag':>14}")
 for name, layer in layers.items():
     layer.double()
     arrives = influence(layer, x, loss).by_lag(state="x")
     memory = half_life(layer, x, loss)["l0"]
     shares = "".join(f"{float(arrives[lag] / arrives[0]):10.1e}" for lag in LAGS)
-    print(f"{name:20}{shares}{memory.half_life:12.1f}")
+    print(f"{name:20}{shares}{memory.decay.hundredth or 'none':>14}")
 
 print(
     "\nThe LSTM, as it is by default:", half_life(layers["LSTM"], x, loss)["l0"].verdict, sep="\n"

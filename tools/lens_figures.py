@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import unrolled
-from unrolled.lens import contributions, half_life, half_life_of_influence, influence, jacobians
+from unrolled.lens import contributions, decay_of_influence, half_life, influence, jacobians
 from unrolled.lens.figures import Line, Mark, Panel, Picture, plot, scales
 from unrolled.lens.figures.picture import STYLES, Array
 
@@ -74,12 +74,13 @@ def matrix() -> Shown:
     """Influence in a plain network."""
     found = influence(fresh(unrolled.RNN), inputs(), balance)
     curve = found.by_lag()
-    fit = half_life_of_influence(curve)
+    decay = decay_of_influence(curve)
     numbers = {
         "rnn.far": number(curve[FAR]),
-        "rnn.rate": number(torch.tensor(math.exp(fit.slope))),
-        "rnn.half_life": number(torch.tensor(fit.half_life)),
-        "rnn.r2": f"{fit.r_squared:.3f}",
+        "rnn.rate": number(torch.tensor(math.exp(decay.fit.slope))),
+        "rnn.half_life": number(torch.tensor(decay.half_life)),
+        "rnn.r2": f"{decay.fit.r_squared:.3f}",
+        "rnn.hundredth": f"{decay.hundredth}",
     }
     return Shown(found.picture(), numbers)
 
@@ -93,9 +94,7 @@ def cells() -> Shown:
         share = curve / curve[0]
         lines.append(line(name.upper(), share, place))
         numbers[f"input.{name}"] = number(share[20])
-        numbers[f"input.{name}.half_life"] = number(
-            torch.tensor(half_life_of_influence(curve).half_life)
-        )
+        numbers[f"input.{name}.hundredth"] = f"{decay_of_influence(curve).hundredth}"
     picture = Picture(
         "Gates alone do not remember",
         f"{UNITS} units, all initial values as torch has them: ±1/√{UNITS}.",
@@ -138,7 +137,7 @@ def forget_bias() -> Shown:
         numbers |= {
             f"bias{bias}.open": f"{open_:.3f}",
             f"bias{bias}.rule": number(torch.tensor(math.log(2) / -math.log(open_))),
-            f"bias{bias}.half_life": number(torch.tensor(half_life_of_influence(curve).half_life)),
+            f"bias{bias}.half": lag(decay_of_influence(curve).half),
             f"bias{bias}.far": number(curve[FAR] / curve[0]),
         }
     picture = Picture(
@@ -284,6 +283,11 @@ def number(value: Tensor) -> str:
     """Two digits, as the page writes them."""
     text = scales.number(float(value), 2)
     return re.sub(r"\^\{(.*?)\}", r"<sup>\1</sup>", text)
+
+
+def lag(found: int | None) -> str:
+    """A lag, or that there is none."""
+    return "none" if found is None else f"{found}"
 
 
 def fill(text: str, numbers: Mapping[str, str]) -> str:

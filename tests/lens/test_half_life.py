@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from torch import Tensor, nn
 
 import unrolled
 from tests.lens.brute_force import Own, Ragged
+from tests.lens.test_verdict import RNN
 from unrolled.cells import Cell, tanh
-from unrolled.lens import half_life, influence
-from unrolled.lens.half_life import StrandHalfLife
+from unrolled.lens import Decay, decay_of_influence, half_life, influence
+from unrolled.lens.half_life import StrandHalfLife, left_by_lag
+from unrolled.lens.verdict import judge
 
 
 def energy(y: Tensor) -> Tensor:
@@ -39,13 +42,16 @@ def test_a_linear_network_changes_by_its_scale(scale: float, kind: str) -> None:
     layer = unrolled.RNN(4, 16, nonlinearity="identity", recurrent_init="orthogonal")
     found = examine(scaled(layer, "weight_hh", scale))
     assert found.verdict.kind == kind
-    assert found.fit.slope == pytest.approx(math.log(scale), abs=1e-4)
+    assert found.decay.fit.slope == pytest.approx(math.log(scale), abs=1e-4)
     assert found.growth == pytest.approx(math.log(scale), abs=1e-4)
     assert found.r_squared == pytest.approx(1, abs=1e-6)
     lags = torch.arange(60, dtype=torch.float64)
+    assert found.line is not None
     torch.testing.assert_close(found.line, scale**lags, rtol=0.02, atol=0)
     torch.testing.assert_close(found.by_lag, scale**lags, rtol=0.02, atol=0)
     assert found.half_life == (pytest.approx(1, abs=1e-3) if scale < 1 else math.inf)
+    assert found.decay.half == (1 if scale < 1 else None)
+    assert found.decay.left == pytest.approx(scale**59, rel=0.02)
 
 
 @pytest.mark.parametrize(("scale", "kind"), [(0.5, "vanishing"), (1, "stable"), (1.5, "exploding")])
@@ -67,6 +73,78 @@ def test_a_forget_bias_decides(bias: float, kind: str) -> None:
     assert found.verdict.kind == kind
     assert any("a bias of f near" in tip for tip in found.verdict.advice) == (bias < 0)
     assert found.gates["f"].high > 0.9 if bias > 0 else found.gates["f"].high == 0
+
+
+MODELS: dict[str, tuple[nn.Module, tuple[str, str]]] = {
+    "RNN": (unrolled.RNN(4, 6), ("vanishing", "vanishing")),
+    "LSTM": (unrolled.LSTM(4, 6), ("vanishing", "vanishing")),
+    "a fast fall, then slowly": (unrolled.LSTM(4, 6, chrono=200), ("stable", "stable")),
+    "halves every 40 steps": (
+        scaled(
+            unrolled.RNN(4, 6, nonlinearity="identity", recurrent_init="orthogonal"),
+            "weight_hh",
+            0.5 ** (1 / 40),
+        ),
+        ("stable", "vanishing"),
+    ),
+    "keeps": (
+        unrolled.RNN(4, 6, nonlinearity="identity", recurrent_init="orthogonal"),
+        ("stable", "stable"),
+    ),
+    "explodes": (
+        scaled(
+            unrolled.RNN(4, 6, nonlinearity="identity", recurrent_init="orthogonal"),
+            "weight_hh",
+            1.02,
+        ),
+        ("stable", "exploding"),
+    ),
+}
+
+
+def looked_at(model: nn.Module, x: Tensor, **options: Any) -> tuple[Tensor, Decay]:
+    """What `half_life` judges by, without all that takes time besides."""
+    found = influence(model, x, energy, steps=[-1], **options)
+    by_lag = left_by_lag(found["l0"], found.steps)
+    return by_lag, decay_of_influence(by_lag)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_over_35_and_300_steps_a_model_is_judged_alike(name: str) -> None:
+    """Of the loss of one sequence: lags that were reached stay, and the verdict moves forward."""
+    model, kinds = MODELS[name]
+    torch.manual_seed(5)
+    x = torch.randn(300, 1, 4)
+    (some, short), (all_, long) = (looked_at(model, x, window=lags) for lags in (34, 299))
+    assert [judge(replace(RNN, decay=decay)).kind for decay in (short, long)] == [*kinds]
+    assert (short.lags, long.lags) == (34, 299)
+    torch.testing.assert_close(all_[:35], some)
+    for lag in ("half", "tenth", "hundredth", "grown"):
+        first, later = getattr(short, lag), getattr(long, lag)
+        assert later == first if first is not None else later is None or later > 34
+
+
+def test_over_3000_steps_as_over_300() -> None:
+    layer, _ = MODELS["halves every 40 steps"]
+    x = torch.randn(3000, 1, 4)
+    for steps in (300, 3000):
+        _, decay = looked_at(layer, x[:steps])
+        assert decay.lags == steps - 1
+        assert (decay.half, decay.tenth, decay.hundredth) == (40, 133, 266)
+        assert decay.half_life == pytest.approx(40, rel=1e-3)
+
+
+def test_half_precision_is_judged_as_float32_is() -> None:
+    """Its smallest numbers are large, as norms go, and must not be taken for nothing."""
+    layer = scaled(
+        unrolled.RNN(4, 16, nonlinearity="identity", recurrent_init="orthogonal"), "weight_hh", 0.9
+    )
+    x = torch.randn(20, 2, 4)
+    single = half_life(layer, x, energy)["l0"]
+    half = half_life(layer.half(), x.half(), lambda y: energy(y.float()))["l0"]
+    torch.testing.assert_close(half.by_lag, single.by_lag, rtol=0.02, atol=0)
+    assert (half.decay.half, half.verdict.kind) == (single.decay.half, "stable")
+    assert half.half_life == pytest.approx(single.half_life, rel=0.05)
 
 
 @pytest.mark.parametrize("kind", [unrolled.LSTM, unrolled.GRU, unrolled.RNN])

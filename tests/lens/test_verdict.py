@@ -6,15 +6,24 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 
-from unrolled.lens.fit import Fit
+from unrolled.lens.decay import Decay, decay_of_influence
 from unrolled.lens.saturation import GateSaturation
 from unrolled.lens.verdict import Evidence, judge
 
 OPEN = GateSaturation("sigmoid", 0.0, 0.0, 0.0)
+
+
+def exponential(slope: float) -> Decay:
+    """Influence over 100 lags that changes by so many nats at each."""
+    logs = slope * torch.arange(101, dtype=torch.float64)
+    logs[0] = 0
+    return decay_of_influence(logs.exp())
+
+
 RNN = Evidence(
-    fit=Fit(-0.01, 0.0, 1.0),
-    steps=100,
+    decay=exponential(-0.01),
     growth=-0.01,
     gates={"h": GateSaturation("tanh", 0.0, 0.0, 0.0)},
     openness={},
@@ -38,7 +47,7 @@ LSTM = replace(
 
 
 def sloped(evidence: Evidence, slope: float) -> Evidence:
-    return replace(evidence, fit=Fit(slope, 0.0, 0.98), growth=slope)
+    return replace(evidence, decay=exponential(slope), growth=slope)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +60,7 @@ def sloped(evidence: Evidence, slope: float) -> Evidence:
         (0.0, "stable"),
         (0.0460, "stable"),
         (0.0461, "exploding"),
-        (9.0, "exploding"),
+        (6.0, "exploding"),
         (math.nan, "unknown"),
     ],
 )
@@ -64,12 +73,26 @@ def test_the_kind_follows_what_is_left(slope: float, kind: str) -> None:
 
 def test_reasons_have_the_numbers() -> None:
     said = str(judge(sloped(RNN, -math.log(2) / 4)))
-    assert "halves every 4 steps (R² 0.98): over 100 steps 3e-06 % is left" in said or (
-        "halves every 4 steps (R² 0.98)" in said
-    )
+    assert (
+        "vanishing: Over the 100 lags looked at, influence is down to a half at lag 4, to a tenth "
+        "at lag 14 and to a hundredth at lag 27; at the last one nothing to speak of is left. It "
+        "halves every 4 steps (R² 1.00)."
+    ) in said
     assert "-0.173 nats per step" in said
     grown = str(judge(sloped(RNN, math.log(2) / 10)))
-    assert "doubles every 10 steps (R² 0.98): over 100 steps it grows by a factor of 1e+03" in grown
+    assert "influence has grown 100 times at lag 67 and is never down to a half" in grown
+    assert "at the last one 1e+03 times as much arrives as at the start" in grown
+    assert "It doubles every 10 steps (R² 1.00)" in grown
+    slow = str(judge(sloped(RNN, -math.log(2) / 40)))
+    assert "down to a half at lag 40 and never to a tenth; at the last one 18 % is left" in slow
+
+
+def test_influence_that_comes_back_is_returning() -> None:
+    shares = torch.tensor([1.0, 0.001, 0.001, 0.6, 0.001])
+    verdict = judge(replace(RNN, decay=decay_of_influence(shares)))
+    assert verdict.kind == "returning"
+    assert "After lag 1 it comes back to 60 %." in str(verdict)
+    assert verdict.advice == ()
 
 
 def saturated(function: str, low: float, high: float) -> GateSaturation:

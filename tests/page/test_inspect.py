@@ -134,7 +134,7 @@ def test_a_part_of_the_influence_is_the_same_numbers(page: TestClient) -> None:
     np.testing.assert_allclose(array(block["matrix"]), whole[7:11], rtol=1e-5)
 
 
-def test_half_lives_and_verdicts_are_the_lenss(page: TestClient, runs: tuple[Path, Path]) -> None:
+def test_decay_and_verdicts_are_the_lenss(page: TestClient, runs: tuple[Path, Path]) -> None:
     from unrolled import lens
 
     found = post(page, "memory")
@@ -146,8 +146,10 @@ def test_half_lives_and_verdicts_are_the_lenss(page: TestClient, runs: tuple[Pat
     assert [strand["name"] for strand in found["strands"]] == list(expected.strands)
     for strand in found["strands"]:
         own = expected[strand["name"]]
-        assert strand["half_life"] == pytest.approx(own.half_life, rel=1e-5)
-        assert strand["r_squared"] == pytest.approx(own.r_squared, rel=1e-5)
+        for name in ("lags", "half", "tenth", "hundredth"):
+            assert strand[name] == getattr(own.decay, name)
+        assert strand["left"] == pytest.approx(own.decay.left, rel=1e-4)
+        assert (strand["line"] is None) == (own.line is None)
         assert strand["kind"] == own.verdict.kind
         assert strand["reasons"] == list(own.verdict.reasons)
         np.testing.assert_allclose(array(strand["by_lag"]), own.by_lag.numpy(), rtol=1e-5)

@@ -26,7 +26,7 @@ def tool() -> ModuleType:
 
 def value(text: str) -> float:
     text = re.sub(r"·10<sup>(.*?)</sup>", r"e\1", text).replace("−", "-").replace(",", "")
-    return float(text.replace("∞", "inf"))
+    return float(text.replace("none", "inf"))
 
 
 def test_the_page_gives_the_numbers_of_its_figures(tool: ModuleType) -> None:

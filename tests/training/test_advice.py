@@ -1,5 +1,8 @@
 """Warnings come when the numbers say so, once, with the numbers in them."""
 
+import math
+from collections.abc import Sequence
+
 from unrolled.training.advice import Advisor
 from unrolled.training.look import LayerLook, Look
 
@@ -8,12 +11,14 @@ def row(step: int, norm: float, clipped: float = 0.0) -> dict[str, float]:
     return {"step": step, "grad_norm": norm, "clipped": clipped}
 
 
-def seen(step: int, *memories: tuple[float | None, int]) -> Look:
-    layers = {
-        f"l{k}": LayerLook((1.0,), life, None if life is None else 1.0, reach, {})
-        for k, (life, reach) in enumerate(memories)
-    }
+def seen(step: int, *curves: Sequence[float]) -> Look:
+    layers = {f"l{k}": LayerLook(tuple(curve), {}) for k, curve in enumerate(curves)}
     return Look(step, 0.1, layers)
+
+
+def falling(rate: float, steps: int = 64) -> list[float]:
+    """Influence that falls by a factor in every step."""
+    return [rate**lag for lag in range(steps)]
 
 
 def test_a_growing_norm_is_said_once() -> None:
@@ -44,25 +49,38 @@ def test_nearly_all_updates_clipped() -> None:
 
 def test_memory_shorter_than_the_window() -> None:
     advisor = Advisor(clip=1, seq_len=64)
-    said = [advisor.look(seen(100 * k, (2.0, 10), (1.0, 4))) for k in range(1, 7)]
+    said = [advisor.look(seen(100 * k, falling(0.6), falling(0.5))) for k in range(1, 7)]
     assert [len(words) for words in said] == [0, 0, 1, 0, 0, 0]
-    assert "last 10 of 64 steps (half-life 2 steps)" in said[2][0]
+    assert (
+        "last 10 of 64 steps (there is left a half at lag 2 and a hundredth at lag 10)"
+        in said[2][0]
+    )
     assert "step 300" in said[2][0]
 
 
 def test_no_memory_at_all_is_shorter_still() -> None:
     advisor = Advisor(clip=1, seq_len=64)
-    said = [words for k in range(5) for words in advisor.look(seen(k, (0.0, 1)))]
+    said = [words for k in range(5) for words in advisor.look(seen(k, falling(0.0)))]
     assert len(said) == 1
-    assert "last 1 of 64 steps (half-life 0 steps)" in said[0]
+    assert "last 1 of 64 steps (there is left a half at lag 1" in said[0]
 
 
-def test_memory_that_suffices_still_grows_or_does_not_fade() -> None:
-    for memory in [(2.0, 17)], [(2.0, 10), (9.0, 40)], [(None, 10)], []:
-        advisor = Advisor(clip=1, seq_len=64)
-        assert not [w for k in range(9) for w in advisor.look(seen(k, *memory))]
+def test_a_fast_fall_and_a_long_tail_are_a_memory() -> None:
+    """A tenth of a hundredth, but over the whole window, is more than a hundredth of the sum."""
     advisor = Advisor(clip=1, seq_len=64)
-    assert not [w for k in range(9) for w in advisor.look(seen(k, (1.2**k, 4)))]
+    tail = [1.0, 0.2, 0.05, *[0.001] * 61]
+    assert not [w for k in range(9) for w in advisor.look(seen(k, tail))]
+
+
+def test_memory_that_suffices_still_grows_or_is_not_known() -> None:
+    unknown = [math.nan] * 64
+    for curve in falling(0.76), falling(1.0), unknown, [0.0] * 64:
+        advisor = Advisor(clip=1, seq_len=64)
+        assert not [w for k in range(9) for w in advisor.look(seen(k, curve))]
+    advisor = Advisor(clip=1, seq_len=64)
+    assert not [w for k in range(9) for w in advisor.look(seen(k))]
+    advisor = Advisor(clip=1, seq_len=64)
+    assert not [w for k in range(9) for w in advisor.look(seen(k, falling(0.3 + 0.06 * k)))]
 
 
 def test_what_was_said_before_a_run_went_on_is_not_said_again() -> None:

@@ -66,8 +66,9 @@ def test_half_life_and_reach_of_what_halves_with_every_step() -> None:
     model = halving()
     x = torch.randn(20, 2, 4, dtype=torch.float64)
     layer = look(model, lambda: squares(model(x)))["l0"]
-    assert layer.half_life == pytest.approx(1)
-    assert layer.r_squared == pytest.approx(1)
+    assert (layer.decay.half, layer.decay.tenth, layer.decay.hundredth) == (1, 4, 7)
+    assert layer.decay.left == pytest.approx(0.5**19)
+    assert layer.decay.half_life == pytest.approx(1)
     assert layer.reach == 7  # 1 - 2**-7 is the first above 0.99
     assert layer.saturation == {}
 
@@ -78,11 +79,12 @@ def test_without_decay_there_is_no_half_life() -> None:
         model.get_parameter("weight_hh_l0").copy_(torch.eye(4))
     x = torch.randn(8, 2, 4, dtype=torch.float64)
     layer = look(model, lambda: squares(model(x)))["l0"]
-    assert layer.half_life is None
+    assert layer.decay.half is None
+    assert layer.decay.left == pytest.approx(1)
     assert layer.reach == 8
 
 
-def test_a_loss_that_reaches_no_state_has_no_half_life() -> None:
+def test_a_loss_that_reaches_no_state_has_no_decay() -> None:
     model = halving()
     x = torch.randn(8, 2, 4, dtype=torch.float64, requires_grad=True)
 
@@ -92,7 +94,7 @@ def test_a_loss_that_reaches_no_state_has_no_half_life() -> None:
 
     layer = look(model, losses)["l0"]
     assert layer.influence == (0.0,) * 8
-    assert (layer.half_life, layer.r_squared, layer.reach) == (0.0, None, 1)
+    assert (layer.decay.lags, layer.decay.half, layer.reach) == (0, None, 1)
 
 
 def test_a_look_leaves_no_trace() -> None:

@@ -53,7 +53,7 @@ class Notes(Silent):
 
 
 def a_look(step: int, seconds: float = 0.1) -> Look:
-    layer = LayerLook((1.0, 0.5, 0.25), 1.0, 1.0, 3, {"f": (0.25, 0.5)})
+    layer = LayerLook((1.0, 0.5, 0.25), {"f": (0.25, 0.5)})
     return Look(step, seconds, {"rnn.l0": layer})
 
 
@@ -221,11 +221,18 @@ def test_a_run_that_was_stopped_has_the_same_looks(
 def test_curves_are_in_tensorboard_and_in_the_report(prose: Path, tmp_path: Path) -> None:
     train(prose, tmp_path / "run", cell="lstm", lens_every=5, clip=0.01)
     tags = tensorboard_tags(tmp_path / "run" / "tensorboard")
-    for name in ("half_life", "reach", "saturated_f", "saturated_tanh_c_", "influence_lag_0004"):
+    for name in (
+        "lag_of_a_half",
+        "left",
+        "reach",
+        "saturated_f",
+        "saturated_tanh_c_",
+        "influence_lag_0004",
+    ):
         assert f"lens_recurrent.l0/{name}" in tags
     assert {"grad_norm", "clipped"} <= tags
     report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    for words in ("clipped above 0.01", "recurrent.l0: half-life", "Saturation: recurrent.l0"):
+    for words in ("clipped above 0.01", "recurrent.l0: down to a half", "Saturation: recurrent.l0"):
         assert words in report
     assert "Warnings" in report
     assert "--clip is 0.01" in report
@@ -257,7 +264,7 @@ def test_numbers_that_are_not_finite_are_kept_but_not_judged(tmp_path: Path) -> 
         monitor.look(step, 100.0, model, lambda: model(x)[0].sum(-1))
     looks = read_looks(tmp_path / "lens.jsonl")
     assert len(looks) == 4
-    assert looks[0].layers["l0"].half_life is None
+    assert (looks[0].layers["l0"].decay.grown, looks[0].layers["l0"].reach) == (1, 6)
     assert all(math.isfinite(value) for value in scalars(looks[0]).values())
     assert notes.lines == []
 
@@ -272,6 +279,21 @@ def test_a_broken_line_in_the_file_is_left_out(tmp_path: Path) -> None:
         )
     assert read_looks(path) == [a_look(10)]
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()[:1]] == [10]
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """Its half-lives were those of a fit whatever it was worth; they are measured again."""
+    path = tmp_path / "lens.jsonl"
+    curve = [1.0, 0.6, 0.4, 0.3, *[0.2] * 60]
+    layer = {"influence": curve, "half_life": 123.0, "r_squared": 0.1, "reach": 60}
+    layer["saturation"] = {"f": [0.25, 0.5]}
+    path.write_text(json.dumps({"step": 10, "seconds": 0.1, "layers": {"l0": layer}}) + "\n")
+    (look,) = LookLog(path, 10).looks
+    found = look.layers["l0"].decay
+    assert (found.half, found.tenth, found.left, found.fits) == (2, None, 0.2, False)
+    (line,) = path.read_text().splitlines()  # written again as it is now
+    written = json.loads(line)["layers"]["l0"]
+    assert (written["half"], written["tenth"], written["half_life"]) == (2, None, None)
 
 
 def test_bad_interval() -> None:

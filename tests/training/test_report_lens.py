@@ -13,7 +13,7 @@ OPTIONS = {"training": {"clip": 0.5, "seq_len": 64}}
 
 
 def a_look(step: int, *names: str, influence: tuple[float, ...] = (1.0, 0.5, 0.25)) -> Look:
-    layer = LayerLook(influence, 1.0, 1.0, 3, {"f": (0.25, 0.5), "tanh(c)": (0.0, 0.1)})
+    layer = LayerLook(influence, {"f": (0.25, 0.5), "tanh(c)": (0.0, 0.1)})
     return Look(step, 0.25, dict.fromkeys(names, layer))
 
 

@@ -1,7 +1,8 @@
 """See which past steps still reach the loss, in exact numbers."""
 
 from .contributions import Contributions, contributions
-from .fit import Fit, half_life_of_influence
+from .decay import Decay, decay_of_influence
+from .fit import Fit
 from .half_life import HalfLife, half_life
 from .influence import Influence, influence
 from .jacobians import Jacobians, jacobians
@@ -13,6 +14,7 @@ from .verdict import Verdict
 __all__ = [
     "Activation",
     "Contributions",
+    "Decay",
     "Fit",
     "GateSaturation",
     "HalfLife",
@@ -23,8 +25,8 @@ __all__ = [
     "Trace",
     "Verdict",
     "contributions",
+    "decay_of_influence",
     "half_life",
-    "half_life_of_influence",
     "influence",
     "jacobians",
     "lyapunov",

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from . import figures
 from .chain import Chain
+from .decay import Decay, decay_of_influence
 from .figures import Picture
-from .fit import Fit, half_life_of_influence
 from .influence import Influence, StrandInfluence, influence
 from .losses import Loss, Steps
 from .lyapunov import spectrum
@@ -33,7 +33,8 @@ class StrandHalfLife:
         by_lag: the points: influence on the whole state so many steps before the loss, as a share
             of that at lag 0 (or the first lag at which there is any), ``[lags]``; the mean over
             losses (and rows). In a reverse direction, so many steps after it.
-        fit: the exponential nearest to them.
+        decay: the lags at which a half, a tenth and a hundredth of it are left, what is left at the
+            last one, and an exponential.
         gates: how saturated every sigmoid and tanh is, by its name.
         growth: the largest Lyapunov exponent, nats per step, mean over rows; a quarter of the
             steps is left to it as a transient.
@@ -43,26 +44,32 @@ class StrandHalfLife:
     name: str
     cell: str
     by_lag: Tensor
-    fit: Fit
+    decay: Decay
     gates: dict[str, GateSaturation]
     growth: float
     verdict: Verdict
 
     @property
     def half_life(self) -> float:
-        """Steps over which the influence halves; ∞ where it does not decay."""
-        return self.fit.half_life
+        """Steps over which the influence halves; ∞ where it does not decay.
+
+        NaN where it is no exponential, and so has none: R² is less than 0.95, or the exponential
+        misses the lag at which a half is left (`Decay.fits`). `decay` has what is measured.
+        """
+        return self.decay.half_life
 
     @property
     def r_squared(self) -> float:
-        """How well an exponential describes it: 1 if it is one."""
-        return self.fit.r_squared
+        """How well the nearest exponential describes it: 1 if it is one."""
+        return self.decay.fit.r_squared
 
     @property
-    def line(self) -> Tensor:
-        """The fitted share at each lag, ``[lags]``."""
+    def line(self) -> Tensor | None:
+        """The exponential's share at each lag, ``[lags]``; None where it does not fit."""
+        if not self.decay.fits:
+            return None
         lags = torch.arange(len(self.by_lag), dtype=torch.float64, device="cpu")
-        return (self.fit.intercept + self.fit.slope * lags).exp()
+        return (self.decay.fit.intercept + self.decay.fit.slope * lags).exp()
 
 
 @dataclass(frozen=True)
@@ -101,19 +108,23 @@ def half_life(
     window: int | None = None,
     memory: int | str = "2GB",
 ) -> HalfLife:
-    r"""The half-life of each layer's memory in steps, with a verdict in words.
+    r"""How long each layer remembers, measured, with a verdict in words.
 
     .. math::
-        \log \frac{\| \partial \ell_t / \partial s_k \|}{\| \partial \ell_t / \partial s_t \|}
-        \approx a + b \, (t - k),
-        \qquad \text{half-life} = \frac{\log 2}{-b}
+        \text{left}_{t-k} = \text{mean over } t \text{ of }
+        \frac{\| \partial \ell_t / \partial s_k \|}{\| \partial \ell_t / \partial s_t \|}
 
-    by least squares on the mean at each lag, for the whole state s of a layer (an LSTM's
-    h and c together). The verdict is "exploding" where the line grows more than 100 times over the
-    lags that were looked at, or states are no numbers; else "saturated" where at least half of what
-    the equations squash is beyond its bounds (a gate that keeps the memory not counted); else
-    "vanishing" where less than 1 % is left; else "stable". So it is about a sequence as long as x:
-    give one as long as what the model is to remember.
+    for the whole state s of a layer (an LSTM's h and c together): the first lags at which a half, a
+    tenth and a hundredth are left, and what is left at the last one. The verdict is "exploding"
+    where there is 100 times as much at some lag, or states are no numbers; else "saturated" where
+    at least half of what the equations squash is beyond its bounds (a gate that keeps the memory
+    not counted); else "vanishing" where a hundredth or less is left at some lag, or "returning" if
+    a tenth or more arrives at a lag after it; else "stable". Each stands on something that is
+    reached at a lag, so the same curve over more lags cannot take it back: "stable" says that
+    nothing of this was reached *yet*. Give a sequence as long as what the model is to remember.
+
+    Where the curve is an exponential, log left ≈ a + b · lag with R² of 0.95 or more
+    (`Decay.fits`), it has a half-life, log 2 / -b; others have none.
 
     Args:
         model: any module with recurrent layers of unrolled's or torch.nn's in it, or one itself.
@@ -145,14 +156,15 @@ def half_life(
 
 def _strand(own: StrandInfluence, found: Influence, strand: Strand) -> StrandHalfLife:
     by_lag = left_by_lag(own, found.steps)
-    # Near the dtype's smallest number some gradients are zeros and the mean is no more the mean.
-    least = torch.finfo(strand.steps[0].after[0].dtype).tiny * 1e10
-    fit = half_life_of_influence(torch.where(by_lag < least, 0, by_lag))
+    # Numbers near the dtype's smallest one have few digits.
+    digits = torch.finfo(strand.steps[0].after[0].dtype)
+    norms = own.mean_by_distance(own.whole, found.steps)
+    decay = decay_of_influence(by_lag, norms > 1e4 * digits.smallest_normal * digits.eps)
     trace = strand_trace(strand)
     gates = saturation_of(trace)
     growth = _growth(strand)
-    evidence = _evidence(strand, trace, gates, fit, len(by_lag) - 1, growth)
-    return StrandHalfLife(own.name, trace.cell, by_lag, fit, gates, growth, judge(evidence))
+    verdict = judge(_evidence(strand, trace, gates, decay, growth))
+    return StrandHalfLife(own.name, trace.cell, by_lag, decay, gates, growth, verdict)
 
 
 def left_by_lag(own: StrandInfluence, steps: Sequence[int]) -> Tensor:
@@ -178,8 +190,7 @@ def _evidence(
     strand: Strand,
     trace: StrandTrace,
     gates: dict[str, GateSaturation],
-    fit: Fit,
-    steps: int,
+    decay: Decay,
     growth: float,
 ) -> Evidence:
     layer, program = strand.layer, strand.program
@@ -187,8 +198,7 @@ def _evidence(
     largest, spread = _singular_values(strand)
     squashed = {s.name: gates[s.name].function for s in program.states if s.name in gates}
     return Evidence(
-        fit,
-        steps,
+        decay,
         growth,
         gates,
         {gate: _mean(trace.gates[gate], trace.running) for gate in memory},

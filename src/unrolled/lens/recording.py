@@ -135,9 +135,12 @@ class Tap(torch.autograd.Function):
 
 
 def _flush(gradient: Tensor | None) -> Tensor | None:
-    """Zero where numbers leave the dtype's range: denormal ones are inexact and very slow."""
-    if gradient is None:
-        return None
+    """Zero where numbers leave the dtype's range: denormal ones are inexact and very slow.
+
+    Not of float16, whose range is too narrow to give a part of it away: it is computed in float32.
+    """
+    if gradient is None or gradient.dtype == torch.float16:
+        return gradient
     least = torch.finfo(gradient.dtype).tiny * 1e4  # what follows multiplies it by slopes
     return torch.where(gradient.abs() < least, 0, gradient)
 

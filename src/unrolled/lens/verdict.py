@@ -7,15 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from .fit import Fit
+from .decay import GROWN, HUNDREDTH, LINEAR, POINTS, TENTH, Decay
 from .saturation import BOUNDS, GateSaturation
 
-Kind = Literal["vanishing", "stable", "exploding", "saturated", "unknown"]
+Kind = Literal["vanishing", "returning", "stable", "exploding", "saturated", "unknown"]
 
-LEFT = 0.01
-"""An influence of which less than this is left over the steps that were looked at has vanished."""
-GROWN = 100.0
-"""One that has grown by more than this explodes."""
 SATURATED = 0.5
 """Where so large a share of what the equations squash is saturated, little gradient passes."""
 ORTHOGONAL = 0.9
@@ -27,8 +23,7 @@ class Evidence:
     """What a verdict on one direction of one layer stands on.
 
     Attributes:
-        fit: of influence against lag.
-        steps: lags that were looked at.
+        decay: of influence with the lag.
         growth: the largest Lyapunov exponent, nats per step.
         gates: how saturated what the cell squashes is.
         openness: the mean of each gate of memory.
@@ -43,8 +38,7 @@ class Evidence:
         broken: the first step at which the states are no finite numbers, None if they all are.
     """
 
-    fit: Fit
-    steps: int
+    decay: Decay
     growth: float
     gates: Mapping[str, GateSaturation]
     openness: Mapping[str, float]
@@ -64,8 +58,8 @@ class Verdict:
     """A judgement with its grounds.
 
     Attributes:
-        kind: "vanishing", "stable", "exploding", "saturated", or "unknown" where there is nothing
-            to judge by.
+        kind: "stable", "vanishing", "returning", "exploding", "saturated", or "unknown" where there
+            is nothing to judge by.
         reasons: the numbers that say so, as sentences.
         advice: what to try, the most promising first; empty where nothing need be done.
     """
@@ -107,40 +101,33 @@ def _harmful(name: str, gate: GateSaturation, memory: Mapping[str, float]) -> fl
 
 
 def _kind(evidence: Evidence) -> Kind:
-    change = evidence.fit.change(evidence.steps)
-    if evidence.broken is not None:
+    """By the lags at which something is reached: more lags move it forward only.
+
+    From stable to vanishing, to returning, to exploding, in this order; what has vanished over 35
+    lags has vanished over 300.
+    """
+    decay = evidence.decay
+    if evidence.broken is not None or decay.grown is not None:
         return "exploding"
-    if math.isnan(evidence.fit.slope):
+    if not decay.lags:
         return "unknown"
-    if change > GROWN:
-        return "exploding"
     if blocked(evidence) >= SATURATED:
         return "saturated"
-    return "vanishing" if change < LEFT else "stable"
+    if decay.hundredth is None:
+        return "stable"
+    return "returning" if decay.returned >= TENTH else "vanishing"
 
 
 def _reasons(evidence: Evidence, kind: Kind) -> list[str]:
-    fit, steps = evidence.fit, evidence.steps
+    decay = evidence.decay
     found = []
     if evidence.broken is not None:
         found.append(f"The states are no finite numbers from step {evidence.broken} on.")
+    if decay.lags or not found:
+        found.append(str(decay))
     if kind == "unknown":
-        return ["There are not two lags with an influence to compare."]
-    change = fit.change(steps)
-    fits = f" (R² {fit.r_squared:.2f})" if math.isfinite(fit.r_squared) else ""
-    if math.isfinite(fit.half_life):
-        left = f"{100 * change:.2g} %" if change >= 1e-6 else "nothing to speak of"
-        found.append(
-            f"Influence halves every {_steps(fit.half_life)}{fits}: over {steps} steps "
-            f"{left} is left."
-        )
-    elif math.isfinite(fit.doubling_time):
-        found.append(
-            f"Influence doubles every {_steps(fit.doubling_time)}{fits}: over {steps} steps "
-            f"it grows by a factor of {change:.2g}."
-        )
-    elif fit.slope == 0:
-        found.append(f"Influence is the same at all {steps} lags.")
+        return found
+    found += _shape(decay)
     if math.isfinite(evidence.growth):
         factor = math.exp(min(evidence.growth, 700))
         found.append(
@@ -153,6 +140,27 @@ def _reasons(evidence: Evidence, kind: Kind) -> list[str]:
         found.append(
             f"{100 * share:.0f} % of what the equations squash is saturated, most of all {worst}."
         )
+    return found
+
+
+def _shape(decay: Decay) -> list[str]:
+    """What the curve is like: whether it comes back, and the exponential, if it is one."""
+    found = []
+    if decay.hundredth is not None and decay.returned > HUNDREDTH:
+        found.append(f"After lag {decay.hundredth} it comes back to {100 * decay.returned:.2g} %.")
+    fits = f"(R² {decay.fit.r_squared:.2f})"
+    if math.isfinite(decay.half_life):
+        lag = decay.fit.lag_of(math.log(HUNDREDTH) + decay.start)
+        later = ""
+        if decay.hundredth is None and lag > decay.lags:
+            later = f"; if it goes on like this, it is down to a hundredth at lag {lag:,.0f}"
+        found.append(f"It halves every {_steps(decay.half_life)} {fits}{later}.")
+    elif math.isfinite(decay.doubling_time):
+        found.append(f"It doubles every {_steps(decay.doubling_time)} {fits}.")
+    elif not decay.fits and decay.fit.r_squared >= LINEAR and decay.fit.points >= POINTS:
+        found.append(f"No exponential {fits} fits its beginning, so it has no half-life.")
+    elif not decay.fits and decay.fit.points >= POINTS:
+        found.append(f"It is no exponential {fits}, and has no half-life.")
     return found
 
 
@@ -184,7 +192,7 @@ def _against_vanishing(evidence: Evidence) -> list[str]:
 def _keep(evidence: Evidence) -> list[str]:
     """How the forget gate is to be opened, if it is what forgets."""
     gate, sign = next(iter(evidence.memory.items()))
-    steps, kept = evidence.steps, evidence.openness[gate]
+    steps, kept = evidence.decay.lags, evidence.openness[gate]
     kept = kept if sign > 0 else 1 - kept
     enough = 0.5 ** (1 / steps)
     if kept >= enough:
@@ -231,10 +239,9 @@ def _against_explosion(evidence: Evidence) -> list[str]:
         found.append("a nonlinearity that is bounded, such as tanh")
     if evidence.largest is not None and not evidence.normalised:
         found.append("layer_norm=True, so that products keep their size")
-    if evidence.fit.slope > 0:
-        window = math.log(GROWN) / evidence.fit.slope
+    if evidence.decay.grown is not None:
         found.append(
-            f"truncation: over {max(1, int(window))} steps the gradient grows {GROWN:g} times"
+            f"truncation: over {_steps(evidence.decay.grown)} the gradient grows {GROWN:g} times"
         )
     return found
 

@@ -163,10 +163,13 @@ def _memory(found: HalfLife) -> dict[str, Any]:
         "strands": [
             {
                 "name": strand.name,
-                "half_life": _finite(strand.half_life),
-                "r_squared": _finite(strand.r_squared),
+                "lags": strand.decay.lags,
+                "half": strand.decay.half,
+                "tenth": strand.decay.tenth,
+                "hundredth": strand.decay.hundredth,
+                "left": _finite(strand.decay.left),
                 "by_lag": packed(strand.by_lag),
-                "line": packed(strand.line),
+                "line": None if strand.line is None else packed(strand.line),
                 "kind": strand.verdict.kind,
                 "reasons": strand.verdict.reasons,
                 "advice": strand.verdict.advice,

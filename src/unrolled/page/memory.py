@@ -1,4 +1,4 @@
-"""How long a trained model remembers, over a sample: half-lives, a verdict, spectra."""
+"""The memory of a trained model, over a sample: measured decay, a verdict, spectra."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXPONENTS = 32
 
 
 def half_life(subject: Subject, sample: str) -> lens.HalfLife:
-    """The half-life of each layer's memory, over some of the sample's losses in bits.
+    """The decay of each layer's memory with a verdict, over some of the sample's losses in bits.
 
     Raises:
         UserError: if the model cannot read the sample, there is nothing to predict, or the model is

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from statistics import median
 
+from unrolled.lens.decay import Decay
 from unrolled.training.look import Look
 
 ROWS = 5
@@ -39,7 +40,7 @@ class Advisor:
         self.said: dict[str, str] = {}
         self._rows: deque[tuple[float, float, float]] = deque(maxlen=ROWS)
         self._lowest: tuple[float, float] | None = None
-        self._short: list[tuple[float, float]] = []  # half-life and reach, while memory is short
+        self._short: list[int] = []  # the reach of each look, while memory is short
 
     def row(self, row: Mapping[str, float]) -> list[str]:
         """One more row of the log; returned are warnings that are new."""
@@ -52,24 +53,23 @@ class Advisor:
 
     def look(self, look: Look) -> list[str]:
         """One more look; returned are warnings that are new."""
-        layers = look.layers.values()
-        reach = max((layer.reach for layer in layers), default=self.seq_len)
-        lives = [layer.half_life for layer in layers]
-        short = reach * SHORT <= self.seq_len and None not in lives
-        life = max(life or 0.0 for life in lives) if lives else 0.0
-        self._short = [*self._short, (life, reach)] if short else []
+        reach = max((layer.reach for layer in look.layers.values()), default=self.seq_len)
+        # A loss that reaches no state at all has no memory to be short.
+        measured = all(layer.decay.lags for layer in look.layers.values())
+        self._short = [*self._short, reach] if measured and reach * SHORT <= self.seq_len else []
         if len(self._short) < LOOKS:
             return []
         *before, now = self._short[-LOOKS:]
-        if any(one > 1.1 * max(past) for one, *past in zip(now, *before, strict=True)):
+        if now > 1.1 * max(before):
             return []  # it is still getting longer
+        farthest = max(look.layers.values(), key=lambda layer: layer.reach)
         return self._say(
             "memory",
             f"step {look.step}: memory is shorter than the truncation window uses: 99 % of the "
-            f"loss's influence falls on the last {reach} of {self.seq_len} steps (half-life "
-            f"{life:.2g} steps), the rest costs time and so far teaches next to nothing; try a "
-            "shorter --seq-len, or, if the task needs a longer memory, a gated cell (--cell gru or "
-            "lstm) or orthogonal, forget-bias or chrono initialisation",
+            f"loss's influence falls on the last {reach} of {self.seq_len} steps"
+            f"{_lags(farthest.decay)}, the rest costs time and so far teaches next to nothing; try "
+            "a shorter --seq-len, or, if the task needs a longer memory, a gated cell (--cell gru "
+            "or lstm) or orthogonal, forget-bias or chrono initialisation",
         )
 
     def _growing(self) -> list[str]:
@@ -105,3 +105,12 @@ class Advisor:
             return []
         self.said[kind] = words
         return [words]
+
+
+def _lags(decay: Decay) -> str:
+    """The lags at which little is left, in brackets; nothing where none is reached."""
+    reached = {"a half": decay.half, "a hundredth": decay.hundredth}
+    told = " and ".join(
+        f"{share} at lag {lag}" for share, lag in reached.items() if lag is not None
+    )
+    return f" (there is left {told})" if told else ""

@@ -18,7 +18,7 @@ class Line:
 
     Attributes:
         name: Its name in the legend.
-        points: (x, y) in order of x; points that are not finite break nothing, they are left out.
+        points: (x, y) in order of x; a point that cannot be drawn is a gap.
         style: Class in the style sheet: ``a`` to ``f``, ``n`` for a bound, ``m0`` to ``m4`` for
             moments in their order.
         dots: Whether to mark the points.
@@ -57,12 +57,12 @@ def line_chart(
         SVG, or a paragraph that says there is nothing to draw yet.
     """
     edge = WIDTH - (RIGHT if right is not None else 16)
-    kept = [(line, _clean(line.points, log)) for line in lines]
-    kept = [(line, points) for line, points in kept if points]
+    kept = [(line, _segments(line.points, log)) for line in lines]
+    kept = [(line, segments) for line, segments in kept if segments]
     if not kept:
         return '<p class="empty">Nothing to draw yet.</p>'
-    xs = [x for _, points in kept for x, _ in points]
-    ys = [y for _, points in kept for _, y in points]
+    xs = [x for _, segments in kept for points in segments for x, _ in points]
+    ys = [y for _, segments in kept for points in segments for _, y in points]
     x0, x1 = min(xs), max(xs)
     if x0 == x1:
         x0, x1 = x0 - 1, x1 + 1
@@ -118,7 +118,7 @@ def line_chart(
             f'<line class="best" x1="{px(best):.1f}" x2="{px(best):.1f}" '
             f'y1="{TOP}" y2="{HEIGHT - BOTTOM}"><title>best: {number(best)}</title></line>'
         )
-    for line, points in kept:
+    for line, points in ((line, points) for line, segments in kept for points in segments):
         path = " ".join(f"{px(x):.1f},{py(y):.1f}" for x, y in _thin(points))
         faint = " faint" if line.faint else ""
         parts.append(f'<polyline class="{line.style}{faint}" points="{path}"/>')
@@ -158,10 +158,15 @@ def _upright(text: str, x: float) -> str:
     )
 
 
-def _clean(points: Sequence[tuple[float, float]], log: bool) -> list[tuple[float, float]]:
-    return [
-        (x, y) for x, y in points if math.isfinite(x) and math.isfinite(y) and (y > 0 or not log)
-    ]
+def _segments(points: Sequence[tuple[float, float]], log: bool) -> list[list[tuple[float, float]]]:
+    """The points between gaps: those that are finite, and positive on a logarithmic scale."""
+    segments: list[list[tuple[float, float]]] = [[]]
+    for x, y in points:
+        if math.isfinite(x) and math.isfinite(y) and (y > 0 or not log):
+            segments[-1].append((x, y))
+        elif segments[-1]:
+            segments.append([])
+    return [segment for segment in segments if segment]
 
 
 def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

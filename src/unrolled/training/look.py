@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from unrolled.lens.fit import half_life_of_influence
+from unrolled.lens.decay import Decay, decay_of_influence
 from unrolled.lens.recording import Strand, recording
 from unrolled.lens.saturation import saturation_of
 from unrolled.lens.tracing import strand_trace
@@ -27,19 +28,43 @@ class LayerLook:
         influence: ‖∂ℓ/∂h‖ of the loss at the last step with respect to the layer's output so many
             steps back, lag 0 first; the mean over rows. In a reverse direction, of the loss at the
             first step, so many steps ahead.
-        half_life: steps in which it halves, by a least-squares fit to its logarithm; None where
-            it does not decay, or is not finite.
-        r_squared: how well the fit describes it; None where there is none.
-        reach: steps, the present one counted, within which 99 % of the influence lies.
         saturation: for each sigmoid and tanh of the cell, the shares of units and steps below 0.05
             (tanh: -0.97) and above 0.95 (tanh: 0.97).
     """
 
     influence: tuple[float, ...]
-    half_life: float | None
-    r_squared: float | None
-    reach: int
     saturation: Mapping[str, tuple[float, float]]
+
+    @cached_property
+    def decay(self) -> Decay:
+        """The lags at which a half, a tenth and a hundredth are left, and what is left at last."""
+        return decay_of_influence(torch.tensor(self.influence, dtype=torch.float64))
+
+    @cached_property
+    def reach(self) -> int:
+        """Steps, the present one counted, within which 99 % of the influence lies.
+
+        All of them where the influence is no finite number.
+        """
+        within = torch.tensor(self.influence, dtype=torch.float64).cumsum(0)
+        if not len(within) or not within[-1].isfinite():
+            return len(within)
+        return min(int((within < REACH * within[-1]).sum()) + 1, len(within))
+
+    def record(self) -> dict[str, Any]:
+        """All of it as JSON has it; what follows from influence is there for other readers."""
+        decay = self.decay
+        return {
+            "influence": self.influence,
+            "half": decay.half,
+            "tenth": decay.tenth,
+            "hundredth": decay.hundredth,
+            "left": _number(decay.left),
+            "half_life": _number(decay.half_life),
+            "r_squared": _number(decay.fit.r_squared),
+            "reach": self.reach,
+            "saturation": self.saturation,
+        }
 
 
 @dataclass(frozen=True)
@@ -58,17 +83,14 @@ class Look:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Look:
-        """Read back what `dataclasses.asdict` and JSON made of a look.
+        """Read back what `record` and JSON made of a look; earlier versions' looks as well.
 
         Raises:
             KeyError, TypeError, ValueError: if it is none.
         """
         layers = {
             str(name): LayerLook(
-                tuple(float(norm) for norm in layer["influence"]),
-                _number(layer["half_life"]),
-                _number(layer["r_squared"]),
-                int(layer["reach"]),
+                _norms(layer["influence"]),
                 {
                     str(gate): (float(low), float(high))
                     for gate, (low, high) in layer["saturation"].items()
@@ -77,6 +99,11 @@ class Look:
             for name, layer in record["layers"].items()
         }
         return cls(int(record["step"]), float(record["seconds"]), layers)
+
+    def record(self) -> dict[str, Any]:
+        """All of it as JSON has it."""
+        layers = {name: layer.record() for name, layer in self.layers.items()}
+        return {"step": self.step, "seconds": self.seconds, "layers": layers}
 
 
 def look(model: nn.Module, losses: Callable[[], Tensor]) -> dict[str, LayerLook]:
@@ -134,21 +161,23 @@ def _layer(
     # In float64, where squares of small numbers are no zeros.
     norms = torch.linalg.vector_norm(by_time.double(), dim=-1).mean(-1).cpu()
     influence = norms if strand.reverse else norms.flip(0)
-    fit = half_life_of_influence(influence)
     gates = saturation_of(strand_trace(strand))
     return LayerLook(
-        tuple(influence.tolist()),
-        _number(fit.half_life),
-        _number(fit.r_squared),
-        _reach(influence),
-        {name: (gate.low, gate.high) for name, gate in gates.items()},
+        tuple(influence.tolist()), {name: (gate.low, gate.high) for name, gate in gates.items()}
     )
 
 
-def _reach(influence: Tensor) -> int:
-    within = influence.cumsum(0)
-    return min(int((within < REACH * within[-1]).sum()) + 1, len(influence))
+def _norms(values: Any) -> tuple[float, ...]:
+    """Influence as it was written.
+
+    Raises:
+        ValueError: if it is not one norm or more.
+    """
+    norms = tuple(float(norm) for norm in values)
+    if not norms or any(norm < 0 for norm in norms):
+        raise ValueError("influence: expected one norm or more")
+    return norms
 
 
-def _number(value: float | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ def read_looks(path: Path) -> list[Look]:
 
 
 def _line(look: Look) -> str:
-    return json.dumps(_rounded(asdict(look))) + "\n"
+    return json.dumps(_rounded(look.record())) + "\n"
 
 
 def _rounded(value: Any) -> Any:

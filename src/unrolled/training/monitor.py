@@ -120,8 +120,12 @@ def scalars(found: Look) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for name, layer in found.layers.items():
         section = f"lens_{name}"
-        if layer.half_life is not None:
-            numbers[f"{section}/half_life"] = layer.half_life
+        decay = layer.decay
+        for share in ("half", "tenth", "hundredth"):
+            if (lag := getattr(decay, share)) is not None:
+                numbers[f"{section}/lag_of_a_{share}"] = lag
+        numbers[f"{section}/left"] = decay.left
+        numbers[f"{section}/half_life"] = decay.half_life
         numbers[f"{section}/reach"] = layer.reach
         for gate, (low, high) in layer.saturation.items():
             numbers[f"{section}/saturated_{gate}"] = low + high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -59,7 +60,7 @@ def gradient_charts(rows: Sequence[Mapping[str, float]], options: Mapping[str, A
 
 
 def lens_charts(looks: Sequence[Look], seconds: float, options: Mapping[str, Any]) -> list[Chart]:
-    """Half-lives, influence against lag and gate saturation; nothing if there was no look.
+    """Memory, influence against lag and gate saturation; nothing if there was no look.
 
     Args:
         looks: All looks of the run.
@@ -88,8 +89,8 @@ def _memory(
 ) -> Chart:
     lines = []
     for style, (name, seen) in _styled(layers):
-        life = [(step, layer.half_life) for step, layer in seen if layer.half_life is not None]
-        lines.append(Line(f"{name}: half-life", life, style, dots=len(life) <= 40))
+        half = [(step, float(layer.decay.half or math.nan)) for step, layer in seen]
+        lines.append(Line(f"{name}: down to a half", half, style, dots=len(half) <= 40))
         reach = [(step, float(layer.reach)) for step, layer in seen]
         lines.append(Line(f"{name}: 99 % within", reach, style, faint=True))
     window = options.get("training", {}).get("seq_len")
@@ -99,8 +100,9 @@ def _memory(
     took = sum(look.seconds for look in looks)
     share = f", {took / seconds:.1%} of the training time" if seconds else ""
     caption = (
-        "Steps in which the influence of a state on the loss halves, and steps within which 99 % "
-        f"of it lies. {len(looks)} look{'s' * (len(looks) != 1)} took {took:.1f} s{share}."
+        "Lag at which a half or less of a state's influence on the loss is left (a gap where more "
+        f"is left at every lag), and steps within which 99 % of it lies. {len(looks)} "
+        f"look{'s' * (len(looks) != 1)} took {took:.1f} s{share}."
     )
     return "Memory", caption, line_chart(lines, unit="steps", log=True)
 

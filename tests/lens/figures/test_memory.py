@@ -17,7 +17,7 @@ def squares(y: Tensor) -> Tensor:
     return y.square().sum((1, 2))
 
 
-def test_half_life_shows_points_fit_and_verdict() -> None:
+def test_memory_shows_points_fit_and_verdict() -> None:
     torch.manual_seed(0)
     found = half_life(unrolled.LSTM(3, 5, num_layers=2), torch.randn(30, 2, 3), squares)
     picture = found.picture("l1")
@@ -26,8 +26,10 @@ def test_half_life_shows_points_fit_and_verdict() -> None:
     own = found["l1"]
     np.testing.assert_array_equal(points.y, own.by_lag)
     np.testing.assert_array_equal(fit.y, own.line)
-    assert (points.style, points.name, fit.style) == ("points", "", "solid")
-    assert fit.name == f"l1: half-life {own.half_life:.2g} steps, R² {own.r_squared:.3f}"
+    assert (points.style, fit.style) == ("points", "solid")
+    half, tenth, hundredth = own.decay.half, own.decay.tenth, own.decay.hundredth
+    assert points.name == f"l1: ½ at lag {half}, 1/10 at lag {tenth}, 1/100 at lag {hundredth}"
+    assert fit.name == f"halves every {own.half_life:.2g} steps, R² {own.r_squared:.3f}"
     assert picture.subtitle == f"l1: vanishing. {own.verdict.reasons[0]}"
     assert [label for _, label in shares.y.ticks] == list(own.gates)
     assert list(shares.lines[1].x) == [gate.high for gate in own.gates.values()]
@@ -64,7 +66,21 @@ def test_a_memory_that_does_not_end_is_drawn() -> None:
         for weight in layer.parameters():
             weight.fill_(1.0)
     picture = half_life(layer, torch.ones(5, 1, 1), lambda y: y.sum((1, 2))).picture()
-    assert picture.panels[0].lines[1].name == "l0: half-life ∞ steps, R² 1.000"
+    assert [line.name for line in picture.panels[0].lines] == [
+        "l0: more than ½ over 4 lags",
+        "is the same at every lag, R² 1.000",
+    ]
     assert not picture.panels[1].lines[0].x.size  # nothing is squashed
     for drawn in (by_matplotlib(picture), by_plotly(picture)):
+        assert len(drawn.panels) == 2
+
+
+def test_a_line_is_drawn_only_where_it_fits() -> None:
+    torch.manual_seed(0)
+    layer = unrolled.LSTM(3, 5, chrono=100)
+    found = half_life(layer, torch.randn(60, 1, 3), lambda y: y.square().sum((1, 2)))
+    assert found["l0"].line is None
+    (points,) = found.picture().panels[0].lines
+    assert points.name.startswith("l0: ½ at lag")
+    for drawn in (by_matplotlib(found.picture()), by_plotly(found.picture())):
         assert len(drawn.panels) == 2

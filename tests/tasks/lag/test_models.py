@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from unrolled import cells
-from unrolled.tasks.lag.half_life import half_life
+from unrolled.tasks.lag.decay import decay
 from unrolled.tasks.lag.model import LagModel
 from unrolled.tasks.lag.options import TASKS, LagOptions
 from unrolled.tasks.lag.problems import PROBLEMS
@@ -95,21 +95,22 @@ def test_every_cell_can_be_trained(cell: str) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize(("factor", "expected"), [(0.5, 1.0), (0.5**0.1, 10.0), (1.0, math.inf)])
-def test_half_life_of_a_known_decay(task: str, factor: float, expected: float) -> None:
+@pytest.mark.parametrize(("factor", "expected"), [(0.5, 1), (0.5**0.25, 4), (1.0, None)])
+def test_a_known_decay(task: str, factor: float, expected: int | None) -> None:
     """h_t = factor · h_{t−1} + …: the influence falls by that factor at every step."""
     problem = PROBLEMS[task]
     found = LagModel(Variant("", cells.RNN, {"activation": "identity"}), problem, H, LAG)
     with torch.no_grad():
         found.layer.gate("U.h").copy_(factor * torch.eye(H))
     before = {name: value.clone() for name, value in found.state_dict().items()}
-    steps, r_squared = half_life(found, problem, LAG, Generator().manual_seed(0))
-    assert steps == pytest.approx(expected, rel=1e-5)  # of a factor in float32
-    assert r_squared == pytest.approx(1)
+    measured = decay(found, problem, LAG, Generator().manual_seed(0))
+    assert measured.half == expected
+    assert measured.left == pytest.approx(factor**measured.lags, rel=1e-4)  # factor in float32
+    assert measured.lags >= LAG - 2
     assert all(torch.equal(before[k], v) for k, v in found.state_dict().items())
 
 
-def test_half_life_sees_the_memory_that_is_not_the_output() -> None:
+def test_decay_sees_the_memory_that_is_not_the_output() -> None:
     """An LSTM whose gates are open keeps c for ever, whatever its output does."""
     problem = PROBLEMS["recall"]
     found = LagModel(LagOptions(cells=("lstm+forget-bias=30",)).variants()[0], problem, H, LAG)
@@ -117,8 +118,9 @@ def test_half_life_sees_the_memory_that_is_not_the_output() -> None:
         for gate in "ifgo":
             found.layer.gate(f"U.{gate}").zero_()
         found.layer.gate("W.f").zero_()
-    steps, _ = half_life(found, problem, LAG, Generator().manual_seed(0))
-    assert steps > LAG
+    measured = decay(found, problem, LAG, Generator().manual_seed(0))
+    assert measured.hundredth is None
+    assert measured.left > 0.1
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from unrolled.tasks.lag import picture, run
 from unrolled.tasks.lag.options import LagOptions
 from unrolled.tasks.lag.results import Results, load, save
 from unrolled.tasks.lag.training import SOLVED, Job, Outcome, train
-from unrolled.tasks.lag.words import findings, number
+from unrolled.tasks.lag.words import findings, lag_of, share
 from unrolled.training.errors import UserError
 
 TINY: dict[str, Any] = {
@@ -38,10 +38,10 @@ def outcome(task: str = "copy", cell: str = "rnn", lag: int = 3, **changed: Any)
         "updates": 4,
         "ended": "updates",
         "seconds": 0.1,
-        "before": 1.5,
-        "after": math.inf,
-        "fit_before": 0.9,
-        "fit_after": math.nan,
+        "left_before": 3e-7,
+        "left_after": 0.25,
+        "half_before": 2.0,
+        "half_after": math.inf,
         "clipped": 0.25,
     }
     return Outcome(task, cell, lag, **(values | changed))
@@ -78,7 +78,7 @@ def test_clipping() -> None:
 def test_without_updates_nothing_changes() -> None:
     found = train(job(updates=0))
     assert found.updates == 0
-    assert found.before == pytest.approx(found.after, rel=0.5)  # of other sequences
+    assert found.left_before == pytest.approx(found.left_after, rel=0.5)  # of other sequences
 
 
 def test_numbers_that_run_away_end_the_training() -> None:
@@ -94,7 +94,7 @@ def test_stopping() -> None:
 
 def test_results_come_back(tmp_path: Path) -> None:
     options = LagOptions(**TINY)
-    results = Results(options, (outcome(), outcome(lag=6, before=math.nan)), 2.5)
+    results = Results(options, (outcome(), outcome(lag=6, left_before=math.nan)), 2.5)
     save(results, tmp_path)
     json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)
     back = load(tmp_path, options)
@@ -239,14 +239,42 @@ def test_the_words() -> None:
     (sentence,) = findings(Results(options, tuple(outcomes)), "copy")
     assert sentence == (
         "rnn bridges 3 and 6 steps, is part of the way (50% at 9), does no better than chance at "
-        "12 steps; at lag 12 its influence halved every 1.5 steps before training and did not "
-        "decay after it."
+        "12 steps; at lag 12, 3e-05 % of its influence arrives before training and 25 % after it."
     )
 
 
 @pytest.mark.parametrize(
-    ("half_life", "words"),
-    [(math.inf, "∞"), (math.nan, "–"), (0.123, "0.12"), (3.14, "3.1"), (1234.5, "1,234")],
+    ("left", "words"),
+    [
+        (math.nan, "nothing"),
+        (0.0, "nothing"),
+        (2e-30, "10^-30"),
+        (3.1e-7, "3.1e-05 %"),
+        (0.0123, "1.2 %"),
+        (0.5, "50 %"),
+        (1.24, "124 %"),
+    ],
 )
-def test_half_lives_as_words(half_life: float, words: str) -> None:
-    assert number(half_life) == words
+def test_shares_as_words(left: float, words: str) -> None:
+    assert share(left) == words
+
+
+@pytest.mark.parametrize(
+    ("half", "words"), [(math.inf, "none"), (math.nan, "–"), (3.0, "3"), (1234.0, "1,234")]
+)
+def test_lags_as_words(half: float, words: str) -> None:
+    assert lag_of(half) == words
+
+
+def test_results_of_an_earlier_version_are_refused_in_a_line(tmp_path: Path) -> None:
+    """Their half-lives were those of a fit."""
+    options = LagOptions(**TINY)
+    save(Results(options, (outcome(),)), tmp_path)
+    path = tmp_path / "results.json"
+    old = json.loads(path.read_text()) | {"format": 1}
+    for one in old["outcomes"]:
+        for name in ("left_before", "left_after", "half_before", "half_after"):
+            one[name.removeprefix("left_").replace("half", "fit")] = one.pop(name)
+    path.write_text(json.dumps(old))
+    with pytest.raises(UserError, match=r"expected results of format 2, got 1, .* or --overwrite$"):
+        load(tmp_path, options)

@@ -1,4 +1,4 @@
-"""The figures of half-lives and saturation: how long a layer remembers, and what is shut."""
+"""The figures of memory and saturation: how long a layer remembers, and what is shut."""
 
 from __future__ import annotations
 
@@ -12,23 +12,27 @@ from .parts import array, chosen, counting
 from .picture import STYLES, Axis, Line, Panel, Picture
 
 if TYPE_CHECKING:
+    from ..decay import Decay
     from ..half_life import HalfLife
     from ..saturation import GateSaturation
 
 
 def half_life(result: HalfLife, strand: str | None) -> Picture:
-    """What is left at every lag with the exponential nearest to it, and what is saturated."""
+    """The influence left at every lag, an exponential where one fits, and what is saturated."""
     shown = result.strands if strand is None else {strand: chosen(result.strands, strand)}
     lines = []
     for place, (name, own) in enumerate(shown.items()):
-        left, fitted = array(own.by_lag), array(own.line)
+        left = array(own.by_lag)
         lags = counting(len(left))
-        told = f"{name}: half-life {scales.number(own.half_life, 2)} steps"
-        fit = f"R² {own.r_squared:.3f}"
-        lines += [
-            Line("", lags, left, place, style="points"),
-            Line(f"{told}, {fit}", lags, fitted, place, STYLES[place % len(STYLES)]),
-        ]
+        lines.append(Line(f"{name}: {_reached(own.decay)}", lags, left, place, style="points"))
+        if own.line is not None:
+            half_life = f"halves every {scales.number(own.half_life, 2)} steps"
+            doubling = f"doubles every {scales.number(own.decay.doubling_time, 2)} steps"
+            told = doubling if own.decay.fit.slope > 0 else half_life
+            told = told if own.decay.fit.slope else "is the same at every lag"
+            style = STYLES[place % len(STYLES)]
+            fit = f"{told}, R² {own.r_squared:.3f}"
+            lines.append(Line(fit, lags, array(own.line), place, style))
     kinds = "; ".join(f"{name}: {own.verdict.kind}" for name, own in shown.items())
     reason = f". {own.verdict.reasons[0]}" if len(shown) == 1 and own.verdict.reasons else "."
     longest = max(lines, key=lambda line: len(line.x)).x
@@ -49,6 +53,15 @@ def half_life(result: HalfLife, strand: str | None) -> Picture:
         columns=2,
         height=430,
     )
+
+
+def _reached(decay: Decay) -> str:
+    """The lags at which little is left, as the legend has them."""
+    if not decay.lags:
+        return "nothing to compare"
+    lags = {"½": decay.half, "1/10": decay.tenth, "1/100": decay.hundredth}
+    reached = [f"{share} at lag {lag}" for share, lag in lags.items() if lag is not None]
+    return ", ".join(reached) or f"more than ½ over {decay.lags} lags"
 
 
 def saturation(result: Mapping[str, Mapping[str, GateSaturation]], strand: str | None) -> Picture:

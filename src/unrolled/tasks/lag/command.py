@@ -12,7 +12,7 @@ from unrolled.training.errors import UserError
 from . import run as experiment
 from .options import LagOptions
 from .training import Outcome
-from .words import number
+from .words import share
 
 
 def run(
@@ -53,8 +53,8 @@ def _tell(outcome: Outcome, done: int, total: int) -> None:
     sys.stderr.write(
         f"[{done}/{total}] {outcome.task} {outcome.cell} lag {outcome.lag}: "
         f"{outcome.success:.1%} right after {outcome.updates} updates "
-        f"({format_duration(outcome.seconds)}), half-life {number(outcome.before)} → "
-        f"{number(outcome.after)}{'' if outcome.ended in ('solved', 'updates') else ', '}"
+        f"({format_duration(outcome.seconds)}), influence left {share(outcome.left_before)} → "
+        f"{share(outcome.left_after)}{'' if outcome.ended in ('solved', 'updates') else ', '}"
         f"{'' if outcome.ended in ('solved', 'updates') else outcome.ended}\n"
     )
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Success and half-life against the lag, in one picture."""
+"""Success and the influence that is left, against the lag, in one picture."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unrolled.lens.decay import HUNDREDTH
 from unrolled.training.atomic import write_file
 from unrolled.training.errors import RUNTIME, UserError
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 _COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#333333")
 _SHAPES = ("o", "s", "^", "D", "v", "P", "X")
 TITLE = "How far back can it learn to remember?"
-_FLOOR = 0.3
-"""Half-lives below this are drawn here: whatever they are, nothing arrives."""
+_FLOOR, _CEILING = 1e-12, 10.0
+"""Shares of influence beyond these are drawn here."""
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
@@ -66,22 +67,21 @@ def write_pictures(results: Results, folder: Path) -> None:
 
 
 def picture(results: Results) -> Figure:
-    """The picture: a column for each problem; success above, half-life below."""
+    """The picture: a column for each problem; success above, influence below."""
     from matplotlib.figure import Figure
 
     options = results.options
     columns = len(options.tasks)
     figure = Figure(figsize=(max(5.6, 3.9 * columns), 6.9), layout="constrained")
     axes = figure.subplots(2, columns, sharex=True, sharey="row", squeeze=False)
-    top = _ceiling(results)
     for column, task in enumerate(options.tasks):
         _success(axes[0, column], results, task)
-        _half_life(axes[1, column], results, task, top)
+        _influence(axes[1, column], results, task)
         for row in (0, 1):
             _lags(axes[row, column], results)
         axes[1, column].set_xlabel("lag [steps]")
     axes[0, 0].set_ylabel("right answers")
-    axes[1, 0].set_ylabel("half-life of influence [steps]")
+    axes[1, 0].set_ylabel("influence left at the largest lag")
     labels = [*options.cells, "after training", "before training"]
     figure.legend(
         _keys(len(options.cells)),
@@ -121,36 +121,33 @@ def _success(axes: Axes, results: Results, task: str) -> None:
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
 
 
-def _half_life(axes: Axes, results: Results, task: str, top: float) -> None:
-    lags = [int(lag) for lag in results.options.lags]
-    low, high = min(lags) / 1.3, max(lags) * 1.3
-    axes.plot([low, high], [low, high], color="#777", lw=1, ls=(0, (4, 3)), zorder=1)
-    axes.axhspan(top / 1.8, top * 1.8, color="#000", alpha=0.05, lw=0)
+def _influence(axes: Axes, results: Results, task: str) -> None:
+    axes.axhspan(_FLOOR / 10, HUNDREDTH, color="#000", alpha=0.05, lw=0)
+    axes.axhline(HUNDREDTH, color="#777", lw=1, ls=(0, (4, 3)), zorder=1)
     for k, cell in enumerate(results.options.cells):
         outcomes = results.line(task, cell)
         hollow = _line(k) | {"lw": 1, "ls": ":", "mfc": "white", "ms": 4.5, "alpha": 0.9}
-        before, after = ([getattr(o, when) for o in outcomes] for when in ("before", "after"))
-        _plot(axes, results, k, outcomes, _within(before, top), hollow)
-        _plot(axes, results, k, outcomes, _within(after, top), _line(k))
+        before = [_within(outcome.left_before) for outcome in outcomes]
+        after = [_within(outcome.left_after) for outcome in outcomes]
+        _plot(axes, results, k, outcomes, before, hollow)
+        _plot(axes, results, k, outcomes, after, _line(k))
     axes.set_yscale("log")
-    axes.set_ylim(_FLOOR, top * 1.8)
-    ticks = [10.0**e for e in range(math.ceil(math.log10(top / 2)))]
-    axes.set_yticks([*ticks, top], [*(f"{tick:g}" for tick in ticks), "∞"])
+    axes.set_ylim(_FLOOR / 3, _CEILING * 1.5)
+    ticks = [10.0**exponent for exponent in range(-12, 1, 3)]
+    labels = [f"$10^{{{exponent}}}$" for exponent in range(-9, 0, 3)]
+    axes.set_yticks(ticks, ["$\\leq 10^{-12}$", *labels, "1"])
     axes.yaxis.minorticks_off()
     axes.annotate(
-        "half-life = lag",
-        (high, high),
-        xytext=(-3, 4),
+        "a hundredth",
+        (1, HUNDREDTH),
+        xycoords=("axes fraction", "data"),
+        xytext=(-4, -3),
         textcoords="offset points",
         ha="right",
+        va="top",
         fontsize=8,
         color="#777",
     )
-
-
-def _ceiling(results: Results) -> float:
-    """Where what is infinite is drawn: above all lags, with everything larger than it."""
-    return 10.0 ** (math.ceil(math.log10(max(int(lag) for lag in results.options.lags))) + 1)
 
 
 def _lags(axes: Axes, results: Results) -> None:
@@ -178,8 +175,8 @@ def _plot(
         axes.plot(*zip(*points, strict=True), **style)
 
 
-def _within(half_lives: list[float], top: float) -> list[float]:
-    return [min(max(y, _FLOOR), top) if y == y else y for y in half_lives]
+def _within(left: float) -> float:
+    return left if math.isnan(left) else min(max(left, _FLOOR), _CEILING)
 
 
 def _line(k: int) -> dict[str, Any]:

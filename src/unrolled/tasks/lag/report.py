@@ -13,7 +13,7 @@ from .picture import TITLE
 from .problems import PROBLEMS
 from .results import Results
 from .training import SOLVED, TEST_ROWS, Outcome
-from .words import GOOD, about, findings, number
+from .words import GOOD, about, findings, lag_of, share
 
 _STYLE = """
 main { max-width: 1180px; }
@@ -72,8 +72,9 @@ def _entry(outcome: Outcome | None) -> str:
         return "<td>–</td>"
     good = ' class="good"' if outcome.success >= GOOD else ""
     return (
-        f"<td{good}>{outcome.success:.1%}<small>half-life {number(outcome.before)} → "
-        f"{number(outcome.after)}</small><small>{outcome.updates:,} updates, "
+        f"<td{good}>{outcome.success:.1%}<small>left {share(outcome.left_before)} → "
+        f"{share(outcome.left_after)}</small><small>half at lag {lag_of(outcome.half_before)} → "
+        f"{lag_of(outcome.half_after)}</small><small>{outcome.updates:,} updates, "
         f"{format_duration(outcome.seconds)}{_ended(outcome)}</small></td>"
     )
 
@@ -94,10 +95,11 @@ def _made(results: Results) -> str:
         f"{SOLVED:.0%} of its answers are right, or after {options.updates:,} updates, whatever "
         f"the lag; its success is measured on {TEST_ROWS:,} sequences more.</p>"
         "<p>The influence of step k on the loss of an answer at step t is the norm of the exact "
-        "gradient of that loss by the layer's states after step k. Its half-life is the number of "
-        "steps over which it halves, from an exponential fitted to its mean against t − k by least "
-        "squares on the logarithm; ∞ where it does not decay. It is computed before the first "
-        "update and after the last. A dashed line marks where it is the lag itself.</p>"
+        "gradient of that loss by the layer's states after step k. Its mean over answers, against "
+        "t − k, is computed before the first update and after the last. In the picture and the "
+        "tables stands the share of the influence at lag 0 that is left at the largest lag, at the "
+        "first steps; the tables have the first lag at which a half or less of it is left, too. "
+        "Nothing is fitted. A dashed line marks a hundredth: what is below has vanished.</p>"
         f"<p>{format_duration(spent)} of processor time went into training; the last run took "
         f"{format_duration(results.seconds)} on the clock.</p></section>"
     )

@@ -1,4 +1,4 @@
-"""What came of all models, in one file."""
+"""Results of the lag experiment, saved as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from unrolled.training.errors import UserError, reason
 from .options import LagOptions
 from .training import Job, Outcome
 
-FORMAT = 1
+FORMAT = 2
+"""Since 2 there are shares and lags of influence as measured; in 1 there were fitted half-lives."""
 NAME = "results.json"
 
 
@@ -67,7 +68,7 @@ class Results:
 def save(results: Results, folder: Path) -> None:
     """Write ``results.json``, in one step.
 
-    Half-lives that are infinite are ``"inf"``, what is no number is null.
+    What is infinite is ``"inf"``, what is no number is null.
     """
     document = {
         "format": FORMAT,
@@ -85,7 +86,8 @@ def load(folder: Path, options: LagOptions) -> Results:
     """The results in a folder, as far as they are there, for these options.
 
     Raises:
-        UserError: the file is unreadable, or its models were trained with other settings.
+        UserError: the file is unreadable or of another version, or its models were trained with
+            other settings.
     """
     path = folder / NAME
     if not path.exists():
@@ -93,6 +95,11 @@ def load(folder: Path, options: LagOptions) -> Results:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         settings, rows = document["settings"], document["outcomes"]
+        if document["format"] != FORMAT:
+            raise UserError(
+                f"{path}: expected results of format {FORMAT}, got {document['format']!r:.20}, of "
+                "another version of this command; choose another --out, or --overwrite"
+            )
         names = [field.name for field in fields(Outcome)]
         outcomes = tuple(Outcome(**{name: _number(row[name]) for name in names}) for row in rows)
         seconds = float(document["seconds"])

@@ -1,4 +1,4 @@
-"""Train one model on one problem at one lag, and say what came of it."""
+"""Training of one model on one problem at one lag, and its outcome."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Literal
 import torch
 from torch import Generator
 
-from .half_life import half_life
+from unrolled.lens import Decay
+
+from .decay import decay
 from .model import LagModel
 from .options import LagOptions
 from .problems import PROBLEMS, Problem
@@ -44,7 +46,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one model.
+    """The outcome of one model.
 
     Attributes:
         task: the problem.
@@ -55,10 +57,12 @@ class Outcome:
         updates: how many there were.
         ended: solved, out of updates, stopped by the user or the clock, or numbers no more finite.
         seconds: of training, of a processor.
-        before: half-life before training, in steps; ∞ where nothing decays, NaN where nothing is.
-        after: half-life after training.
-        fit_before: R² of the exponential fitted before.
-        fit_after: R² of the exponential fitted after.
+        left_before: share of the influence that is left at the largest lag, from the answers back
+            to the first steps, before training; NaN where there is no influence.
+        left_after: the same after training.
+        half_before: the first lag at which a half of it is left, before training; ∞ where more is
+            left at every lag, NaN where there is no influence.
+        half_after: the same after training.
         clipped: share of updates whose gradient was clipped.
     """
 
@@ -70,10 +74,10 @@ class Outcome:
     updates: int
     ended: Ended
     seconds: float
-    before: float
-    after: float
-    fit_before: float
-    fit_after: float
+    left_before: float
+    left_after: float
+    half_before: float
+    half_after: float
     clipped: float
 
 
@@ -87,7 +91,7 @@ def train(job: Job, stop: Callable[[], bool] = lambda: False) -> Outcome:
     torch.manual_seed(options.seed)
     model = LagModel(options.variant(job.cell), problem, options.hidden, job.lag)
     generator, probe = (Generator().manual_seed(options.seed + k) for k in (1, 2))
-    before = half_life(model, problem, job.lag, probe)
+    before = decay(model, problem, job.lag, probe)
     parameters = list(model.parameters())
     optimizer = torch.optim.Adam(parameters, lr=options.learning_rate(job.cell), fused=True)
     clip = options.clip or math.inf
@@ -119,7 +123,7 @@ def train(job: Job, stop: Callable[[], bool] = lambda: False) -> Outcome:
         updates += 1
     seconds = time.process_time() - started
     success, test_loss = _test(model, problem, job.lag, probe)
-    after = half_life(model, problem, job.lag, probe)
+    after = decay(model, problem, job.lag, probe)
     return Outcome(
         job.task,
         job.cell,
@@ -129,12 +133,18 @@ def train(job: Job, stop: Callable[[], bool] = lambda: False) -> Outcome:
         updates,
         ended,
         seconds,
-        before[0],
-        after[0],
-        before[1],
-        after[1],
+        before.left,
+        after.left,
+        _half(before),
+        _half(after),
         clipped / max(1, updates),
     )
+
+
+def _half(found: Decay) -> float:
+    if not found.lags:
+        return math.nan
+    return math.inf if found.half is None else float(found.half)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What the results say, in plain words."""
+"""The results in plain words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from .problems import PROBLEMS
 from .results import Results
 from .training import Outcome
 
-_HALVED = "halved "
 GOOD = 0.9
 """The share of right answers from which a lag is said to be bridged."""
 
@@ -61,10 +60,10 @@ def _finding(cell: str, outcomes: list[Outcome], chance: float) -> str:
     if bad:
         parts.append(f"does no better than chance at {_steps(bad)}")
     last = outcomes[-1]
-    before, after = _decay(last.before), _decay(last.after)
-    if before.startswith(_HALVED):
-        after = after.removeprefix(_HALVED)
-    memory = f"at lag {last.lag} its influence {before} before training and {after} after it"
+    before, after = share(last.left_before), share(last.left_after)
+    memory = (
+        f"at lag {last.lag}, {before} of its influence arrives before training and {after} after it"
+    )
     return f"{cell} {', '.join(parts)}; {memory}."
 
 
@@ -74,23 +73,18 @@ def _steps(lags: list[int]) -> str:
     return f"{', '.join(most)} and {last} steps" if most else f"{last} steps"
 
 
-def _decay(half_life: float) -> str:
-    if math.isnan(half_life):
-        return "was nil"
-    if math.isinf(half_life):
-        return "did not decay"
-    return f"{_HALVED}every {steps(half_life)}"
+def share(left: float) -> str:
+    """What is left of an influence, as a share; "nothing" where there is none."""
+    if math.isnan(left) or left == 0:
+        return "nothing"
+    percent = 100 * left
+    if percent < 1e-6:
+        return f"10^{math.floor(math.log10(percent)) - 2}"
+    return f"{percent:.2g} %" if percent < 10 else f"{percent:,.0f} %"
 
 
-def steps(half_life: float) -> str:
-    """A half-life with its unit."""
-    return f"{number(half_life)} step{'s' * (number(half_life) != '1')}"
-
-
-def number(half_life: float) -> str:
-    """A half-life as a table shows it."""
-    if math.isnan(half_life):
+def lag_of(half: float) -> str:
+    """The lag at which a half is left, as a table shows it."""
+    if math.isnan(half):
         return "–"
-    if math.isinf(half_life):
-        return "∞"
-    return f"{half_life:.2g}" if half_life < 10 else f"{half_life:,.0f}"
+    return "none" if math.isinf(half) else f"{half:,.0f}"

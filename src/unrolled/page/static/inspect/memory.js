@@ -1,4 +1,4 @@
-// How long a run remembers: half-lives and a verdict in words, then the spectra behind them.
+// How long a run remembers: measured lags and a verdict in words, then the spectra behind them.
 
 import { el, number } from "../common.js";
 import { Grid } from "./arrays.js";
@@ -22,22 +22,22 @@ export class Memory {
   async load() {
     const { turn } = this.panel;
     if ([...this.panel.shared.sample].length < 3) {
-      this.state.textContent = "For a half-life there must be at least three characters.";
+      this.state.textContent = "For influence to decay there must be at least three characters.";
       this.#clear();
       return;
     }
     this.node.classList.add("waiting");
-    this.state.textContent = "Half-lives are being computed: some seconds…";
+    this.state.textContent = "The decay of influence is being computed: some seconds…";
     const found = await this.panel.question("/api/inspect/memory", {}, turn);
     if (!found) return;
     this.node.classList.remove("waiting");
     this.verdicts.replaceChildren(...found.strands.map(verdict));
     this.decay.replaceChildren(el("h3", {}, "Influence that is left"), chart({
-      room: this.decay, title: "Influence on each layer's state against the lag, as a share of that at lag 0, with the fitted exponentials",
+      room: this.decay, title: "Influence on each layer's state against the lag, as a share of that at lag 0, with an exponential where one fits",
       x: "lag, steps", y: "share left", log: true, height: 210,
       series: found.strands.flatMap((strand, place) => [
         { name: layer(strand.name), values: new Grid(strand.by_lag).data, look: place, dash: "" },
-        { name: "fitted", values: new Grid(strand.line).data, look: place, dash: "2 4" },
+        ...(strand.line === null ? [] : [{ name: "exponential", values: new Grid(strand.line).data, look: place, dash: "2 4" }]),
       ]),
     }).node, el("p", { class: "small soft" }, `Mean over ${found.losses} of the sample's losses, evenly spread.`));
     this.state.textContent = "Spectra are being computed: some seconds…";
@@ -72,17 +72,23 @@ export class Memory {
 }
 
 function verdict(strand) {
-  const life = strand.half_life === null ? "does not decay" : `${number(strand.half_life, 1)} steps`;
-  const fits = strand.r_squared === null ? "" : `, R² ${number(strand.r_squared, 2)}`;
   const gates = Object.entries(strand.gates).map(([name, gate]) => el("tr", {}, el("th", { scope: "row" }, name),
     el("td", {}, percent(gate.low)), el("td", {}, percent(gate.high)), el("td", {}, gate.function === "sigmoid" ? "0.05, 0.95" : "−0.97, 0.97")));
   return el("div", { class: "verdict" },
     el("h3", {}, `${layer(strand.name)}: ${strand.kind}`),
-    el("p", { class: "figures" }, el("span", { class: "life" }, `half-life ${life}`), fits),
+    el("p", { class: "figures" }, el("span", { class: "life" }, reached(strand))),
     el("p", { class: "small" }, strand.reasons.join(" ")),
     strand.advice.length ? el("p", { class: "small advice" }, `To try: ${strand.advice.join("; ")}.`) : null,
     el("details", {}, el("summary", {}, "How saturated its gates are"), el("div", { class: "scroll" }, el("table", { class: "numbers" },
       el("caption", {}, "Share of all values that are nearly shut or wide open"),
       el("thead", {}, el("tr", {}, ...["value", "below", "above", "bounds"].map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, ...gates)))));
+}
+
+/** The lags at which a half, a tenth and a hundredth are left, in a line. */
+function reached({ lags, half, tenth, hundredth, left }) {
+  if (!lags) return "no two lags to compare";
+  const found = [["½", half], ["1/10", tenth], ["1/100", hundredth]].map(([share, lag]) =>
+    (lag === null ? null : `${share} at lag ${lag}`)).filter(Boolean);
+  return `${found.length ? `down to ${found.join(", ")}` : "never down to ½"}; ${percent(left)} at lag ${lags}`;
 }

@@ -1,4 +1,4 @@
-"""How far back the answers of a model reach."""
+"""The decay of influence from the answers of a model back through its states."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from functools import partial
 import torch
 from torch import Generator, Tensor
 
-from unrolled.lens import influence
-from unrolled.lens.fit import half_life_of_influence
+from unrolled.lens import Decay, decay_of_influence, influence
 
 from .model import LagModel
 from .problems import Problem
@@ -17,16 +16,11 @@ from .problems import Problem
 ROWS = 16
 
 
-def half_life(
-    model: LagModel, problem: Problem, lag: int, generator: Generator
-) -> tuple[float, float]:
-    """The half-life of the influence of past states on the loss of the answers.
+def decay(model: LagModel, problem: Problem, lag: int, generator: Generator) -> Decay:
+    """The decay of the influence of past states on the loss of the answers.
 
     ‖∂ℓ_t/∂s_k‖ for every answer t, s all states of the layer together, in float64; its mean over
-    answers and rows against t - k, to which an exponential is fitted.
-
-    Returns:
-        Half-life in steps, ∞ where influence does not decay, NaN where there is none; and R².
+    answers and rows against t - k.
     """
     exact = copy.deepcopy(model).double()
     x, target = problem.draw(lag, ROWS, generator)
@@ -41,8 +35,7 @@ def half_life(
     rows = zip(strand.whole, found.steps, strict=True)  # [T, rows] each
     lags = len(x) - problem.answers
     by_lag = torch.stack([strand.by_distance(row, t)[:lags] for row, t in rows]).mean((0, 2))
-    fit = half_life_of_influence(by_lag)
-    return fit.half_life, fit.r_squared
+    return decay_of_influence(by_lag)
 
 
 def _losses(problem: Problem, target: Tensor, steps: int, given: Tensor) -> Tensor:
