@@ -18,13 +18,13 @@ def test_the_memory_of_an_lstm_is_as_short_as_that_of_a_plain_network_until_it_i
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(EXAMPLES / "vanishing.py"))
     printed = capsys.readouterr().out
-    half_lives = {
-        match[1].strip(): float(match[2])
+    gone = {  # lags at which a hundredth is left
+        match[1].strip(): float(match[2].replace("none", "inf"))
         for match in re.finditer(r"^((?:RNN|GRU|LSTM).*?)(?: +\S+){5} +(\S+)$", printed, re.M)
     }
-    assert len(half_lives) == 6
-    assert all(half_lives[name] < 3 for name in ("RNN", "GRU", "LSTM"))
-    assert half_lives["LSTM"] < half_lives["LSTM, forget bias 1"] < half_lives["LSTM, chrono"]
+    assert len(gone) == 6
+    assert all(gone[name] < 15 for name in ("RNN", "GRU", "LSTM"))
+    assert gone["LSTM"] < gone["LSTM, forget bias 1"] < gone["LSTM, chrono"] == float("inf")
     assert "vanishing: " in printed
     assert (tmp_path / "runs" / "influence.png").stat().st_size > 10_000
 
