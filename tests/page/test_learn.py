@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from unrolled.compiler.typeset import equations
 from unrolled.lens.recording import recording
-from unrolled.page.learn import run, train
+from unrolled.page.learn import growth, run, train
 from unrolled.page.learn_detail import _point, _shown, detail
 from unrolled.page.worked import CHOICES, Network, Setting
 from unrolled.page.written_out import result
@@ -94,6 +94,41 @@ def test_influence_is_the_product_of_jacobians() -> None:
             torch.testing.assert_close(norm, gradient.norm().detach(), rtol=1e-10, atol=1e-14)
             gradient = U.T @ ((1 - states[k] ** 2) * gradient)
     assert found.influence.states["h"].triu(1).count_nonzero() == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_growth_of_a_linear_network_is_its_spectral_radius(seed: int, scale: float) -> None:
+    """Whatever the few steps of one loss do."""
+    network = Network(Setting(cell="rnn,nonlinearity=identity", hidden=4, seed=seed, scale=scale))
+    radius = torch.linalg.eigvals(network.tensors["U.h"].detach()).abs().max()
+    assert growth(network) == pytest.approx(float(radius), rel=0.05)
+
+
+def test_growth_is_of_all_states_and_ends_where_numbers_end() -> None:
+    """An LSTM whose gates are open keeps c, whatever h does; too large a U has no numbers left."""
+    network = Network(Setting(cell="lstm", bias=True, scale=0))
+    with torch.no_grad():
+        network.tensors["W.f"].zero_()
+        network.tensors["W.f.bias"].fill_(100)
+    assert growth(network) == pytest.approx(1, abs=1e-3)
+    wild = Network(Setting(cell="rnn,nonlinearity=relu", scale=4))
+    with torch.no_grad():
+        wild.tensors["U.h"].fill_(1e30)
+        wild.tensors["W.h"].fill_(1)
+    assert math.isnan(growth(wild))
+    assert growth(Network(Setting(scale=0))) == 0
+
+
+def test_larger_weights_are_compared_with_those_that_were(client: TestClient) -> None:
+    one, larger, smaller = (ask(client, "run", cell="gru", scale=s) for s in (1.0, 3.0, 0.5))
+    assert larger["unscaled"] == {name: one[name] for name in ("whole", "growth", "saturated")}
+    assert one["unscaled"] is smaller["unscaled"] is None
+
+
+def test_the_states_that_a_step_reads(client: TestClient) -> None:
+    for cell, names in (("rnn", ["h"]), ("lstm", ["h", "c"]), ("sru", ["c"])):
+        assert ask(client, "run", cell=cell)["read"] == names
 
 
 @pytest.mark.parametrize("cell", CHOICES)
@@ -244,6 +279,11 @@ def test_the_longest_word(client: TestClient, cell: str) -> None:
 BAD = {
     "long": ({"word": "x" * 10_000}, "word: expected 2 to 40 letters, got 10,000"),
     "short": ({"word": "h"}, "word: expected 2 to 40 letters, got 1"),
+    "one letter": (
+        {"word": "aaa"},
+        "word: expected two different letters or more, got 'a' 3 times: there is nothing to",
+    ),
+    "one letter of Hangul": ({"word": "한한"}, "word: expected two different letters or more"),
     "line": ({"word": "a\nb"}, "word: expected letters that can be shown, got '\\n'"),
     "units": ({"hidden": 9}, "hidden: expected 1 to 8 units, got 9"),
     "none": ({"hidden": 0}, "hidden: expected 1 to 8 units, got 0"),

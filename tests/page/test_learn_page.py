@@ -130,7 +130,43 @@ def test_larger_weights_that_saturate_are_said_to_be_no_cure(learn: Page) -> Non
     verdict = learn.locator("#verdict")
     expect(verdict).not_to_contain_text("no cure")
     learn.fill("#scale", "3")
-    expect(verdict).to_contain_text("Larger weights are no cure")
+    expect(verdict).to_contain_text("Larger weights are no cure here: times 1 the factors were")
+    expect(verdict).to_contain_text("of what the equations squash is saturated, not")
+
+
+def test_larger_weights_that_help_are_not_said_to_be_no_cure(learn: Page) -> None:
+    """The GRU's factor rises from 0.55 to 0.73, and still vanishes."""
+    verdict = learn.locator("#verdict")
+    learn.select_option("#cell", "gru")
+    expect(verdict).to_contain_text("a factor of 0.551 in each of the 3 steps back")
+    learn.fill("#scale", "3")
+    expect(verdict).to_contain_text("It vanishes")
+    expect(verdict).to_contain_text("a factor of 0.726 in each of the 3 steps back")
+    expect(verdict).not_to_contain_text("no cure")
+
+
+def test_a_linear_network_explodes_though_one_loss_shrinks_at_first(learn: Page) -> None:
+    """Its U has the spectral radius 1.8; three steps back a loss shrinks to a fifth."""
+    learn.select_option("#cell", "rnn,nonlinearity=identity")
+    verdict = learn.locator("#verdict")
+    expect(verdict).to_contain_text("It explodes: while the word is read again and again")
+    expect(verdict).to_contain_text("by a factor of 1.82 in a step")
+    expect(verdict).to_contain_text("a factor of 0.570 in each of the 3 steps back")
+    expect(verdict).to_contain_text("So few steps show the contrary: they shrink.")
+
+
+def test_a_state_that_is_not_the_output_counts(learn: Page) -> None:
+    """The SRU's h is not read by its next step: what flows back comes by c."""
+    learn.select_option("#cell", "sru")
+    learn.click("#backward")
+    expect(learn.locator(".group >> nth=0 >> .title")).to_have_text("‖∂ℓ₄/∂s₁‖")
+    first = learn.locator(".arriving >> nth=0").inner_text()
+    assert float(first.replace("−", "-")) > 0
+    expect(learn.locator("#verdict")).to_contain_text(f"{first} arrives at step 1")
+    learn.click("#forward")
+    learn.click("#next")
+    learn.click("#next")
+    expect(learn.locator("#told")).to_contain_text("Step 2 reads “e” and c₁, and makes h₂")
 
 
 def test_clipping(learn: Page) -> None:

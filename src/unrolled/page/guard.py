@@ -70,9 +70,12 @@ class Guard:
         origin = headers.get("origin")
         if not self._knows(host):
             await _refuse(send, 421, f"Host: this page is not served as {host[:100]!r}")
-        elif origin is not None and urlsplit(origin).netloc != host:
+        elif origin is not None and _host_of(origin) != host:
             await _refuse(send, 403, f"Origin: {origin[:100]!r} may not ask this page")
-        elif (body := await _read(headers, receive)) is None:
+        elif (length := _length(headers)) is None:
+            got = headers["content-length"][:100]
+            await _refuse(send, 400, f"Content-Length: expected a number of bytes, got {got!r}")
+        elif (body := await _read(length, receive)) is None:
             limit = f"{BODY_LIMIT:,} bytes"
             await _refuse(send, 413, f"the request is too long: expected at most {limit}")
         else:
@@ -87,10 +90,24 @@ class Guard:
         return name is not None and (name in self._names or (self._everywhere and _is_ip(name)))
 
 
-async def _read(headers: Headers, receive: Receive) -> bytes | None:
+def _host_of(origin: str) -> str | None:
+    """The host and port of an origin; None if it is malformed."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
+def _length(headers: Headers) -> int | None:
+    """The length that the header gives, 0 without one; None if it is no number."""
+    text = headers.get("content-length", "0")
+    # A number of thousands of digits is not even read.
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+
+
+async def _read(length: int, receive: Receive) -> bytes | None:
     """The body, or None if it is too long."""
-    length = headers.get("content-length", "0")
-    if not length.isdigit() or int(length) > BODY_LIMIT:
+    if length > BODY_LIMIT:
         return None
     body = bytearray()
     more = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ..cells import GRU, LSTM, RNN
 from ..training.errors import UserError
-from .learn import run, train
+from .learn import memory, run, train
 from .learn_detail import detail, equations_of
 from .refusal import refusing
 from .worked import CHOICES, LETTERS, UNITS, Network, Setting, is_by_hand
@@ -167,6 +168,9 @@ def _run(network: Network) -> dict[str, Any]:
             "losses": found.losses,
             "loss": found.losses.sum(),
             "influence": found.influence.states,
+            "read": found.read,
+            **vars(found.memory),
+            "unscaled": _unscaled(setting),
             "inputs": found.influence.inputs,
             "matrix": found.contributions.of,
             "terms": found.contributions.norms,
@@ -175,6 +179,14 @@ def _run(network: Network) -> dict[str, Any]:
             "norm": found.norm,
         }
     )
+
+
+def _unscaled(setting: Setting) -> dict[str, Any] | None:
+    """The memory with the recurrent weights as they were; None where they are no larger now."""
+    if setting.scale <= 1:
+        return None
+    with refusing():
+        return _answer(vars(memory(Network(replace(setting, scale=1.0)))))
 
 
 def _by_step(values: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -44,8 +45,8 @@ class Detail:
         backward: how the loss's gradient at each of the unit's states comes about; empty after the
             loss's own step.
         gradient: ∂ℓ_t/∂s_k of the states s by their names, ``[H]`` each.
-        jacobian: the norm ‖∂s_k+1/∂s_k‖ of the step that the gradient came back through; None at
-            the loss's own step.
+        jacobian: the spectral norm ‖∂s_k+1/∂s_k‖ of the step that the gradient came back through;
+            None at the loss's own step, NaN where the slopes are no finite numbers.
     """
 
     equations: str
@@ -79,7 +80,8 @@ def detail(network: Network, k: int, unit: int, t: int) -> Detail:
         elif k < t:
             ahead = torch.cat([g[0, 0] for g in gradients(losses, steps[k + 1].after, [t])])
             slopes = _jacobian(steps[k + 1])
-            jacobian = torch.linalg.matrix_norm(slopes, 2).item()
+            known = bool(slopes.isfinite().all())
+            jacobian = torch.linalg.matrix_norm(slopes, 2).item() if known else math.nan
             hidden = network.setting.hidden
             paths = [(slopes[:, s * hidden + unit], ahead) for s in range(len(states))]
         backward = [

@@ -99,7 +99,7 @@ def _error(line: str, status: int) -> JSONResponse:
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return _error(f"{request.url.path}: {error.detail.lower()}", error.status_code)
+    return _error(f"{request.url.path:.100}: {error.detail.lower()}", error.status_code)
 
 
 async def _wrong_request(request: Request, error: Exception) -> JSONResponse:

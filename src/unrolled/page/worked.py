@@ -50,7 +50,7 @@ class Setting:
 
     Attributes:
         cell: one of `CHOICES`.
-        word: 2 to 40 letters.
+        word: 2 to 40 letters, not all the same.
         hidden: units, 1 to 8.
         bias: whether there are biases.
         seed: of the first weights, where they are random.
@@ -76,6 +76,12 @@ class Setting:
         if not shortest <= len(self.word) <= longest:
             raise ValueError(
                 f"word: expected {shortest} to {longest} letters, got {len(self.word):,}"
+            )
+        if len(set(self.word)) == 1:
+            # With one class its probability is 1 from the start: every loss and gradient is 0.
+            raise ValueError(
+                f"word: expected two different letters or more, got {self.word[0]!r} "
+                f"{len(self.word)} times: there is nothing to predict"
             )
         unprintable = [letter for letter in self.word if not letter.isprintable()]
         if unprintable:

@@ -74,7 +74,7 @@ function show(run, fresh) {
   $("#scale").disabled = !run.scaled.length;
   $("#origin").textContent = run.by_hand
     ? "These are the weights of the example that is worked out by hand; there are no random ones in it."
-    : view.history.losses.length ? "As training left them." : view.setting.scale !== 1 ? "As they were, with the recurrent ones scaled." : "Drawn at random.";
+    : view.history.losses.length ? `As training left them${view.setting.scale !== 1 ? ", with the recurrent ones scaled" : ""}.` : view.setting.scale !== 1 ? "As they were, with the recurrent ones scaled." : "Drawn at random.";
   units();
   drawSaid(run);
   drawMatrix(view);

@@ -2,7 +2,9 @@
 
 import { $, Decades, el, number, powerOfTen, svg, visible } from "./common.js";
 import { below, say, size, weight } from "./learn_maths.js";
-import { arriving, percent } from "./learn_network.js";
+import { arriving, percent, state } from "./learn_network.js";
+
+const STEADY = 0.02; // a factor this near to 1 is neither growth nor decay: 100 steps settle it no better
 
 /** The room that a chart has. */
 const room = (holder) => Math.max(240, $(holder).clientWidth);
@@ -41,24 +43,36 @@ export function drawReach(view) {
   });
   chart.append(svg("text", { x: (across + left) / 2, y: height - 3, "text-anchor": "middle" }, `step k; what of ℓ${below(view.loss + 1)} arrives at its state`));
   $("#reach").replaceChildren(chart);
-  say("#verdict", verdict(values, view.setting));
+  say("#verdict", verdict(view.run, view.loss));
 }
 
-/** What the bars say, in words. */
-export function verdict(values, setting) {
-  const last = values.length - 1;
-  if (!last) return "This loss has no step before its own: choose a later one.";
-  if (values.some((value) => value === null)) return "What flows back is no finite number any more: it exploded.";
-  if (!(values[last] > 0)) return "Nothing arrives even at its own step: there the loss is flat.";
-  if (!(values[0] > 0)) return "Nothing at all arrives at the first step: it vanished.";
-  const whole = values[0] / values[last], factor = whole ** (1 / last);
-  const word = factor < 0.9 ? "It vanishes" : factor > 1.1 ? "It explodes" : "It holds";
-  const outcome = factor > 1.1 ? `${size(whole)} times as much` : percent(whole);
-  return `${word}: each step back multiplies it by ${size(factor)} on average; of ${size(values[last])} at its own step, ` +
-    `${size(values[0])} arrives at step 1 (${outcome}).` +
-    (factor < 0.9 && setting.scale > 1.2 && !/identity|relu/.test(setting.cell)
-      ? " Larger weights are no cure: they saturate what squashes the state, and its slope is then near 0. “RNN, identity” has no such bound, and explodes."
-      : "");
+/** What the bars say, and what many steps do, in words. */
+export function verdict(run, loss) {
+  const values = run.whole[loss];
+  if (!loss) return "This loss has no step before its own: choose a later one.";
+  if (values.slice(0, loss + 1).some((value) => value === null)) return "What flows back is no finite number any more: it exploded.";
+  if (!(values[loss] > 0)) return "Nothing arrives even at its own step: there the loss is flat.";
+  const whole = values[0] / values[loss], factor = whole ** (1 / loss);
+  const outcome = whole > 1 ? `${size(whole)} times as much` : percent(whole);
+  const here = `Of ${size(values[loss])} at the loss's own step, ${size(values[0])} arrives at step 1 (${outcome}): ` +
+    `a factor of ${size(factor)} in each of the ${loss === 1 ? "one step" : `${loss} steps`} back.`;
+  const { growth } = run;
+  if (growth === null) return `It explodes: while the word is read again and again, the states become no finite numbers. ${here}`;
+  const word = growth < 1 - STEADY ? "It vanishes" : growth > 1 + STEADY ? "It explodes" : "It holds";
+  const unlike = (factor - 1) * (growth - 1) < 0 && word !== "It holds" && Math.abs(factor - 1) > STEADY;
+  return `${word}: while the word is read again and again, the product of the steps' Jacobians changes by a factor of ${size(growth)} in a step. ` +
+    here + (unlike ? ` So few steps show the contrary: they ${factor > 1 ? "grow" : "shrink"}.` : "") + noCure(run, loss, factor);
+}
+
+/** That larger weights make it worse, where both numbers have fallen; and by what, where that was seen. */
+function noCure(run, loss, factor) {
+  const before = run.unscaled;
+  if (!before || before.growth === null || !(run.growth < 1 - STEADY)) return "";
+  const way = before.whole[loss], was = (way[0] / way[loss]) ** (1 / loss);
+  if (!(run.growth < before.growth && factor < was)) return "";
+  const more = before.saturated !== null && run.saturated > before.saturated
+    ? `, and ${percent(run.saturated)} of what the equations squash is saturated, not ${percent(before.saturated)}` : "";
+  return ` Larger weights are no cure here: times 1 the factors were ${size(before.growth)} and ${size(was)}${more}.`;
 }
 
 /** The gradient's norm before and after clipping. */
@@ -70,7 +84,8 @@ export function drawClipping(norm, threshold) {
     inner.style.width = `${Math.min(100, (100 * value) / most)}%`;
     return el("span", { class: after ? "fill after" : "fill", "aria-hidden": "true" }, inner);
   };
-  const words = threshold === null ? "It is used as it is." : factor < 1
+  const words = threshold === null ? "It is used as it is." : norm === null
+    ? "It is no finite number, and cannot be clipped." : factor < 1
     ? `Clipped: the whole gradient is multiplied by ${number(factor)}, its direction stays.`
     : "Below the threshold: nothing is clipped.";
   $("#clipping").replaceChildren(
@@ -120,7 +135,7 @@ export function drawCurves(history, threshold) {
 /** Influence of every step on every loss; numbers while there is room. */
 export function drawMatrix(view) {
   const { run } = view;
-  const matrix = Object.values(run.influence)[0], steps = matrix.length;
+  const matrix = run.whole, steps = matrix.length;
   const dense = steps > 9;
   const scale = new Decades(Math.max(...matrix.flat().map((value) => value ?? 0)));
   const name = (t) => (dense ? String(t + 1) : `${t + 1} ${visible(run.word[t])}`);
@@ -138,7 +153,7 @@ export function drawMatrix(view) {
         cell.style.color = ink;
         return cell;
       })))));
-  $("#matrix").replaceChildren(table, scale.legend("‖∂ℓₜ/∂hₖ‖"),
+  $("#matrix").replaceChildren(table, scale.legend(`‖∂ℓₜ/∂${state(run)}ₖ‖`),
     el("p", { class: "soft small" }, "Framed: a loss at its own step. To the left: what is left of it at earlier steps."));
 }
 

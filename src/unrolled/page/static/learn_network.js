@@ -17,9 +17,15 @@ export function focus(view) {
   return { step: view.loss - view.frame, part: view.frame ? "back" : "loss" };
 }
 
-/** What arrives at each step of the chosen loss, of the first state. */
+/** What arrives at each step of the chosen loss, of all states together. */
 export function arriving(view) {
-  return Object.values(view.run.influence)[0][view.loss];
+  return view.run.whole[view.loss];
+}
+
+/** The whole state in a formula: the cell's only state, or s for all of them together. */
+export function state(run) {
+  const names = Object.keys(run.states);
+  return names.length > 1 ? "s" : names[0];
 }
 
 /** Whether the loss has come back to a step already. */
@@ -55,11 +61,11 @@ export function drawNetwork(view, onStep, onLoss) {
     // What a reader hears first is what comes in first: the order is not that of the rows.
     put(letter(run, t), 5);
     put(up("W"), 4);
-    const state = put(back ? gradient(view, t, reached, scale) : states(run, t, done), 3);
+    const box = put(back ? gradient(view, t, reached, scale) : states(run, t, done), 3);
     put(up("V"), 2);
     const output = put(outputs(view, t, said, onLoss), 1);
-    if (part === "sum") { if (t <= view.loss) state.classList.add("here"); }
-    else if (t === here) (part === "output" ? output : state).classList.add("here");
+    if (part === "sum") { if (t <= view.loss) box.classList.add("here"); }
+    else if (t === here) (part === "output" ? output : box).classList.add("here");
     grid.append(group);
     if (t + 1 < steps) grid.append(along(view, t, view.whole || t < here));
   }
@@ -69,7 +75,7 @@ export function drawNetwork(view, onStep, onLoss) {
   holder.scrollLeft = left;
   const current = $(".box.here", grid);
   if (current) bring(holder, current);
-  const legend = back ? scale.legend(`‖∂ℓ${below(view.loss + 1)}/∂h‖ arriving`) : null;
+  const legend = back ? scale.legend(`‖∂ℓ${below(view.loss + 1)}/∂${state(run)}‖ arriving`) : null;
   $("#legend").replaceChildren(...(legend ? [legend] : []));
 }
 
@@ -110,9 +116,10 @@ function gradient(view, t, reached, scale) {
   const { run } = view;
   const box = el("div", { class: reached ? "box" : "box later" });
   const value = arriving(view)[t];
-  box.append(el("div", { class: "title" }, `‖∂ℓ${below(view.loss + 1)}/∂h${below(t + 1)}‖`),
+  box.append(el("div", { class: "title" }, `‖∂ℓ${below(view.loss + 1)}/∂${state(run)}${below(t + 1)}‖`),
     el("span", { class: "arriving" }, size(value)));
-  for (const [name, matrix] of Object.entries(run.influence).slice(1)) {
+  const each = Object.entries(run.influence);
+  for (const [name, matrix] of each.length > 1 ? each : []) {
     box.append(el("div", {}, `at ${name}${below(t + 1)}: ${size(matrix[view.loss][t])}`));
   }
   const explicit = t === view.loss;
@@ -177,7 +184,7 @@ function along(view, t, passed) {
 
 /** What is to be seen, in a line. */
 export function hint(view) {
-  const past = view.run.matrix === "U" ? "U carries the state on" : "the state goes on by itself";
+  const past = view.run.matrix === "U" ? "U carries the state on" : "the state goes on without a matrix";
   if (view.phase === "forward") {
     return `W reads a letter, ${past}, V reads out what comes next: the same weights at every step. ↩ sends a loss back.`;
   }
@@ -192,7 +199,7 @@ export function tell(view) {
   const t = step + 1, letterIn = visible(run.word[step]);
   if (part === "state") {
     const first = Object.keys(run.states)[0];
-    const before = step ? `${first}${below(step)}` : `${first}₀ = 0`;
+    const before = run.read.map((name) => `${name}${below(step)}`).join(step ? ", " : " = ") + (step ? "" : " = 0");
     return `Step ${t} reads “${letterIn}” and ${before}, and makes ${first}${below(t)} = ${vector(run.states[first][step])} of them.`;
   }
   if (part === "output") {
@@ -204,12 +211,12 @@ export function tell(view) {
   const values = arriving(view), from = view.loss + 1;
   if (part === "loss") {
     return `The loss of step ${from} arrives at its own state with the size ${size(values[step])}. ` +
-      `The weights that this step used itself get the explicit part, ${size(run.explicit[view.loss])}.`;
+      `By this step's own use ${run.matrix} gets the explicit part, ${size(run.explicit[view.loss])}.`;
   }
   if (part === "back") {
     const share = values[step] / values[view.loss];
     return `${view.loss - step} ${view.loss - step === 1 ? "step" : "steps"} back, at step ${t}: ${size(values[step])} arrives, ` +
-      `${percent(share)} of what it was. This step's use of the weights gets an implicit part, ${size(run.terms[view.loss][step])}.`;
+      `${percent(share)} of what it was. By this step's use ${run.matrix} gets an implicit part, ${size(run.terms[view.loss][step])}.`;
   }
   return `The gradient of ℓ${below(from)} by ${run.matrix} is the sum of all these terms: the explicit one of step ${from} has the size ` +
     `${size(run.explicit[view.loss])}, the implicit ones together ${size(run.implicit[view.loss])}.`;

@@ -2,7 +2,7 @@
 
 import { $, el, number, visible } from "./common.js";
 import { below, display, m, mi, mn, mnumber, mo, printed, size, sub, vector, weight } from "./learn_maths.js";
-import { focus, scores } from "./learn_network.js";
+import { focus, scores, state } from "./learn_network.js";
 
 export function drawStep(view, detail) {
   const { run } = view;
@@ -137,7 +137,7 @@ function all(detail, step, view) {
 function backwardState(view, run, step, detail) {
   const names = Object.keys(run.states);
   const k = () => mi("k"), next = () => m("mrow", mi("k"), mo("+"), mn("1"));
-  const s = names.length > 1 ? "s" : names[0];
+  const s = state(run);
   const turned = m("msup", m("mrow", mo("("), m("mfrac", m("mrow", mo("∂"), sub(s, next())), m("mrow", mo("∂"), sub(s, k()))), mo(")")), mo("⊤"));
   return [
     equations(display(slope(s, k(), mi("t")), mo("="), turned, slope(s, next(), mi("t")))),
@@ -163,7 +163,7 @@ function backwardSum(view, run) {
   return [
     equations(display(m("mfrac", m("mrow", mo("∂"), sub("ℓ", t())), m("mrow", mo("∂"), mi(U))), mo("="), sum, slope(first, k(), t()), immediate)),
     el("p", { class: "soft small" }, `The term k = t is explicit: the state before it is held. The others come through earlier states. Norms of parts need not add up to the norm of the sum.` +
-      (U === "U" ? " At k = 1 the term is 0, because the state before it is 0." : "")),
+      (U === "U" && run.terms[view.loss][0] === 0 ? " At k = 1 the term is 0, because the state before it is 0." : "")),
     el("div", { class: "scroll" }, el("table", { class: "numbers" }, el("caption", {}, `Norms of the terms of ∂ℓ${below(view.loss + 1)}/∂${U}`), ...rows,
       el("tr", {}, el("th", { scope: "row" }, "implicit"), el("td", {}, "all together"), el("td", {}, size(run.implicit[view.loss]))))),
   ];
