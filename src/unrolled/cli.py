@@ -370,7 +370,7 @@ def lag(
     processes: Annotated[int | None, Parameter(group=RUN)] = None,
     quiet: Annotated[bool, Parameter(group=RUN, negative=())] = False,
 ) -> int:
-    """Show how far back cells can learn to remember: success and half-life against the lag.
+    """Show how far back cells can learn to remember: success and influence against the lag.
 
     Trains small models on problems whose lag is a dial, and writes lag.svg, lag.png, report.html
     and results.json. Ctrl-C loses nothing: the same command goes on with what is missing, and one

@@ -42,7 +42,7 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "inspect/exponents": {"run": 0, "text": "he"},
     "inspect/singular-values": {"run": 0, "text": "he", "step": 0},
 }
-VALUES = (
+VALUES: tuple[object, ...] = (
     *(
         None,
         True,

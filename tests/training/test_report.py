@@ -1,3 +1,4 @@
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -128,3 +129,11 @@ def test_log_drops_what_came_after_the_checkpoint_and_broken_lines(tmp_path: Pat
     log.finalize("")
     assert path.read_text().splitlines() == before[:5]
     assert [row["step"] for row in read_log(path)] == [1, 2, 3, 4]
+
+
+def test_a_point_that_cannot_be_drawn_is_a_gap() -> None:
+    points = [(1.0, 1.0), (2.0, 2.0), (3.0, math.nan), (4.0, 4.0), (5.0, -1.0), (6.0, 6.0)]
+    chart = line_chart([Line("a", points)], unit="steps", log=True)
+    lines = re.findall(r'polyline class="a" points="([^"]*)"', chart)
+    assert [len(line.split()) for line in lines] == [2, 1, 1]
+    assert chart.count("<circle") == 2

@@ -78,14 +78,18 @@ class Decay:
         if self.grown is not None:
             found.append(f"has grown {GROWN:g} times at lag {self.grown}")
         found.append(f"is {self._reached()}")
-        if self.left > 1 + ROUNDING:
-            last = f"{self.left:.2g} times as much arrives as at the start"
-        elif self.left >= 1e-6:
-            last = f"{100 * self.left:.2g} % is left"
-        else:
-            last = "nothing to speak of is left"
         lags = f"the {self.lags} lags" if self.lags > 1 else "the one lag"
-        return f"Over {lags} looked at, influence {' and '.join(found)}; at the last one {last}."
+        told = " and ".join(found)
+        return f"Over {lags} looked at, influence {told}; at the last one {self.last}."
+
+    @property
+    def last(self) -> str:
+        """What is left at the last lag, in words."""
+        if self.left > 1 + ROUNDING:
+            return f"{self.left:.2g} times as much arrives as at the start"
+        if self.left >= 1e-6:
+            return f"{100 * self.left:.2g} % is left"
+        return "nothing to speak of is left"
 
     def _reached(self) -> str:
         """The lags of a half, a tenth and a hundredth, each named once."""

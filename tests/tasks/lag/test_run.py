@@ -253,6 +253,9 @@ def test_the_words() -> None:
         (0.0123, "1.2 %"),
         (0.5, "50 %"),
         (1.24, "124 %"),
+        (350.0, "350 times"),
+        (8.7e24, "10^24 times"),
+        (math.inf, "∞ times"),
     ],
 )
 def test_shares_as_words(left: float, words: str) -> None:

@@ -22,9 +22,9 @@ def half_life(result: HalfLife, strand: str | None) -> Picture:
     shown = result.strands if strand is None else {strand: chosen(result.strands, strand)}
     lines = []
     for place, (name, own) in enumerate(shown.items()):
-        left = array(own.by_lag)
-        lags = counting(len(left))
-        lines.append(Line(f"{name}: {_reached(own.decay)}", lags, left, place, style="points"))
+        curve = array(own.by_lag)
+        lags = counting(len(curve))
+        lines.append(Line(f"{name}: {_reached(own.decay)}", lags, curve, place, style="points"))
         if own.line is not None:
             half_life = f"halves every {scales.number(own.half_life, 2)} steps"
             doubling = f"doubles every {scales.number(own.decay.doubling_time, 2)} steps"
@@ -34,11 +34,12 @@ def half_life(result: HalfLife, strand: str | None) -> Picture:
             fit = f"{told}, R² {own.r_squared:.3f}"
             lines.append(Line(fit, lags, array(own.line), place, style))
     kinds = "; ".join(f"{name}: {own.verdict.kind}" for name, own in shown.items())
-    reason = f". {own.verdict.reasons[0]}" if len(shown) == 1 and own.verdict.reasons else "."
+    measured = len(shown) == 1 and own.decay.lags
+    left = f" over {own.decay.lags} lags; at the last one {own.decay.last}." if measured else "."
     longest = max(lines, key=lambda line: len(line.x)).x
     return Picture(
         "How long it remembers",
-        f"{kinds}{reason}",
+        f"{kinds}{left}",
         (
             Panel(
                 "Influence on the state, by the lag",

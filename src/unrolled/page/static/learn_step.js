@@ -124,9 +124,15 @@ function backwardLoss(view, run, step, detail) {
       el("tr", {}, el("th", { scope: "row" }, "ŷ − y"), ...run.letters.map((name, i) => el("td", {}, number(run.probabilities[step][i] - (name === target ? 1 : 0))))))),
     heading(`At unit ${unitOf(view)}`),
     dots(detail.backward, (name) => `∂ℓ${below(step + 1)}/${name.slice(3)}${below(step + 1)}, unit ${unitOf(view)}`),
-    names.length > 1 ? el("p", { class: "soft small" }, `${names.slice(1).join(" and ")} of this step get their share by way of ${first}, which is made of them.`) : null,
+    within(names.slice(1), first, detail),
     all(detail, step, view),
   ].filter(Boolean);
+}
+
+/** That a loss reaches the other states of its step by way of the first one, where it does. */
+function within(names, first, detail) {
+  const reached = names.filter((name) => detail.gradient[name].some((value) => value !== 0));
+  return reached.length ? el("p", { class: "soft small" }, `${reached.join(" and ")}: by way of ${first} of this step, for which ${reached.length > 1 ? "they are" : "it is"} needed.`) : null;
 }
 
 function all(detail, step, view) {

@@ -133,9 +133,9 @@ def _influence(axes: Axes, results: Results, task: str) -> None:
         _plot(axes, results, k, outcomes, after, _line(k))
     axes.set_yscale("log")
     axes.set_ylim(_FLOOR / 3, _CEILING * 1.5)
-    ticks = [10.0**exponent for exponent in range(-12, 1, 3)]
+    ticks = [*(10.0**exponent for exponent in range(-12, 1, 3)), _CEILING]
     labels = [f"$10^{{{exponent}}}$" for exponent in range(-9, 0, 3)]
-    axes.set_yticks(ticks, ["$\\leq 10^{-12}$", *labels, "1"])
+    axes.set_yticks(ticks, ["$\\leq 10^{-12}$", *labels, "1", "≥ 10"])
     axes.yaxis.minorticks_off()
     axes.annotate(
         "a hundredth",

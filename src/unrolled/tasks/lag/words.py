@@ -77,9 +77,13 @@ def share(left: float) -> str:
     """What is left of an influence, as a share; "nothing" where there is none."""
     if math.isnan(left) or left == 0:
         return "nothing"
+    if math.isinf(left):
+        return "∞ times"
+    if not 1e-8 <= left < 1e4:
+        return f"10^{math.floor(math.log10(left))}{' times' if left > 1 else ''}"
+    if left >= 100:
+        return f"{left:,.0f} times"
     percent = 100 * left
-    if percent < 1e-6:
-        return f"10^{math.floor(math.log10(percent)) - 2}"
     return f"{percent:.2g} %" if percent < 10 else f"{percent:,.0f} %"
 
 
