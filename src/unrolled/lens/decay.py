@@ -125,7 +125,7 @@ def decay_of_influence(by_lag: Tensor, exact: Tensor | None = None) -> Decay:
         )
     norms = by_lag.detach().to("cpu", torch.float64)
     logs = norms.log() if exact is None else torch.where(exact, norms, torch.nan).log()
-    nearest = fit(torch.arange(len(norms)), logs)
+    nearest = fit(torch.arange(len(norms), dtype=torch.int64, device="cpu"), logs)
     known = (~norms.isnan()).nonzero().flatten().tolist()
     start = next((lag for lag in known if norms[lag] > 0), None)
     if start is None or known[-1] == start or not math.isfinite(norms[start]):

@@ -110,7 +110,7 @@ def growth(network: Network) -> float:
         steps = chain.jacobians(0, MANY, MANY)[:, 0]
     if not steps.isfinite().all():
         return math.nan
-    product, log, logs = torch.eye(chain.size, dtype=torch.float64), 0.0, [0.0]
+    product, log, logs = torch.eye(chain.size, dtype=torch.float64, device="cpu"), 0.0, [0.0]
     for step in steps:
         product = step @ product
         norm = torch.linalg.matrix_norm(product, 2).item()

@@ -38,7 +38,7 @@ class LayerLook:
     @cached_property
     def decay(self) -> Decay:
         """The lags at which a half, a tenth and a hundredth are left, and what is left at last."""
-        return decay_of_influence(torch.tensor(self.influence, dtype=torch.float64))
+        return decay_of_influence(self._norms)
 
     @cached_property
     def reach(self) -> int:
@@ -46,10 +46,14 @@ class LayerLook:
 
         All of them where the influence is no finite number.
         """
-        within = torch.tensor(self.influence, dtype=torch.float64).cumsum(0)
+        within = self._norms.cumsum(0)
         if not len(within) or not within[-1].isfinite():
             return len(within)
         return min(int((within < REACH * within[-1]).sum()) + 1, len(within))
+
+    @property
+    def _norms(self) -> Tensor:
+        return torch.tensor(self.influence, dtype=torch.float64, device="cpu")
 
     def record(self) -> dict[str, Any]:
         """All of it as JSON has it; what follows from influence is there for other readers."""
