@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch.nn import Parameter
 
 from ..cells import Cell
 from ..compiler.program import Program, Space, VectorKind
+from ..engine.weights import program_named
 from .checks import autocasts
 
 if TYPE_CHECKING:
@@ -67,14 +68,35 @@ def flat(layer: Layer, program: Program) -> list[list[Tensor]]:
     """For each layer, of all its directions, the weights as `engine.weights.split` takes them.
 
     Raises:
-        ValueError: if a parameter has another shape, device or dtype than the layer's sizes and its
-            other parameters say: it was pruned, cut, moved or loaded by itself.
+        TypeError: if a parameter is no tensor.
+        ValueError: if one has another shape, device or dtype than the layer's sizes and its other
+            parameters say: it was pruned, cut, moved or loaded by itself.
     """
     names = matrix_names(program, layer.bias and program.bias)
-    check_parameters(layer, program)
+    first = layer.weight_ih_l0
     found: list[list[Tensor]] = []
-    for suffix in suffixes(layer.num_layers, layer.bidirectional):
-        own = [getattr(layer, name + suffix) for name in names]
+    for suffix, shapes in _shapes_of(
+        program.name,
+        layer.input_size,
+        layer.hidden_size,
+        layer.output_size,
+        layer.heads,
+        layer.num_layers,
+        layer.bidirectional,
+        layer.bias,
+        layer.options.learn_initial,
+    ):
+        given = {}
+        for start, shape in shapes.items():
+            parameter = given[start] = getattr(layer, start + suffix)
+            if (
+                not isinstance(parameter, Tensor)
+                or parameter.shape != shape
+                or parameter.device != first.device
+                or parameter.dtype != first.dtype
+            ):
+                _refuse(layer, start + suffix, parameter, shape, first)
+        own = [given[name] for name in names]
         if layer.cell.antisymmetric:
             own[1] = _antisymmetric(layer, program, own[1])
         if program.vectors:
@@ -86,49 +108,69 @@ def flat(layer: Layer, program: Program) -> list[list[Tensor]]:
     return found
 
 
-def check_parameters(layer: Layer, program: Program) -> None:
-    """See that every parameter that a call reads is as the layer's sizes say."""
-    H, S = layer.hidden_size, layer.output_size
-    G, R = len(program.gates) * H, len(program.rows("U")) * H
-    shapes: dict[str, tuple[int, ...]] = {"weight_ih": (), "weight_hh": (R, S // layer.heads)}
-    if layer.bias:
-        shapes |= {"bias_ih": (G,), "bias_hh": (R,)}
-    if program.projected:
-        shapes["weight_hr"] = (S, H)
-    if units := count(program, VectorKind.UNIT):
-        shapes["vector"] = (units * H,)
-    if scalars := count(program, VectorKind.SCALAR):
-        shapes["scalar"] = (scalars,)
-    if layer.options.learn_initial:
-        sizes = state_sizes(program, H, S)
-        states = zip(program.states, sizes, strict=True)
-        shapes |= {f"initial_{state.name}": (size,) for state, size in states}
-    first = layer.weight_ih_l0
-    below = layer.input_size
-    for suffix in suffixes(layer.num_layers, layer.bidirectional):
-        if suffix == "_l1":
-            below = S * (1 + layer.bidirectional)
-        shapes["weight_ih"] = (G, below)
-        for start, shape in shapes.items():
-            name = start + suffix
-            parameter = getattr(layer, name)
-            if not isinstance(parameter, Tensor):
-                kind = type(parameter).__name__
-                raise TypeError(f"{layer.label}: {name} must be a tensor, got {kind}")
-            if parameter.shape != shape:
-                raise ValueError(
-                    f"{layer.label}: {name} must have shape {list(shape)}, "
-                    f"got {list(parameter.shape)}"
-                )
-            if parameter.device != first.device:
-                raise ValueError(
-                    f"{layer.label}: {name} is on {parameter.device}, but weight_ih_l0 is on "
-                    f"{first.device}"
-                )
-            if parameter.dtype != first.dtype and not autocasts(first.device):
-                raise ValueError(
-                    f"{layer.label}: {name} is {parameter.dtype}, but weight_ih_l0 is {first.dtype}"
-                )
+def _refuse(layer: Layer, name: str, parameter: Any, shape: tuple[int, ...], first: Tensor) -> None:
+    """Say what is wrong with a parameter; under autocast any dtype is right."""
+    label = layer.label
+    if not isinstance(parameter, Tensor):
+        raise TypeError(f"{label}: {name} must be a tensor, got {type(parameter).__name__}")
+    if parameter.shape != shape:
+        raise ValueError(
+            f"{label}: {name} must have shape {list(shape)}, got {list(parameter.shape)}"
+        )
+    if parameter.device != first.device:
+        raise ValueError(
+            f"{label}: {name} is on {parameter.device}, but weight_ih_l0 is on {first.device}"
+        )
+    if not autocasts(first.device):
+        raise ValueError(f"{label}: {name} is {parameter.dtype}, but weight_ih_l0 is {first.dtype}")
+
+
+_SHAPES: dict[tuple[Any, ...], list[tuple[str, dict[str, tuple[int, ...]]]]] = {}
+
+
+def _shapes_of(
+    program: str,
+    features: int,
+    hidden: int,
+    output: int,
+    heads: int,
+    layers: int,
+    bidirectional: bool,
+    bias: bool,
+    learns_initial: bool,
+) -> list[tuple[str, dict[str, tuple[int, ...]]]]:
+    """The shape of every parameter: for each layer and direction, by how its name begins."""
+    key = (program, features, hidden, output, heads, layers, bidirectional, bias, learns_initial)
+    found = _SHAPES.get(key)
+    if found is not None:
+        return found
+    own = program_named(program)
+    gates, products = len(own.gates) * hidden, len(own.rows("U")) * hidden
+    found = _SHAPES[key] = []
+    for suffix in suffixes(layers, bidirectional):
+        below = features if suffix.startswith("_l0") else output * (1 + bidirectional)
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight_ih": (gates, below),
+            "weight_hh": (products, output // heads),
+        }
+        if bias:
+            shapes |= {"bias_ih": (gates,), "bias_hh": (products,)}
+        if own.projected:
+            shapes["weight_hr"] = (output, hidden)
+        if units := count(own, VectorKind.UNIT):
+            shapes["vector"] = (units * hidden,)
+        if scalars := count(own, VectorKind.SCALAR):
+            shapes["scalar"] = (scalars,)
+        if learns_initial:
+            sizes = state_sizes(own, hidden, output)
+            states = zip(own.states, sizes, strict=True)
+            shapes |= {f"initial_{state.name}": (size,) for state, size in states}
+        found.append((suffix, shapes))
+    return found
+
+
+# What `torch.compiler.assume_constant_result` sets, which would load the compiler here.
+_shapes_of._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _antisymmetric(layer: Layer, program: Program, recurrent: Tensor) -> Tensor:

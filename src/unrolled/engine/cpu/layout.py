@@ -135,7 +135,10 @@ def states(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _contiguous(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return _readable(tensor.to(dtype).contiguous())
+    # To ask costs a tenth of what a conversion costs that has nothing to do.
+    if tensor.dtype != dtype:
+        tensor = tensor.to(dtype)
+    return _readable(tensor if tensor.is_contiguous() else tensor.contiguous())
 
 
 def _readable(tensor: Tensor) -> Tensor:
@@ -150,7 +153,8 @@ def _readable(tensor: Tensor) -> Tensor:
 
 def like(tensors: Sequence[Tensor], models: Sequence[Tensor]) -> list[Tensor]:
     """What the kernels found in float32, each in the dtype of its model."""
-    return [tensor.to(model.dtype) for tensor, model in zip(tensors, models, strict=True)]
+    pairs = zip(tensors, models, strict=True)
+    return [t if t.dtype == model.dtype else t.to(model.dtype) for t, model in pairs]
 
 
 def matrices(weights: Weights) -> list[Tensor]:
