@@ -15,9 +15,9 @@ import unrolled
 SOURCE = Path(unrolled.__file__).parent
 
 # Imports go down this list only.
-ROOMS = ("cells", "compiler", "engine", "layers", "lens", "training", "tasks", "page")
+ROOMS = ("errors", "cells", "compiler", "engine", "layers", "lens", "training", "tasks", "page")
 BESIDE_LENS = ("bench",)  # may import layers and below
-TORCH_FREE = ("cells", "compiler")
+TORCH_FREE = ("errors", "cells", "compiler")
 
 
 def room_of(module: Path) -> str:

@@ -29,7 +29,18 @@ _HOMES = {
     "release_memory": ".engine.cpu",
     "using": ".engine.choice",
 }
-_ROOMS = ("bench", "cells", "compiler", "engine", "layers", "lens", "page", "tasks", "training")
+_ROOMS = (
+    "bench",
+    "cells",
+    "compiler",
+    "engine",
+    "errors",
+    "layers",
+    "lens",
+    "page",
+    "tasks",
+    "training",
+)
 
 __all__ = [
     "GRU",

@@ -494,7 +494,8 @@ def test_two_threads_in_one_stream_are_refused() -> None:
         (
             lambda s: setattr(s, "state", torch.zeros(1, 2, 9)),
             ValueError,
-            "GRU: h_0 must have shape [1, 1, 9] (layers * directions, batch, size), got [1, 2, 9]",
+            "GRU: h_0 must have shape [1, 1, 9] (layers * directions, batch, size), got [1, 2, 9] "
+            "(torch.nn: Expected hidden size (1, 1, 9), got [1, 2, 9])",
         ),
     ],
 )

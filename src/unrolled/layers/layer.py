@@ -100,8 +100,10 @@ class Layer(torch.nn.Module):
             `Sequences`.
 
         Raises:
-            TypeError: if an argument is of a wrong kind.
-            ValueError: if it has a wrong size, dtype, device or value.
+            KindError: if an argument is of a wrong kind; a TypeError.
+            ShapeError, DtypeError, DeviceError: if one has a wrong size, dtype or device; each is a
+                ValueError and a RuntimeError, see `unrolled.errors`.
+            ValueError: if one has another wrong value.
         """
         wanted = Wanted(return_states, return_gates)
         if torch.compiler.is_dynamo_compiling() and isinstance(input, PackedSequence):

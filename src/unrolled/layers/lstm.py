@@ -91,8 +91,10 @@ class LSTM(DropIn, torch.nn.LSTM):
         gives the part of one gate. With ``learn_initial`` there is ``initial_{state}_l{k}``, too.
 
     Raises:
-        TypeError: if an argument of the call is of a wrong kind.
+        TypeError: if an argument is of a wrong kind.
         ValueError: if one has a wrong size, dtype, device or value.
+        RuntimeError: as well, where torch.nn raises it: the errors of a call are those of
+            `unrolled.errors`.
 
     Examples:
         >>> lstm = LSTM(10, 20, num_layers=2)

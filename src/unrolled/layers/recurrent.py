@@ -111,6 +111,8 @@ class Recurrent(Layer):
     Raises:
         TypeError: if an argument is of a wrong kind.
         ValueError: if one has a wrong size, dtype, device or value.
+        RuntimeError: as well, where torch.nn raises it: the errors of a call are those of
+            `unrolled.errors`.
     """
 
     def __init__(

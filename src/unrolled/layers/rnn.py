@@ -89,8 +89,10 @@ class RNN(DropIn, torch.nn.RNN):
         gives the part of one gate. With ``learn_initial`` there is ``initial_{state}_l{k}``, too.
 
     Raises:
-        TypeError: if an argument of the call is of a wrong kind.
+        TypeError: if an argument is of a wrong kind.
         ValueError: if one has a wrong size, dtype, device or value.
+        RuntimeError: as well, where torch.nn raises it: the errors of a call are those of
+            `unrolled.errors`.
 
     Examples:
         >>> rnn = RNN(10, 20, nonlinearity="sigmoid")
@@ -98,6 +100,8 @@ class RNN(DropIn, torch.nn.RNN):
         >>> output.shape, h_n.shape
         (torch.Size([5, 3, 20]), torch.Size([1, 3, 20]))
     """
+
+    positions = (*DropIn.positions[:3], "nonlinearity", *DropIn.positions[3:])
 
     def __init__(
         self,
@@ -115,9 +119,10 @@ class RNN(DropIn, torch.nn.RNN):
         proj_size: int = 0,
         **options: Any,
     ) -> None:
-        if nonlinearity not in _CELLS:
+        if nonlinearity not in tuple(_CELLS):  # a tuple compares what cannot be looked up, too
             raise ValueError(
-                f"RNN: nonlinearity must be one of {', '.join(_CELLS)}, got {nonlinearity!r}"
+                f"{self.label}: nonlinearity must be one of {', '.join(_CELLS)}, "
+                f"got {nonlinearity!r} (torch.nn: Unknown nonlinearity '{nonlinearity}')"
             )
         super().__init__(
             input_size,
