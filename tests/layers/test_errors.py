@@ -425,6 +425,28 @@ def test_an_error_is_of_torch_kind(name: str) -> None:
         assert issubclass(kind, theirs.type)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "kind"),
+    [
+        (torch.zeros(24, 3), ShapeError),
+        (torch.zeros(24, 8, device="meta"), DeviceError),
+        (torch.zeros(24, 8, dtype=torch.float64), DtypeError),
+        (None, KindError),
+    ],
+    ids=["shape", "device", "dtype", "none"],
+)
+def test_an_error_of_a_parameter_is_of_torch_kind(wrong: Any, kind: type[ArgumentError]) -> None:
+    """torch.nn has no words of its own for these: its products fail."""
+    ours, theirs = GRU(64, 8), torch.nn.GRU(64, 8)
+    for layer in (ours, theirs):
+        layer.weight_hh_l0 = wrong if wrong is None else torch.nn.Parameter(wrong)
+    with pytest.raises(kind, match="GRU: weight_hh_l0 "):
+        ours(x)
+    with pytest.raises((RuntimeError, TypeError)) as failed:
+        theirs(x)
+    assert issubclass(kind, failed.type)
+
+
 def test_every_phrase_belongs_to_a_case() -> None:
     assert TORCH_WORDS.keys() | NOT_TORCH_KIND <= CASES.keys()
 

@@ -13,6 +13,7 @@ from torch.nn import Parameter
 from ..cells import Cell
 from ..compiler.program import Program, Space, VectorKind
 from ..engine.weights import program_named
+from ..errors import DeviceError, DtypeError, KindError, ShapeError
 from .checks import autocasts
 
 if TYPE_CHECKING:
@@ -112,17 +113,17 @@ def _refuse(layer: Layer, name: str, parameter: Any, shape: tuple[int, ...], fir
     """Say what is wrong with a parameter; under autocast any dtype is right."""
     label = layer.label
     if not isinstance(parameter, Tensor):
-        raise TypeError(f"{label}: {name} must be a tensor, got {type(parameter).__name__}")
+        raise KindError(f"{label}: {name} must be a tensor, got {type(parameter).__name__}")
     if parameter.shape != shape:
-        raise ValueError(
+        raise ShapeError(
             f"{label}: {name} must have shape {list(shape)}, got {list(parameter.shape)}"
         )
     if parameter.device != first.device:
-        raise ValueError(
+        raise DeviceError(
             f"{label}: {name} is on {parameter.device}, but weight_ih_l0 is on {first.device}"
         )
     if not autocasts(first.device):
-        raise ValueError(f"{label}: {name} is {parameter.dtype}, but weight_ih_l0 is {first.dtype}")
+        raise DtypeError(f"{label}: {name} is {parameter.dtype}, but weight_ih_l0 is {first.dtype}")
 
 
 _SHAPES: dict[tuple[Any, ...], list[tuple[str, dict[str, tuple[int, ...]]]]] = {}
