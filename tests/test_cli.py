@@ -245,7 +245,7 @@ def test_files_and_folders_that_are_not_there(fails: Fails, book: Path, trained:
     assert "no text given" in fails("train", "text", *SMALL)
     assert "nowhere.txt: no such file" in fails("train", "text", "nowhere.txt", *SMALL)
     Path("folder").mkdir()
-    assert "folder: expected a text file, got a folder" in fails("train", "text", "folder", *SMALL)
+    assert "folder: expected a file, got a folder" in fails("train", "text", "folder", *SMALL)
     message = fails("train", "text", "book.txt", "--out", "book.txt/run", *SMALL)
     assert "book.txt/run: cannot create the folder" in message
     assert "/proc/run: cannot create" in fails("train", "text", book, "--out", "/proc/run", *SMALL)

@@ -24,6 +24,7 @@ from unrolled.tasks.lag.options import LagOptions
 from unrolled.tasks.text.options import DataOptions, ModelOptions, TextOptions
 from unrolled.training.duration import format_duration
 from unrolled.training.errors import RUNTIME, USAGE, UserError, reason
+from unrolled.training.interruption import ending_signals
 from unrolled.training.options import TrainingOptions, check_table, read_toml
 
 if TYPE_CHECKING:
@@ -445,7 +446,9 @@ def _fail(message: str, code: int) -> int:
 def main() -> NoReturn:
     """Entry point of the ``unrolled`` command."""
     # Like Ctrl-C, so that a half-built run is cleared away; training has its own way.
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in ending_signals():
+        if number != signal.SIGINT:
+            signal.signal(number, _terminate)
     sys.exit(run(sys.argv[1:]))
 
 

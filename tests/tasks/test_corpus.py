@@ -82,6 +82,20 @@ def test_what_is_not_text(
         corpus.count([file])
 
 
+@pytest.mark.parametrize("place", [0, 5, -1])
+def test_tokens_beyond_the_vocabulary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    monkeypatch.setattr(corpus, "BLOCK", 4)
+    path = tmp_path / "t.npy"
+    tokens = np.ones(11, np.uint8)
+    tokens[place] = 3
+    np.save(path, tokens)
+    with pytest.raises(UserError, match=r"does not fit the vocabulary: it holds token 3, .* are 3"):
+        corpus.open_tokens(path, Vocabulary("ab"))
+    assert len(corpus.open_tokens(path, Vocabulary("abc"))) == 11
+
+
 def test_vocabulary_round_trip(tmp_path: Path) -> None:
     vocabulary = Vocabulary("".join(sorted(set(HANGUL))))
     path = tmp_path / "vocabulary.json"

@@ -9,7 +9,7 @@ import pytest
 from unrolled.training.interruption import Interruption
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_is_noted_and_handlers_come_back(number: int) -> None:
     before = signal.getsignal(number)
     with Interruption() as interruption:
@@ -20,7 +20,7 @@ def test_the_first_signal_is_noted_and_handlers_come_back(number: int) -> None:
     assert signal.getsignal(number) is before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_second_signal_ends_the_process(number: int) -> None:
     script = (
         "import os, sys; from unrolled.training.interruption import Interruption\n"
@@ -47,3 +47,16 @@ def test_outside_the_main_thread_it_does_nothing() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_a_hangup_that_nohup_ignores_stays_ignored() -> None:
+    script = (
+        "import os, signal; from unrolled.training.interruption import Interruption\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "with Interruption() as interruption:\n"
+        "    os.kill(os.getpid(), signal.SIGHUP); print(interruption.signal)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "None\n")

@@ -19,6 +19,7 @@ import unrolled
 from unrolled.tasks import text
 from unrolled.training import monitor as monitor_module
 from unrolled.training.advice import Advisor
+from unrolled.training.best_effort import BestEffort
 from unrolled.training.checkpoint import read_tensors, under
 from unrolled.training.display import Silent
 from unrolled.training.errors import UserError
@@ -59,7 +60,10 @@ def a_look(step: int, seconds: float = 0.1) -> Look:
 
 def build(path: Path, display: Notes, step: int = 0, **options: Any) -> Monitor:
     settings = TrainingOptions(**{"lens_every": 10, "seq_len": 10} | options)
-    return Monitor(settings, path, step, Advisor(1, 10), display, lambda numbers, at: None)
+    best_effort = BestEffort(display.note, lambda: None)
+    return Monitor(
+        settings, path, step, Advisor(1, 10), display, lambda numbers, at: None, best_effort
+    )
 
 
 def train(prose: Path, out: Path, **more: Any) -> None:

@@ -39,6 +39,11 @@ def test_round_trip_through_toml(tmp_path: Path) -> None:
         ("[data]\nval_fraction = 1.5", "--val-fraction"),
         ("model = 3", "expected a table"),
         ("[model", "not a valid TOML file"),
+        ("a = " + "[" * 10_000, "nested too deeply"),
+        ("a = " + "9" * 10_000, "not a valid TOML file"),
+        ("a" + ".a" * 3000 + " = 1", "unknown key 'a'"),
+        ("[model]\nhidden_size = 0x" + "f" * 9000, "hidden_size: expected a whole number"),
+        ("[training]\nlr = " + "9" * 400, "lr: expected a number"),
     ],
 )
 def test_wrong_options_are_one_clear_line(tmp_path: Path, text: str, message: str) -> None:

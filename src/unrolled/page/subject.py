@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +16,7 @@ from ..tasks.text import corpus
 from ..tasks.text.run import Run
 from ..tasks.text.vocabulary import UNKNOWN
 from ..training.errors import UserError
+from ..training.reading import read_bytes, read_json
 from ..training.run_folder import RunFolder
 
 LIMIT = 600
@@ -107,8 +109,8 @@ class TextSubject:
         """What the page tells about it: cell, sizes, bits per character on unseen text."""
         options = self._run.options.model
         try:
-            summary = json.loads(self._run.folder.summary.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # not trained to its end
+            summary = read_json(self._run.folder.summary)
+        except UserError:  # not trained to its end
             summary = {}
         bits = summary.get("val_bits") if isinstance(summary, dict) else None
         return {
@@ -130,7 +132,7 @@ class TextSubject:
                 found.append(Sample(f"validation text, piece {place}", text))
         written = sorted(self._run.folder.samples.glob("*.txt"))
         for path in written[-1:]:
-            text = path.read_text(encoding="utf-8", errors="replace")[:PIECE]
+            text = read_bytes(path).decode("utf-8", "replace")[:PIECE]
             found.append(Sample(f"written by the run ({path.stem})", text))
         # What the model has never seen cannot be looked at.
         return [s for s in found if s.text and not self._run.vocabulary.unknown_in(s.text)]
@@ -199,9 +201,9 @@ class TextSubject:
 
 def _check_inside(folder: RunFolder) -> None:
     """A run from somebody else must not show files from elsewhere on this machine."""
-    root = folder.path.resolve()
+    root = os.path.realpath(folder.path)
     parts = (folder.options, folder.weights, folder.checkpoint, folder.summary)
     others = (folder.path / "vocabulary.json", folder.cache / "validation.npy")
     for path in (*parts, *others, *folder.samples.glob("*.txt")):
-        if not path.resolve().is_relative_to(root):
+        if not Path(os.path.realpath(path)).is_relative_to(root):
             raise UserError(f"{path}: leads out of the run's folder")

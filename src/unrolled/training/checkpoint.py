@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,24 @@ from torch import Tensor, nn
 
 from unrolled.training.atomic import write_file
 from unrolled.training.errors import UserError, reason
+from unrolled.training.reading import check_regular, parse_json
 
 FORMAT = 1
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+def write_tensors(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    record: Mapping[str, Any],
+    write: Callable[[Path, bytes], None] = write_file,
+) -> None:
     """Write tensors and a JSON record as one file, atomically.
+
+    Args:
+        path: The file.
+        tensors: By their names.
+        record: What JSON can hold.
+        write: Replaces the file's content.
 
     Raises:
         OSError: The folder cannot be written, or the disk is full.
@@ -38,7 +50,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str
         "checksum": str(_checksum(copies, text)),
         "record": text,
     }
-    write_file(path, save(copies, metadata=metadata))
+    write(path, save(copies, metadata=metadata))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -50,12 +62,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         UserError: The file is missing, truncated, changed, or not one of ours.
     """
+    check_regular(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
     except OSError as error:
         raise UserError(f"{path}: {reason(error)}") from error
     except SafetensorError as error:
@@ -64,10 +75,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise UserError(f"{path}: not a file of this version of unrolled")
     if metadata.get("checksum") != str(_checksum(tensors, metadata.get("record", ""))):
         raise UserError(f"{path}: corrupt: the checksum does not match the content")
-    try:
-        record = json.loads(metadata["record"])
-    except (KeyError, ValueError) as error:
-        raise UserError(f"{path}: corrupt: its record cannot be read") from error
+    record = parse_json(metadata.get("record", ""), path)
     if not isinstance(record, dict):
         raise UserError(f"{path}: corrupt: its record is not a table")
     return tensors, record
@@ -90,6 +98,8 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) ->
                 f"{path}: does not fit the run's options: {name} has shape "
                 f"{list(weights[name].shape)}, expected {list(tensor.shape)}"
             )
+        if not (weights[name].is_floating_point() and bool(weights[name].isfinite().all())):
+            raise UserError(f"{path}: corrupt: {name} has values that are not finite numbers")
     model.load_state_dict(dict(weights))
 
 
@@ -128,14 +138,32 @@ def load_optimizer(
     """Give an optimizer the state of another; its own options (lr, decay, …) stay.
 
     Raises:
-        UserError: The state belongs to other parameters.
+        ValueError: The state belongs to another optimizer or to other parameters.
     """
     state: dict[int, dict[str, Any]] = {int(i): dict(v) for i, v in values.items()}
     for name, tensor in tensors.items():
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = tensor
     groups = optimizer.state_dict()["param_groups"]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    expected = _moments(optimizer)
+    if state and state.keys() != set(range(len(parameters))):
+        raise ValueError(f"it has moments of {len(state)} parameters, there are {len(parameters)}")
+    for number, moments in state.items():
+        if moments.keys() != expected:
+            raise ValueError(f"it is of another optimizer: {', '.join(sorted(moments))}")
+        for key, moment in moments.items():
+            shape = () if key == "step" else parameters[number].shape
+            if not isinstance(moment, Tensor) or moment.shape != shape:
+                raise ValueError(f"optimizer: {key} of parameter {number} has another shape")
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> set[str]:
+    """Names of what an optimizer keeps for each parameter."""
+    if isinstance(optimizer, torch.optim.SGD):
+        return {"momentum_buffer"}
+    return {"step", "exp_avg", "exp_avg_sq"}
 
 
 def random_state() -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from unrolled.training.duration import format_duration
@@ -97,8 +98,42 @@ class Bar:
         self._progress.stop()
 
 
+class Spare:
+    """A display that training can do without: once it fails, it shows nothing more.
+
+    A terminal that is closed, a reader of a pipe that has gone and a full disk all fail.
+
+    Args:
+        display: The display.
+    """
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+
+    def progress(self, share: float, text: str) -> None:
+        """Hand it on."""
+        self._try(lambda: self._display.progress(share, text))
+
+    def note(self, text: str) -> None:
+        """Hand it on."""
+        self._try(lambda: self._display.note(text))
+
+    def close(self) -> None:
+        """Hand it on."""
+        self._try(self._display.close)
+
+    def _try(self, show: Callable[[], None]) -> None:
+        try:
+            show()
+        except (OSError, ValueError):  # ValueError: a stream that is closed
+            self._display = Silent()
+
+
 def choose_display(*, quiet: bool = False) -> Display:
-    """A bar if stderr is a terminal, lines if not, nothing if ``quiet``."""
-    if quiet:
+    """A bar if stderr is a terminal, lines if not, nothing if ``quiet`` or without stderr."""
+    if quiet or sys.stderr is None:
         return Silent()
-    return Bar() if sys.stderr.isatty() else Lines()
+    try:
+        return Spare(Bar() if sys.stderr.isatty() else Lines())
+    except (OSError, ValueError):
+        return Silent()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: finish the step, save, leave."""
+"""Ctrl-C, SIGTERM and SIGHUP: finish the step, save, leave."""
 
 from __future__ import annotations
 
@@ -10,8 +10,19 @@ from types import FrameType, TracebackType
 from typing import Any
 
 
+def ending_signals() -> tuple[int, ...]:
+    """The signals that ask a process to end; SIGHUP, of a terminal that closes, unless ignored.
+
+    ``nohup`` starts a process with SIGHUP ignored, and ignored it stays.
+    """
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:
+        return (signal.SIGINT, signal.SIGTERM)
+    return (signal.SIGINT, signal.SIGTERM, hangup)
+
+
 class Interruption:
-    """Notes the first SIGINT or SIGTERM within a with-block; a second one ends the process at once.
+    """Notes the first of these signals within a with-block; a second one ends the process at once.
 
     Outside the main thread Python cannot install handlers, and the block does nothing.
 
@@ -25,7 +36,7 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in ending_signals():
                 self._before[number] = signal.signal(number, self._receive)
         return self
 

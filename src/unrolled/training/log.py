@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 
 from lightning_fabric.loggers.logger import Logger
 
-from unrolled.training.atomic import write_file
+from unrolled.training.atomic import GrowingFile, write_file
+from unrolled.training.reading import LARGEST_LOG, open_regular
 
 COLUMNS = (
     "step", "epoch", "seconds", "train_nats", "val_nats", "lr", "grad_norm", "grad_norm_max",
@@ -24,9 +24,12 @@ COLUMNS = (
 that were clipped, ``per_second`` predictions trained per second.
 """
 
+_LONGEST = 4096
+"""Bytes of a row; ours take a hundred."""
+
 
 class CsvLog(Logger):
-    """A CSV file to which rows are appended, flushed one by one.
+    """A CSV file to which rows are appended one by one.
 
     Args:
         path: The file.
@@ -39,14 +42,8 @@ class CsvLog(Logger):
 
     def __init__(self, path: Path, last_step: int) -> None:
         rows = [row for row in read_log(path) if row["step"] <= last_step]
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({name: _cell(row.get(name)) for name in COLUMNS})
-        write_file(path, text.getvalue().encode())
-        self._file = path.open("a", encoding="utf-8", newline="")
-        self._writer = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
+        write_file(path, b",".join(map(str.encode, COLUMNS)) + b"\n" + b"".join(map(_line, rows)))
+        self._file = GrowingFile(path)
 
     @property
     def name(self) -> str:
@@ -59,32 +56,57 @@ class CsvLog(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Append one row, if one of the columns is in it."""
-        row = {name: _cell(metrics[name]) for name in COLUMNS if name in metrics}
-        if not row:
-            return
-        self._writer.writerow({**row, "step": step})
-        self._file.flush()
+        if any(name in metrics for name in COLUMNS):
+            self._file.append(_line({**metrics, "step": step}))
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: the options are in their own file."""
 
     def finalize(self, status: str) -> None:
-        """Close the file."""
-        self._file.close()
+        """Write what is still to be written."""
+        self._file.append(b"")
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """Rows of a log, cells that are empty or not numbers left out; no rows if there is no file."""
+    """Rows of a log, cells that are empty or not numbers left out; no rows if there is no file.
+
+    Lines that are no rows are left out, too: cut short by a crash or a full disk, or edited.
+
+    Raises:
+        UserError: It is not a regular file, or cannot be read.
+    """
     if not path.exists():
         return []
     rows = []
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        for cells in csv.DictReader(file):
-            row = {name: _number(cells.get(name)) for name in COLUMNS}
-            # A line cut short by a crash has no step, or lacks the newline's worth of cells.
-            if not math.isnan(row["step"]) and None not in cells.values():
-                rows.append({k: v for k, v in row.items() if not math.isnan(v)})
+    names: list[str] | None = None
+    with open_regular(path, LARGEST_LOG) as file:
+        whole = True  # whether a line begins here
+        while line := file.readline(_LONGEST):
+            begins, whole = whole, line.endswith(b"\n")
+            if not (begins and whole):
+                continue
+            cells = _cells(line)
+            if names is None:
+                names = cells
+            elif len(cells) == len(names):
+                found = zip(names, map(_number, cells), strict=True)
+                row = {
+                    name: value for name, value in found if name in COLUMNS and _kept(name, value)
+                }
+                if "step" in row:
+                    rows.append(row)
     return rows
+
+
+def _cells(line: bytes) -> list[str]:
+    try:
+        return next(csv.reader([line.decode("utf-8", "replace")]))
+    except (csv.Error, StopIteration):
+        return []
+
+
+def _line(row: Mapping[str, float | None]) -> bytes:
+    return (",".join(_cell(row.get(name)) for name in COLUMNS) + "\n").encode()
 
 
 def _cell(value: float | None) -> str:
@@ -93,8 +115,13 @@ def _cell(value: float | None) -> str:
     return str(int(value)) if float(value).is_integer() else f"{value:.6g}"
 
 
-def _number(text: object) -> float:
+def _number(text: str) -> float:
     try:
-        return float(str(text))
+        return float(text)
     except ValueError:
         return math.nan
+
+
+def _kept(name: str, value: float) -> bool:
+    """Whether a cell means something: only a validation's loss can be infinite."""
+    return math.isfinite(value) or (name == "val_nats" and value == math.inf)

@@ -6,12 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unrolled.training.atomic import write_file
+from unrolled.training.atomic import GrowingFile, write_file
+from unrolled.training.errors import UserError
 from unrolled.training.look import Look
+from unrolled.training.reading import LARGEST_LOG, open_regular, parse_json
+
+_LONGEST = 1 << 24
+"""Bytes of a line; a layer takes about ten for each step of a chunk."""
 
 
 class LookLog:
-    """A file to which looks are appended, flushed one by one.
+    """A file to which looks are appended one by one.
 
     Args:
         path: The file.
@@ -27,32 +32,41 @@ class LookLog:
 
     def __init__(self, path: Path, last_step: int) -> None:
         self.path = path
+        self._file = GrowingFile(path)
         self.looks = [look for look in read_looks(path) if look.step <= last_step]
         if self.looks or path.exists():
-            write_file(path, "".join(map(_line, self.looks)).encode())
+            write_file(path, b"".join(map(_line, self.looks)))
 
     def append(self, look: Look) -> None:
-        """One more look."""
+        """One more look.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         self.looks.append(look)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(_line(look))
+        self._file.append(_line(look))
 
 
 def read_looks(path: Path) -> list[Look]:
-    """The looks of a file, lines that are none left out; no looks if there is no file."""
+    """The looks of a file, lines that are none left out; no looks if there is no file.
+
+    Raises:
+        UserError: It is not a regular file, or cannot be read.
+    """
     if not path.exists():
         return []
     looks = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            looks.append(Look.from_record(json.loads(line)))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # cut short by a crash
+    with open_regular(path, LARGEST_LOG) as file:
+        while line := file.readline(_LONGEST):
+            try:
+                looks.append(Look.from_record(parse_json(line, path)))
+            except (UserError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+                continue  # cut short by a crash, or edited
     return looks
 
 
-def _line(look: Look) -> str:
-    return json.dumps(_rounded(look.record())) + "\n"
+def _line(look: Look) -> bytes:
+    return json.dumps(_rounded(look.record())).encode() + b"\n"
 
 
 def _rounded(value: Any) -> Any:

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from unrolled.training import checkpoint as ckpt
 from unrolled.training.advice import Advisor
-from unrolled.training.atomic import write_file
 from unrolled.training.average import WeightAverage
+from unrolled.training.best_effort import BestEffort
 from unrolled.training.display import Display
 from unrolled.training.duration import format_duration, parse_duration
-from unrolled.training.errors import RUNTIME, UserError
+from unrolled.training.errors import RUNTIME, UserError, reason
 from unrolled.training.guards import diagnose, first_nonfinite_parameter
 from unrolled.training.interruption import Interruption
 from unrolled.training.log import read_log
@@ -71,6 +73,7 @@ class Training:
         folder: Where to keep everything.
         fabric: Device, precision and loggers, already launched.
         display: Where to say how far it is.
+        best_effort: Writes what training can do without.
         start: A checkpoint's content to go on from.
         on_validation: Called after each validation and at the end.
     """
@@ -83,11 +86,13 @@ class Training:
         folder: RunFolder,
         fabric: Fabric,
         display: Display,
+        best_effort: BestEffort,
         start: tuple[dict[str, Tensor], dict[str, Any]] | None = None,
         on_validation: Callable[[], None] | None = None,
     ) -> None:
         self.job, self.streams, self.options = job, streams, options
         self.folder, self.fabric, self.display = folder, fabric, display
+        self.best_effort = best_effort
         self.on_validation = on_validation
         self.position = Position()
         self.state: State | None = None
@@ -102,16 +107,27 @@ class Training:
         if start is not None:
             try:
                 self._restore(*start)
-            except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-                raise UserError(
-                    f"{folder.checkpoint}: does not fit the run's options: {error!r}"
-                ) from error
+            except (
+                UserError,
+                LookupError,
+                TypeError,
+                ValueError,
+                AttributeError,
+                RuntimeError,
+            ) as e:
+                raise UserError(f"{folder.checkpoint}: does not fit the run's options: {e}") from e
         self.total = self._total_steps()
         self.advisor = Advisor(options.clip, options.seq_len)
         for row in read_log(folder.log):  # what was said before the run went on
             self.advisor.row(row)
         self.monitor = Monitor(
-            options, folder.lens, self.position.step, self.advisor, display, fabric.log_dict
+            options,
+            folder.lens,
+            self.position.step,
+            self.advisor,
+            display,
+            fabric.log_dict,
+            best_effort,
         )
 
     # The loop -------------------------------------------------------------------------------
@@ -254,18 +270,14 @@ class Training:
                 nats = math.inf  # worse than any
             if nats is None or position.best is None or nats < position.best:
                 position.best, position.best_step, position.strikes = nats, position.step, 0
-                ckpt.write_tensors(
-                    self.folder.weights,
-                    self.job.model.state_dict(),
-                    {"step": position.step, "val_nats": nats},
-                )
+                record = {"step": position.step, "val_nats": nats}
+                self._keep(self.folder.weights, self.job.model.state_dict(), record)
             else:
                 position.strikes += 1
             sample = self.job.sample(self.options.sample_length)
         self.job.model.train()
         if sample is not None:
-            self.folder.samples.mkdir(exist_ok=True)
-            write_file(self.folder.samples / f"{position.step:08d}.txt", sample.encode())
+            self.best_effort(self.folder.samples, lambda: self._write_sample(sample))
         if nats is not None:
             self.fabric.log_dict(
                 {"epoch": position.epoch, "seconds": position.seconds, "val_nats": nats},
@@ -278,6 +290,11 @@ class Training:
             )
         if self.on_validation is not None:
             self.on_validation()
+
+    def _write_sample(self, sample: str) -> None:
+        self.folder.samples.mkdir(exist_ok=True)
+        path = self.folder.samples / f"{self.position.step:08d}.txt"
+        self.folder.write(path, sample.encode())
 
     def _log(self) -> None:
         position, window = self.position, self.position.window
@@ -308,7 +325,8 @@ class Training:
         """Write the checkpoint.
 
         Raises:
-            UserError: A weight is not finite; the checkpoint before stays.
+            UserError: A weight is not finite, the checkpoint cannot be written, or the run is not
+                this process's own any more; the checkpoint before stays.
         """
         self._check_weights()
         moments, values = ckpt.optimizer_state(self.optimizer.optimizer)
@@ -320,7 +338,14 @@ class Training:
             | (ckpt.over("average", self.average.state()) if self.average else {})
         )
         record = {"position": asdict(self.position), "optimizer": values}
-        ckpt.write_tensors(self.folder.checkpoint, tensors, record)
+        self._keep(self.folder.checkpoint, tensors, record)
+
+    def _keep(self, path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+        """Write what the run cannot do without."""
+        try:
+            ckpt.write_tensors(path, tensors, record, self.folder.write)
+        except OSError as error:
+            raise self._stopped(f"{path}: {reason(error)}") from error
 
     def _restore(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
         """Go on from a checkpoint; the weights are loaded already."""
@@ -331,11 +356,21 @@ class Training:
         state = ckpt.under(tensors, "state")
         self.state = tuple(state[str(i)].to(device) for i in range(len(state))) or None
         self.position = Position.from_record(record["position"])
+        if self.position.chunk >= self.streams.count(self.position.epoch):
+            raise ValueError(f"position: there is no chunk {self.position.chunk}")
+        self._try_state()
         if self.average is not None:
             average = ckpt.under(tensors, "average")
             # A run extended with --ema switched on begins to average here.
             self.average.load(average or dict(self.job.model.named_parameters()))
         ckpt.load_random_state(ckpt.under(tensors, "random"))
+
+    def _try_state(self) -> None:
+        """Run the model on one step from the state; it raises if it does not fit."""
+        inputs, targets = self.streams.chunk(0, 0)
+        inputs, targets = self.fabric.to_device((inputs[:1], targets[:1]))
+        with torch.no_grad():
+            self.job.loss(self.model, inputs, targets, self.state)
 
     def _check_weights(self) -> None:
         # A finite gradient can still make an update overflow; what is kept must be finite.
@@ -355,10 +390,10 @@ class Training:
         self._stop(f"{what}; the first value that is not finite: {where}")
 
     def _stop(self, why: str) -> NoReturn:
+        raise self._stopped(f"{why}; a lower --lr or --clip may help")
+
+    def _stopped(self, why: str) -> UserError:
         kept = self.folder.checkpoint
         rest = f"the last good checkpoint is {kept}" if kept.exists() else "no checkpoint yet"
-        raise UserError(
-            f"stopped at step {self.position.step + 1}: {why}; {rest}; "
-            "a lower --lr or --clip may help",
-            code=RUNTIME,
-        )
+        step = self.position.step + 1
+        return UserError(f"stopped at step {step}: {why}; {rest}", code=RUNTIME)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from unrolled.engine.threads import one_thread
 from unrolled.training.advice import Advisor
+from unrolled.training.best_effort import BestEffort
 from unrolled.training.display import Display
 from unrolled.training.look import Look, look
 from unrolled.training.look_log import LookLog
@@ -37,6 +38,7 @@ class Monitor:
         advisor: Who is told of them.
         display: Where to say what matters.
         log: Takes numbers by their names and the step, for TensorBoard.
+        best_effort: Writes the file.
     """
 
     def __init__(
@@ -47,9 +49,10 @@ class Monitor:
         advisor: Advisor,
         display: Display,
         log: Callable[[Mapping[str, float], int], None],
+        best_effort: BestEffort,
     ) -> None:
         self.options, self.advisor = options, advisor
-        self._display, self._log = display, log
+        self._display, self._log, self._best_effort = display, log, best_effort
         self._file = LookLog(path, last_step)
         self._off = options.lens_every == 0
         self._said = bool(self._file.looks)
@@ -91,7 +94,7 @@ class Monitor:
             return
         found = Look(step, time.perf_counter() - start, layers)
         self._spent += found.seconds
-        self._file.append(found)
+        self._best_effort(self._file.path, lambda: self._file.append(found))
         self._log(scalars(found), step)
         if not self._said:
             self._said = True

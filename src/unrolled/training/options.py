@@ -7,6 +7,7 @@ the values; a wrong one is reported in the same words wherever it came from.
 from __future__ import annotations
 
 import math
+import reprlib
 import tomllib
 import types
 import typing
@@ -17,7 +18,8 @@ from typing import Any, Literal, TypeVar
 
 from unrolled.training.atomic import write_file
 from unrolled.training.duration import parse_duration
-from unrolled.training.errors import UserError, reason
+from unrolled.training.errors import UserError
+from unrolled.training.reading import read_bytes
 
 Options = TypeVar("Options")
 
@@ -153,13 +155,13 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         UserError: The file is missing, unreadable or not TOML.
     """
+    content = read_bytes(path)
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise UserError(f"{path}: {reason(error)}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(content.decode())
+    except ValueError as error:  # also of bytes that are not UTF-8 and numbers without end
         raise UserError(f"{path}: not a valid TOML file: {error}") from error
+    except RecursionError as error:
+        raise UserError(f"{path}: not a valid TOML file: nested too deeply") from error
 
 
 def check_table(kind: type, table: object, where: str) -> dict[str, Any]:
@@ -177,18 +179,19 @@ def check_table(kind: type, table: object, where: str) -> dict[str, Any]:
         UserError: An unknown key or a value of the wrong type.
     """
     if not isinstance(table, Mapping):
-        raise UserError(f"{where}: expected a table, got {table!r}")
+        raise UserError(f"{where}: expected a table, got {_shown(table)}")
     hints = typing.get_type_hints(kind)
     known = {field.name: hints[field.name] for field in fields(kind)}
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in known:
-            raise UserError(f"{where}: unknown key {key!r}; known: {', '.join(sorted(known))}")
+            listed = ", ".join(sorted(known))
+            raise UserError(f"{where}: unknown key {_shown(key)}; known: {listed}")
         hint = known[key]
         if isinstance(hint, type) and is_dataclass(hint):
             values[key] = check_table(hint, value, f"{where} [{key}]")
         elif not _fits(value, hint):
-            raise UserError(f"{where}: {key}: expected {_words(hint)}, got {value!r}")
+            raise UserError(f"{where}: {key}: expected {_words(hint)}, got {_shown(value)}")
         else:
             values[key] = tuple(value) if isinstance(value, list) else value
     return values
@@ -252,11 +255,17 @@ def _fits(value: object, hint: Any) -> bool:
     if origin is tuple:
         item = typing.get_args(hint)[0]
         return isinstance(value, list | tuple) and all(_fits(one, item) for one in value)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (int, float) and isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) < 2**63
     return isinstance(value, hint)
+
+
+def _shown(value: object) -> str:
+    """A value for errors, shortened if it is long or deep."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _words(hint: Any) -> str:

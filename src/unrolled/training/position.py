@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from unrolled.training.options import build, check_table
+
+_UNCOUNTED = ("best", "val_nats", "validated", "window")
+"""Attributes of a position that may be negative, infinite or None."""
 
 
 @dataclass
@@ -54,6 +60,15 @@ class Position:
         """Read a position back.
 
         Raises:
-            TypeError: The record is not one.
+            UserError: A key is unknown, or its value has another type.
+            ValueError: A value cannot be.
         """
-        return cls(**{**record, "window": Window(**record["window"])})
+        position = build(cls, check_table(cls, record, "position"))
+        counted = [
+            *((name, value) for name, value in asdict(position).items() if name not in _UNCOUNTED),
+            *asdict(position.window).items(),
+        ]
+        for name, value in counted:
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"position: {name} is {value}")
+        return position

@@ -8,17 +8,19 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from unrolled.training.atomic import write_file
 from unrolled.training.charts import Line, line_chart
 from unrolled.training.duration import format_duration
 from unrolled.training.log import read_log
 from unrolled.training.look import Look
 from unrolled.training.look_log import read_looks
+from unrolled.training.reading import open_regular
 from unrolled.training.report_lens import gradient_charts, lens_charts, warnings
 from unrolled.training.run_folder import RunFolder
 
 SAMPLES = 6
 """Samples shown, evenly spread over the training."""
+LONGEST_SAMPLE = 1 << 16
+"""Bytes of a sample that are shown."""
 
 _STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
 
@@ -42,6 +44,8 @@ def write_report(
 
     Raises:
         OSError: The file cannot be written.
+        UserError: A file that it is written from is no regular file, or the run is not this
+            process's own any more.
     """
     rows, looks = read_log(folder.log), read_looks(folder.lens)
     validations = [(r["step"], r["val_nats"]) for r in rows if "val_nats" in r]
@@ -56,7 +60,7 @@ def write_report(
         _settings(options),
     ]
     # A name or a sample may hold what is not a character by itself; the page stays valid UTF-8.
-    write_file(folder.report, page(name, "".join(body)).encode("utf-8", "replace"))
+    folder.write(folder.report, page(name, "".join(body)).encode("utf-8", "replace"))
 
 
 def page(title: str, body: str, *, style: str = "") -> str:
@@ -99,7 +103,9 @@ def _figures(
         shown.append((f"{nats / math.log(2):.4f}", f"bits per {unit}", kind))
     if rows:
         last = rows[-1]
-        shown.append((format_duration(last["seconds"]), "training", f"{last['step']:,.0f} updates"))
+        shown.append(
+            (format_duration(last.get("seconds", 0.0)), "training", f"{last['step']:,.0f} updates")
+        )
         speeds = sorted(r["per_second"] for r in rows if "per_second" in r)
         if speeds:
             median = speeds[len(speeds) // 2]
@@ -140,7 +146,7 @@ def _charts(
             ),
         ),
         *gradient_charts(rows, options),
-        *lens_charts(looks, rows[-1]["seconds"] if rows else 0.0, options),
+        *lens_charts(looks, rows[-1].get("seconds", 0.0) if rows else 0.0, options),
         (
             "Learning rate",
             "",
@@ -164,7 +170,8 @@ def _charts(
 
 def _samples(folder: Path) -> str:
     """Samples along the way, the first and the last among them."""
-    files = sorted(folder.glob("*.txt")) if folder.is_dir() else []
+    found = sorted(folder.glob("*.txt")) if folder.is_dir() else []
+    files = [file for file in found if file.stem.isdecimal() and file.is_file()]
     if not files:
         return ""
     if len(files) > SAMPLES:
@@ -172,11 +179,15 @@ def _samples(folder: Path) -> str:
         files = [files[i] for i in picks]
     parts = [
         f"<article><h3>after {int(file.stem):,} updates</h3>"
-        f"<pre>{escape(file.read_text(encoding='utf-8', errors='replace').strip())}</pre></article>"
+        f"<pre>{escape(_beginning(file).strip())}</pre></article>"
         for file in files
-        if file.stem.isdigit()
     ]
     return f"<section><h2>Samples along the way</h2>{''.join(parts)}</section>"
+
+
+def _beginning(file: Path) -> str:
+    with open_regular(file) as text:
+        return text.read(LONGEST_SAMPLE).decode("utf-8", "replace")
 
 
 def _settings(options: Mapping[str, Any]) -> str:

@@ -113,10 +113,23 @@ def test_what_is_missing() -> None:
     assert len(results.outcomes) == 2
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"settings": 1}', '{"outcomes": [{}]}', "\udcff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"settings": 1}',
+        '{"settings": 1, "outcomes": [], "seconds": 1}',
+        '{"settings": {}, "outcomes": [], "seconds": Infinity}',
+        '{"outcomes": [{}]}',
+        "[" * 100_000,
+        "9" * 100_000,
+        "\udcff",
+    ],
+)
 def test_a_file_that_is_something_else(tmp_path: Path, text: str) -> None:
     (tmp_path / "results.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(UserError, match=r"results.json: not results of this command"):
+    with pytest.raises(UserError, match=r"results.json: (corrupt|not results of this command)"):
         load(tmp_path, LagOptions(**TINY))
 
 
@@ -176,6 +189,23 @@ def test_ctrl_c_loses_nothing(tmp_path: Path) -> None:
     done: list[Outcome] = []
     run.run(options, tmp_path, processes=1, progress=lambda outcome, *_: done.append(outcome))
     assert len(done) == 5
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    options = LagOptions(**TINY)
+    refused: list[str] = []
+
+    def again(outcome: Outcome, done: int, total: int) -> None:
+        for overwrite in (False, True):
+            with pytest.raises(UserError, match=f"held by process {os.getpid()} on") as caught:
+                run.run(options, tmp_path, overwrite=overwrite, processes=1)
+            refused.append(str(caught.value))
+
+    (tmp_path / ".results.json.abc.tmp").touch()  # of one that was killed
+    results, _ = run.run(options, tmp_path, processes=1, progress=again)
+    assert len(results.missing()) == 0
+    assert len(refused) == 2 * len(results.outcomes)
+    assert not (tmp_path / ".results.json.abc.tmp").exists()
 
 
 def test_the_clock_stops_it(tmp_path: Path) -> None:

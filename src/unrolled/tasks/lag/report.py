@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unrolled.training.atomic import write_file
 from unrolled.training.duration import format_duration
+from unrolled.training.reading import read_bytes
 from unrolled.training.report import page
 
 from .picture import TITLE
@@ -31,7 +32,7 @@ p, ul { max-width: 75ch; }
 
 def write_report(results: Results, folder: Path) -> None:
     """Write ``report.html`` beside the picture ``lag.svg``, which it contains."""
-    svg = (folder / "lag.svg").read_text(encoding="utf-8")
+    svg = read_bytes(folder / "lag.svg").decode()
     svg = svg[svg.index("<svg") :]
     body = [
         f"<header><h1>{escape(TITLE)}</h1><p>{escape(about(results.options))}</p></header>",

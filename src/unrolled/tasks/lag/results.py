@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from unrolled.training.atomic import write_file
-from unrolled.training.errors import UserError, reason
+from unrolled.training.errors import UserError
+from unrolled.training.options import check_table
+from unrolled.training.reading import read_json
 
 from .options import LagOptions
 from .training import Job, Outcome
@@ -92,20 +95,22 @@ def load(folder: Path, options: LagOptions) -> Results:
     path = folder / NAME
     if not path.exists():
         return Results(options)
+    document = read_json(path)
+    version = document.get("format", FORMAT) if isinstance(document, dict) else FORMAT
+    if version != FORMAT:
+        raise UserError(
+            f"{path}: expected results of format {FORMAT}, got {reprlib.repr(version)}, of "
+            "another version of this command; choose another --out, or --overwrite"
+        )
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         settings, rows = document["settings"], document["outcomes"]
-        if document["format"] != FORMAT:
-            raise UserError(
-                f"{path}: expected results of format {FORMAT}, got {document['format']!r:.20}, of "
-                "another version of this command; choose another --out, or --overwrite"
-            )
         names = [field.name for field in fields(Outcome)]
-        outcomes = tuple(Outcome(**{name: _number(row[name]) for name in names}) for row in rows)
+        read = ({name: _number(row[name]) for name in names} for row in rows)
+        outcomes = tuple(Outcome(**check_table(Outcome, row, NAME)) for row in read)
         seconds = float(document["seconds"])
-    except OSError as error:
-        raise UserError(f"{path}: {reason(error)}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if not (isinstance(settings, dict) and math.isfinite(seconds)):
+            raise ValueError("settings or seconds")
+    except (UserError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not results of this command") from error
     for name, value in options.settings().items():
         if settings.get(name) != value:

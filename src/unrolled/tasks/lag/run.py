@@ -16,8 +16,10 @@ from typing import Any
 import torch
 
 from unrolled.engine.threads import one_thread
-from unrolled.training.errors import RUNTIME, UserError
-from unrolled.training.interruption import Interruption
+from unrolled.training.atomic import remove_strays
+from unrolled.training.errors import RUNTIME, UserError, reason
+from unrolled.training.interruption import Interruption, ending_signals
+from unrolled.training.lock import FolderLock
 
 from .model import LagModel
 from .options import LagOptions
@@ -56,15 +58,33 @@ def run(
         The results, and the number of the signal that stopped the run, if one did.
 
     Raises:
-        UserError: a cell does not take an option, matplotlib is missing, or the folder holds other
-            results.
+        UserError: a cell does not take an option, matplotlib is missing, the folder holds other
+            results, or another process writes to it.
     """
     started = time.monotonic()
     check_matplotlib()
     check_models(options)
     folder = Path(out)
-    results = Results(options) if overwrite else load(folder, options)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot create the folder: {reason(error)}") from error
+    with FolderLock(folder) as lock:
+        remove_strays(folder)
+        results = Results(options) if overwrite else load(folder, options)
+        return _run(results, folder, lock, processes, progress, started)
+
+
+def _run(
+    results: Results,
+    folder: Path,
+    lock: FolderLock,
+    processes: int | None,
+    progress: Progress,
+    started: float,
+) -> tuple[Results, int | None]:
+    """Train what is missing, in a folder that this process holds."""
+    options = results.options
     jobs = results.missing()
     total = len(options.tasks) * len(options.cells) * len(options.lags)
     count = min(processes or processors(), len(jobs))
@@ -78,9 +98,11 @@ def run(
 
         for outcome in _outcomes(jobs, count, stop):
             results = results.with_outcome(outcome)
+            lock.check()
             save(results, folder)
             progress(outcome, total - len(results.missing()), total)
         results = replace(results, seconds=time.monotonic() - started)
+        lock.check()
         save(results, folder)
         if results.outcomes:
             write_pictures(results, folder)
@@ -152,10 +174,12 @@ _event: Any = None
 
 
 def _begin(event: Any) -> None:
-    """In a new process: Ctrl-C is for the one that started it, which then sets the event."""
+    """In a new process: signals are for the one that started it, which then sets the event."""
     global _event
     _event = event
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in ending_signals():
+        if number != signal.SIGTERM:  # with which a pool ends its processes
+            signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
 
 

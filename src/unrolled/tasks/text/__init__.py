@@ -32,12 +32,13 @@ def train(
 ) -> Run:
     """Train a character model and keep everything in a run folder.
 
-    A first SIGINT or SIGTERM in the main thread finishes the current update, saves and returns.
+    A first SIGINT, SIGTERM or SIGHUP in the main thread finishes the current update, saves and
+    returns.
 
     Args:
         data: Text files in UTF-8.
         out: The run's folder.
-        overwrite: Replace an older run there.
+        overwrite: Replace an older run there, unless another process holds it.
         quiet: Show no progress.
         **settings: Any option of the command line, with underscores: ``hidden_size=256``,
             ``max_time="2m"``, …; see ``TextOptions`` for all.
@@ -46,7 +47,8 @@ def train(
         The run, with its best weights.
 
     Raises:
-        UserError: A setting, the text or the folder cannot be used.
+        UserError: A setting, the text or the folder cannot be used; or, with code 1, something
+            could not be written, such as on a full disk.
     """
     from unrolled.tasks.text.training_run import parse_files
     from unrolled.tasks.text.training_run import train as run_training

@@ -22,6 +22,7 @@ import numpy as np
 
 from unrolled.tasks.text.vocabulary import UNKNOWN, Vocabulary
 from unrolled.training.errors import UserError, reason
+from unrolled.training.reading import check_regular, open_regular
 
 BLOCK = 1 << 22
 """Bytes read at a time."""
@@ -33,19 +34,15 @@ def read_blocks(path: Path) -> Iterator[str]:
     """The text of a file, block by block.
 
     Raises:
-        UserError: There is no such file, it is a folder, it cannot be read, it is empty, or it is
-            not text in UTF-8 (the error names the first byte that is wrong).
+        UserError: There is no such file, it is not a regular one, it cannot be read, it is empty,
+            or it is not text in UTF-8 (the error names the first byte that is wrong).
     """
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     read = 0
     begun = False
     try:
-        if path.is_dir():
-            raise UserError(f"{path}: expected a text file, got a folder")
-        if path.exists() and not path.is_file():
-            raise UserError(f"{path}: expected a text file, got a pipe or device")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while block := file.read(BLOCK):
                 # Bytes of a character cut by the block's end wait in the decoder.
                 waiting = len(decoder.getstate()[0])
@@ -159,14 +156,23 @@ def open_tokens(path: Path, vocabulary: Vocabulary) -> Tokens:
     """Tokens of ``write_tokens`` as a read-only memory map.
 
     Raises:
-        UserError: The file is missing, or is not what ``write_tokens`` wrote.
+        UserError: The file is missing, is not what ``write_tokens`` wrote, or holds tokens that
+            the vocabulary does not have.
     """
+    check_regular(path)
     try:
         tokens: Tokens = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise UserError(f"{path}: {reason(error)}") from error
-    except (ValueError, EOFError) as error:
+    except Exception as error:  # numpy's parser of headers raises anything
         raise UserError(f"{path}: corrupt or truncated: {error}") from error
     if tokens.ndim != 1 or tokens.dtype != vocabulary.dtype:
         raise UserError(f"{path}: corrupt: expected one dimension of {vocabulary.dtype}")
+    for start in range(0, len(tokens), BLOCK):
+        highest = int(tokens[start : start + BLOCK].max())
+        if highest >= len(vocabulary):
+            raise UserError(
+                f"{path}: does not fit the vocabulary: it holds token {highest}, and there are "
+                f"{len(vocabulary)}"
+            )
     return tokens

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -50,7 +52,7 @@ class Run:
 
     def _weights(self) -> tuple[dict[str, torch.Tensor], Path]:
         """The best weights; those of the checkpoint if nothing was validated yet."""
-        if self.folder.weights.exists():
+        if os.path.lexists(self.folder.weights):  # even if it leads nowhere
             return read_tensors(self.folder.weights)[0], self.folder.weights
         if self.folder.checkpoint.exists():
             tensors = read_tensors(self.folder.checkpoint)[0]
@@ -133,7 +135,7 @@ def build_model(options: TextOptions, vocabulary: Vocabulary) -> CharacterModel:
     try:
         return CharacterModel(options.model, len(vocabulary))
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and "alloc" not in str(error):
+        if isinstance(error, RuntimeError) and not re.search("alloc|overflow", str(error)):
             raise
         raise UserError(
             f"--hidden-size {options.model.hidden_size} --num-layers {options.model.num_layers}: "

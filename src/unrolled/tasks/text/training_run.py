@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import shutil
@@ -19,10 +20,10 @@ from unrolled.tasks.text.options import TextOptions
 from unrolled.tasks.text.run import Run, build_model
 from unrolled.tasks.text.score import default_streams, score
 from unrolled.tasks.text.vocabulary import Vocabulary
-from unrolled.training.atomic import write_file
+from unrolled.training.best_effort import BestEffort
 from unrolled.training.checkpoint import read_tensors
 from unrolled.training.display import Display, choose_display
-from unrolled.training.errors import UserError
+from unrolled.training.errors import RUNTIME, UserError, reason
 from unrolled.training.fabric import build_fabric
 from unrolled.training.loop import Training
 from unrolled.training.options import TrainingOptions, read_options, write_options
@@ -64,16 +65,31 @@ class Summary:
     stopped_by: int | None
 
 
-def create(options: TextOptions, out: Path, *, overwrite: bool = False) -> RunFolder:
+@contextlib.contextmanager
+def created(options: TextOptions, out: Path, *, overwrite: bool = False) -> Iterator[RunFolder]:
     """Read the text and set up a run's folder: options, vocabulary, tokens.
+
+    The run is held by this process until the block ends.
 
     Raises:
         UserError: The text or the folder cannot be used; nothing is left behind.
     """
-    RunFolder.check_new(out, overwrite=overwrite)
-    files = [Path(name) for name in options.data.data]
-    if not files:
+    if not options.data.data:
         raise UserError("no text given: name at least one file, as FILE or --data FILE")
+    fill = functools.partial(_fill, options)
+    with RunFolder.created(out, fill, overwrite=overwrite) as folder:
+        yield folder
+
+
+def create(options: TextOptions, out: Path, *, overwrite: bool = False) -> RunFolder:
+    """Set up a run's folder, as ``created``, and let others have it."""
+    with created(options, out, overwrite=overwrite) as folder:
+        return folder
+
+
+def _fill(options: TextOptions, draft: RunFolder) -> None:
+    """Write options, vocabulary and tokens to a run's folder."""
+    files = [Path(name) for name in options.data.data]
     found = corpus.count(files)
     val_files = [Path(name) for name in options.data.val_data]
     if val_files:
@@ -84,28 +100,27 @@ def create(options: TextOptions, out: Path, *, overwrite: bool = False) -> RunFo
     _check_lengths(options, train_length, val_length)
 
     vocabulary = Vocabulary(found.characters)
-    with RunFolder(out).building() as draft:
-        draft.cache.mkdir()
-        train, validation = draft.cache / "train.npy", draft.cache / "validation.npy"
-        if val_files:
-            corpus.write_tokens(files, vocabulary, [(train, train_length)])
-            corpus.write_tokens(val_files, vocabulary, [(validation, val_length)])
-        elif val_length:
-            parts = [(train, train_length), (validation, val_length)]
-            corpus.write_tokens(files, vocabulary, parts)
-        else:
-            corpus.write_tokens(files, vocabulary, [(train, train_length)])
-        vocabulary.save(draft.path / "vocabulary.json")
-        write_options(options, draft.options)
-    return RunFolder(out)
+    draft.cache.mkdir()
+    train, validation = draft.cache / "train.npy", draft.cache / "validation.npy"
+    if val_files:
+        corpus.write_tokens(files, vocabulary, [(train, train_length)])
+        corpus.write_tokens(val_files, vocabulary, [(validation, val_length)])
+    elif val_length:
+        parts = [(train, train_length), (validation, val_length)]
+        corpus.write_tokens(files, vocabulary, parts)
+    else:
+        corpus.write_tokens(files, vocabulary, [(train, train_length)])
+    vocabulary.save(draft.path / "vocabulary.json")
+    write_options(options, draft.options)
 
 
 def _check_lengths(options: TextOptions, train: int, validation: int) -> None:
     training = options.training
     need = training.batch_size * training.seq_len + 1
     if train < need:
+        name = next(iter(options.data.data), "data")
         raise UserError(
-            f"{options.data.data[0]}: text too short: --batch-size {training.batch_size} × "
+            f"{name}: text too short: --batch-size {training.batch_size} × "
             f"--seq-len {training.seq_len} needs {need} characters to train on, got {train}"
         )
     wanted = bool(options.data.val_data) or options.data.val_fraction > 0
@@ -156,20 +171,38 @@ def resume(
         if training != options.training:
             options = replace(options, training=training)
             write_options(options, folder.options)
-        display = choose_display(quiet=quiet)
-        try:
-            return _train(folder, options, display)
-        finally:
-            display.close()
+        return _train(folder, options, quiet=quiet)
 
 
 def train(options: TextOptions, out: Path, *, overwrite: bool, quiet: bool) -> tuple[Run, Summary]:
     """Set up a run and train it; see ``unrolled.tasks.text.train``."""
-    create(options, out, overwrite=overwrite)
-    return resume(out, quiet=quiet)
+    with created(options, out, overwrite=overwrite) as folder:
+        return _train(folder, options, quiet=quiet)
 
 
-def _train(folder: RunFolder, options: TextOptions, display: Display) -> tuple[Run, Summary]:
+def _train(folder: RunFolder, options: TextOptions, *, quiet: bool) -> tuple[Run, Summary]:
+    """Train a run that this process holds."""
+    display = choose_display(quiet=quiet)
+    best_effort = BestEffort(display.note, folder.check)
+    try:
+        run, summary = _go_on(folder, options, display, best_effort)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise UserError(f"{where}{reason(error)}", code=RUNTIME) from error
+    finally:
+        display.close()
+    # TensorBoard's file is a copy of the log; the others are part of the run.
+    missing = {k: v for k, v in best_effort.failed.items() if k != folder.tensorboard}
+    if missing and summary.stopped_by is None:
+        listed = "; ".join(f"{path}: {words}" for path, words in missing.items())
+        raise UserError(f"trained and saved to {folder.path}, but {listed}", code=RUNTIME)
+    return run, summary
+
+
+def _go_on(
+    folder: RunFolder, options: TextOptions, display: Display, best_effort: BestEffort
+) -> tuple[Run, Summary]:
+    """Train from the last checkpoint or the start; write summary and report."""
     training = options.training
     vocabulary = Vocabulary.load(folder.path / "vocabulary.json")
     tokens = corpus.open_tokens(folder.cache / "train.npy", vocabulary)
@@ -179,7 +212,7 @@ def _train(folder: RunFolder, options: TextOptions, display: Display) -> tuple[R
     _check_lengths(options, len(tokens), 0 if validation is None else len(validation))
     start = read_tensors(folder.checkpoint) if folder.checkpoint.exists() else None
 
-    with _seeded(training), build_fabric(training, folder, start) as fabric:
+    with _seeded(training), build_fabric(training, folder, start, best_effort) as fabric:
         model = build_model(options, vocabulary)
         prompt = "\n" if "\n" in vocabulary.characters else vocabulary.characters[0]
         job = CharacterJob(model, vocabulary, validation, training.batch_size, prompt)
@@ -196,11 +229,17 @@ def _train(folder: RunFolder, options: TextOptions, display: Display) -> tuple[R
         parameters = sum(p.numel() for p in model.parameters())
 
         def report(exact: float | None = None) -> None:
-            write_report(
-                folder, asdict(options), unit="character", exact=exact, parameters=parameters
+            write = functools.partial(
+                write_report,
+                folder,
+                asdict(options),
+                unit="character",
+                exact=exact,
+                parameters=parameters,
             )
+            best_effort(folder.report, write)
 
-        loop = Training(job, streams, training, folder, fabric, display, start, report)
+        loop = Training(job, streams, training, folder, fabric, display, best_effort, start, report)
         display.note(
             f"{folder.path}: {len(tokens):,} characters to train on, "
             f"{0 if validation is None else len(validation):,} to validate, "
@@ -234,7 +273,7 @@ def _train(folder: RunFolder, options: TextOptions, display: Display) -> tuple[R
         parameters=parameters,
         stopped_by=loop.stopped_by,
     )
-    write_file(folder.summary, (json.dumps(asdict(summary), indent=1) + "\n").encode())
+    folder.write(folder.summary, (json.dumps(asdict(summary), indent=1) + "\n").encode())
     report(final.nats if final else None)
     return run, summary
 

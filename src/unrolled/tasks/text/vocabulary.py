@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unrolled.training.atomic import write_file
-from unrolled.training.errors import UserError, reason
+from unrolled.training.errors import UserError
+from unrolled.training.reading import read_json
 
 UNKNOWN = 0
 """Token of every character that is not in the vocabulary."""
@@ -63,12 +64,7 @@ class Vocabulary:
         Raises:
             UserError: The file is missing or not a vocabulary.
         """
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UserError(f"{path}: {reason(error)}") from error
-        except ValueError as error:
-            raise UserError(f"{path}: corrupt or truncated: {error}") from error
+        record = read_json(path)
         characters = record.get("characters") if isinstance(record, dict) else None
         if not isinstance(characters, str) or record.get("format") != 1:
             raise UserError(f"{path}: not a vocabulary of this version of unrolled")

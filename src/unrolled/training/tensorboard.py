@@ -1,0 +1,81 @@
+"""The log for TensorBoard."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric.loggers.logger import Logger
+
+from unrolled.training.atomic import GrowingFile
+
+
+class TensorBoardLog(Logger):
+    """Numbers as an event file of TensorBoard, written in the thread that logs them.
+
+    The writers of tensorboardX and of torch hand events to a thread of their own through a queue;
+    if that thread dies, of a full disk, the next to log waits for it for ever. Here nothing waits.
+
+    Args:
+        folder: Where to put the file; created with the first number.
+        last_step: TensorBoard hides what an earlier process logged after this step.
+    """
+
+    def __init__(self, folder: Path, last_step: int) -> None:
+        self._folder, self._last_step = folder, last_step
+        # By its number the process is told from one that began in the same second.
+        name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
+        self._file = GrowingFile(folder / name)
+        self._begun = False
+
+    @property
+    def name(self) -> str:
+        """Kind of the logger."""
+        return "tensorboard"
+
+    @property
+    def version(self) -> None:
+        """None: a run folder has one log."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Write numbers by their names.
+
+        Raises:
+            OSError: They cannot be written.
+        """
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.summary import scalar
+
+        now = time.time()
+        events = [Event(wall_time=now, step=step, summary=scalar(*one)) for one in metrics.items()]
+        if not self._begun:
+            start = SessionLog(status=SessionLog.START)
+            events = [
+                Event(wall_time=now, file_version="brain.Event:2"),
+                Event(wall_time=now, step=self._last_step + 1, session_log=start),
+                *events,
+            ]
+            self._folder.mkdir(exist_ok=True)
+            self._begun = True
+        self._file.append(b"".join(_record(event.SerializeToString()) for event in events))
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the options are in their own file."""
+
+    def finalize(self, status: str) -> None:
+        """Write what is still to be written."""
+        self._file.append(b"")
+
+
+def _record(content: bytes) -> bytes:
+    """A record of an event file: length and content, each followed by its checksum."""
+    from tensorboardX.record_writer import masked_crc32c
+
+    length = struct.pack("<Q", len(content))
+    parts = (length, masked_crc32c(length), content, masked_crc32c(content))
+    return b"".join(p if isinstance(p, bytes) else struct.pack("<I", p) for p in parts)
