@@ -17,6 +17,8 @@ import unrolled
 from unrolled.layers import GRU, LSTM, RNN, fused
 from unrolled.layers.call import accept
 
+functional: Any = torch.autograd.functional  # untyped
+
 LAYERS: dict[str, Callable[..., torch.nn.RNNBase]] = {
     "RNN": RNN,
     "RNN-sigmoid": lambda i, h, n=1, **more: RNN(i, h, n, "sigmoid", **more),
@@ -245,3 +247,54 @@ def test_forward_mode_works_in_single_precision_where_the_kernels_cannot() -> No
     expected = jvp(lambda x: exact(x)[0], (x.double(),), (direction.double(),))[1]
     torch.testing.assert_close(output, layer(x)[0])
     torch.testing.assert_close(tangent, expected.float(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["auto", "reference"])
+@pytest.mark.parametrize("mapped_by", ["autograd", "func", "both"])
+def test_many_gradients_at_once(mapped_by: str, engine: str) -> None:
+    """`is_grads_batched` and `torch.func.vmap` over one forward pass; and one within the other."""
+    layer = LSTM(3, 4, 2, bidirectional=True, batch_first=True)
+    x = torch.randn(2, 9, 3, requires_grad=True)
+    with unrolled.using(engine):
+        output, (h, _) = layer(x, lengths=[9, 4])
+    leaves = [x, *layer.parameters()]
+
+    def gradients(of_output: Tensor, batched: bool = False) -> Any:
+        of_h = torch.ones_like(h) if not batched else torch.ones(len(of_output), *h.shape)
+        return torch.autograd.grad(
+            [output, h], leaves, [of_output, of_h], retain_graph=True, is_grads_batched=batched
+        )
+
+    given = torch.randn(2, 3, *output.shape)
+    expected = [[gradients(one) for one in each] for each in given]
+    if mapped_by == "autograd":
+        found = [gradients(each, batched=True) for each in given]
+    elif mapped_by == "func":
+        found = [torch.func.vmap(gradients)(each) for each in given]
+    else:
+        outer = torch.func.vmap(torch.func.vmap(gradients))(given)
+        found = list(zip(*outer, strict=True))
+    for each, wanted in zip(found, expected, strict=True):
+        stacked = [torch.stack(of_one) for of_one in zip(*wanted, strict=True)]
+        torch.testing.assert_close(list(each), stacked, rtol=1e-4, atol=1e-5)
+
+
+@forward_mode
+@pytest.mark.parametrize("make", [lambda: LSTM(3, 4), lambda: GRU(3, 4, reset_after=False)])
+def test_jacobian_and_hessian_at_once(make: Callable[[], torch.nn.RNNBase]) -> None:
+    layer, x = make(), torch.randn(9, 1, 3)
+    for strategy in ("reverse-mode", "forward-mode"):
+        torch.testing.assert_close(
+            functional.jacobian(lambda x: layer(x)[0], x, vectorize=True, strategy=strategy),
+            functional.jacobian(lambda x: layer(x)[0], x),
+        )
+
+    def loss(x: Tensor) -> Tensor:
+        found: Tensor = layer(x)[0].square().sum()
+        return found
+
+    torch.testing.assert_close(
+        functional.hessian(loss, x, vectorize=True), functional.hessian(loss, x)
+    )
+    of_graph = functional.jacobian(loss, x, vectorize=True, create_graph=True)
+    assert of_graph.requires_grad

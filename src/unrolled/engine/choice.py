@@ -13,6 +13,7 @@ from torch.autograd import forward_ad
 
 from ..compiler.program import Program
 from . import cpu
+from .dispatch import plain
 from .fused import FUNCTIONS, torch_runs
 
 ENGINES = ("auto", "kernels", *cpu.INSTRUCTION_SETS, "torch", "reference")
@@ -124,8 +125,8 @@ def choose(
     if (
         obstacle is None
         and forced == "auto"
-        and not compiling
         and steps is not None
+        and plain(tensors[0])
         and 0 < steps < _FEW
     ):
         # A gradient may be differentiated again, which torch's layers cannot always do, and in a

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from . import cpu, reference
+from .dispatch import batched, one_by_one, plain
 from .noise import QUIET, Noise
 from .reference import Result
 from .weights import Weights, join, program_named, split
@@ -195,6 +196,24 @@ def _fake_backward(
     return result
 
 
+@torch.library.register_vmap("unrolled::recurrence_backward", lib=_LIBRARY)  # type: ignore[untyped-decorator]
+def _mapped_backward(info: Any, dims: tuple[Any, ...], *given: Any) -> tuple[list[Tensor], Any]:
+    """`torch.func.vmap` over a backward pass: one after the other."""
+
+    def of_one(k: int, value: Any, dim: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            dims = dim if isinstance(dim, (list, tuple)) else [dim] * len(value)
+            return [of_one(k, *pair) for pair in zip(value, dims, strict=True)]
+        return value if dim is None else value.select(dim, k)
+
+    each = [
+        torch.ops.unrolled.recurrence_backward(*of_one(k, given, dims))
+        for k in range(info.batch_size)
+    ]
+    found = [torch.stack(results) for results in zip(*each, strict=True)]
+    return found, [0] * len(found)
+
+
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     x, initial, weights, lengths, reset, program, isa, directions, batch_first, *rest = inputs
     save, checkpoint, seed, rates = rest
@@ -206,6 +225,21 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> N
 
 
 def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
+    states, weight_count, _ = ctx.counts
+    if batched(gradients):
+        found = one_by_one(lambda each: _gradients(ctx, each), gradients)
+    else:
+        found = _gradients(ctx, gradients)
+    gradient_initial = found[:states]
+    gradient_weights = found[states : states + weight_count]
+    gradient_x = found[states + weight_count] if len(found) > states + weight_count else None
+    # To torch an empty list is one of tensors, and any other list of numbers a single argument.
+    of_rates: list[None] | None = None if ctx.options[-1] else []
+    return gradient_x, gradient_initial, gradient_weights, *[None] * 9, of_rates
+
+
+def _gradients(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Gradients of initial states, weights and, where it is needed, of x."""
     states, weight_count, tape_count = ctx.counts
     program, isa, directions, batch_first, save, checkpoint, rates = ctx.options
     lengths, reset, seed, *saved = ctx.saved_tensors
@@ -226,7 +260,7 @@ def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
         ]
     if torch.is_grad_enabled():
         # Someone will differentiate the gradient: by the reference.
-        found = _differentiable(
+        return _differentiable(
             gradient,
             gradient_last,
             gradient_tapes,
@@ -240,43 +274,34 @@ def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
             directions,
             batch_first,
         )
-    elif not save:
+    if not save:
         raise RuntimeError(
             f"{program}: backward needs what forward was told not to keep (a model exported under "
             "torch.no_grad?)"
         )
-    else:
-        need_x = bool(ctx.needs_input_grad[0])
-        differentiate = (
-            _recurrence_backward if _plain(x) else torch.ops.unrolled.recurrence_backward
+    need_x = bool(ctx.needs_input_grad[0])
+    differentiate = _recurrence_backward if plain(x) else torch.ops.unrolled.recurrence_backward
+    return [
+        *differentiate(
+            gradient,
+            gradient_last,
+            gradient_tapes,
+            x,
+            initial,
+            weights,
+            lengths,
+            reset,
+            output,
+            tapes,
+            program,
+            isa,
+            batch_first,
+            need_x,
+            checkpoint,
+            seed,
+            rates,
         )
-        found = [
-            *differentiate(
-                gradient,
-                gradient_last,
-                gradient_tapes,
-                x,
-                initial,
-                weights,
-                lengths,
-                reset,
-                output,
-                tapes,
-                program,
-                isa,
-                batch_first,
-                need_x,
-                checkpoint,
-                seed,
-                rates,
-            )
-        ]
-    gradient_initial = found[:states]
-    gradient_weights = found[states : states + weight_count]
-    gradient_x = found[states + weight_count] if len(found) > states + weight_count else None
-    # To torch an empty list is one of tensors, and any other list of numbers a single argument.
-    of_rates: list[None] | None = None if rates else []
-    return gradient_x, gradient_initial, gradient_weights, *[None] * 9, of_rates
+    ]
 
 
 def _differentiable(
@@ -364,16 +389,6 @@ class _Recurrence(torch.autograd.Function):
         return x, *[None] * 10, *initial, *weights
 
 
-def _plain(x: Tensor) -> bool:
-    """Whether nothing but torch itself is to see the call: no tracing, no transform, no mode."""
-    return (
-        type(x) is Tensor
-        and not torch.compiler.is_compiling()
-        and not torch._C._are_functorch_transforms_active()
-        and torch._C._len_torch_dispatch_stack() == 0
-    )
-
-
 def run_layer(
     program: str,
     isa: str,
@@ -403,7 +418,7 @@ def run_layer(
             every = checkpoint
     options = (program, isa, len(weights), batch_first)
     save, rates = trains or exposes, list(noise.rates)
-    if not _plain(x):
+    if not plain(x):
         found = torch.ops.unrolled.recurrence(
             x, list(initial), flat, lengths, reset, *options, save, every, noise.seed, rates
         )

@@ -20,10 +20,12 @@ from .checks import (
     check_states,
     resets_nothing,
 )
+from .packing import rows_of
 from .parameters import flat
 from .program import NoiseSource
 from .sequences import NOTHING, Wanted
 from .stack import Checkpoint, Watch
+from .stand_in import recording_tool, stand_in
 from .weight_drop import drop_weights
 
 if TYPE_CHECKING:
@@ -94,7 +96,7 @@ def accept(
     packed = input if isinstance(input, PackedSequence) else None
     batched = packed is not None or x.ndim == 3
     if packed is not None:
-        rows: int | None = int(packed.batch_sizes[0])
+        rows: int | None = rows_of(packed)
         if lengths is not None:
             raise ValueError(
                 f"{expected.name}: lengths must be None with a PackedSequence, which has its own"
@@ -122,17 +124,14 @@ def accept(
     whole = packed is None and lengths is None and not any(wanted)
     steps = x.shape[batch_first] if whole else None
     given = [x, *(initial or []), *(tensor for own in tensors for tensor in own)]
-    choice = choose(program, given, steps, reset is not None, layer.heads)
-    if reset is not None and choice.engine != "kernels" and resets_nothing(reset):
-        reset, choice = None, choose(program, given, steps, heads=layer.heads)
-    if layer.watch is not None:
-        choice = Choice("reference", reason="someone looks at every step")
-    if choice.engine == "torch" and any(wanted):
-        choice = Choice("reference", reason="torch's layer returns the last layer's output only")
-    if choice.engine == "torch" and x.numel() == 0:
-        choice = Choice("reference", reason="there is no step to run")
-    if choice.engine == "torch" and lengths is not None and lengths.is_meta:
-        choice = Choice("reference", reason="lengths without values cannot be packed")
+    tool = recording_tool()
+    if tool:
+        choice = stand_in(tool, layer, reset, lengths, wanted)
+    else:
+        choice = choose(program, given, steps, reset is not None, layer.heads)
+        if reset is not None and choice.engine != "kernels" and resets_nothing(reset):
+            reset, choice = None, choose(program, given, steps, heads=layer.heads)
+        choice = _run_by(choice, layer, x, lengths, wanted)
     return Call(
         x,
         packed,
@@ -152,3 +151,18 @@ def accept(
         wanted,
         layer.watch,
     )
+
+
+def _run_by(
+    choice: Choice, layer: Layer, x: Tensor, lengths: Tensor | None, wanted: Wanted
+) -> Choice:
+    """The engine that was chosen, or the reference where that cannot give what is asked for."""
+    if layer.watch is not None:
+        return Choice("reference", reason="someone looks at every step")
+    if choice.engine == "torch" and any(wanted):
+        return Choice("reference", reason="torch's layer returns the last layer's output only")
+    if choice.engine == "torch" and x.numel() == 0:
+        return Choice("reference", reason="there is no step to run")
+    if choice.engine == "torch" and lengths is not None and lengths.is_meta:
+        return Choice("reference", reason="lengths without values cannot be packed")
+    return choice

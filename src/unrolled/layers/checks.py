@@ -256,6 +256,7 @@ def _tensor(name: str, lengths: Any) -> Tensor:
 def _readable(tensor: Tensor) -> bool:
     return not (
         tensor.is_meta
+        or torch._C._get_tracing_state() is not None
         or torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()
     )

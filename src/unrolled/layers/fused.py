@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..engine.fused import FUNCTIONS
 from .call import Call
-from .packing import permute
+from .packing import permute, rows_of
 from .stack import zero_states
 
 
@@ -34,7 +34,7 @@ def run_fused_packed(
     output, *last = FUNCTIONS[call.program.name](
         packed.data,
         packed.batch_sizes,
-        _states(call, initial, int(packed.batch_sizes[0])),
+        _states(call, initial, rows_of(packed)),
         *arguments_of(call),
     )
     like = PackedSequence(

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 from torch.nn import Parameter, init
 from torch.nn.utils.rnn import PackedSequence
 
@@ -26,6 +27,7 @@ from .program import NoiseSource, check_variant, noise_of, program_for
 from .run import run
 from .sequences import NOTHING, Wanted
 from .stack import Checkpoint, Watch
+from .stand_in import leaf, not_scriptable, traced
 from .stream import Stream
 
 
@@ -56,9 +58,10 @@ class Layer(torch.nn.Module):
     @property
     def program(self) -> Program:
         """What every layer runs: the cell with this layer's options, in its mode."""
-        return self._program(self.training)
+        return self.program_in(self.training)
 
-    def _program(self, training: bool, wanted: Wanted = NOTHING) -> Program:
+    def program_in(self, training: bool, wanted: Wanted = NOTHING) -> Program:
+        """What every layer runs in training mode or not."""
         given = (self.cell, self.options, self.proj_size > 0, self.bias, training)
         program = program_for(*given)
         names = wanted.names(program)
@@ -66,7 +69,7 @@ class Layer(torch.nn.Module):
 
     def program_with(self, wanted: Wanted) -> Program:
         """What every layer runs where the caller wants more than the output."""
-        return self._program(self.training, wanted)
+        return self.program_in(self.training, wanted)
 
     def noise(self, program: Program, training: bool) -> NoiseSource:
         """What draws the masks of a program of this layer."""
@@ -84,9 +87,8 @@ class Layer(torch.nn.Module):
 
     def forward(
         self,
-        input: Tensor | PackedSequence,  # noqa: A002
+        input: Tensor | PackedSequence | Proxy,  # noqa: A002
         hx: Any = None,
-        *,
         lengths: Lengths | int | None = None,
         reset: Tensor | None = None,
         checkpoint: Checkpoint = None,
@@ -94,6 +96,9 @@ class Layer(torch.nn.Module):
         return_gates: bool = False,
     ) -> Any:
         """Run the layer; see the class for shapes.
+
+        What follows hx is given by name. (No star says so: torch's older ONNX exporter hands on
+        all defaults by position.)
 
         Returns:
             The output and the last states; third, where states or gates are asked for, their
@@ -105,7 +110,20 @@ class Layer(torch.nn.Module):
                 ValueError and a RuntimeError, see `unrolled.errors`.
             ValueError: if one has another wrong value.
         """
+        if isinstance(input, Proxy):
+            return leaf(
+                self,
+                input,
+                hx,
+                lengths=lengths,
+                reset=reset,
+                checkpoint=checkpoint,
+                return_states=return_states,
+                return_gates=return_gates,
+            )
         wanted = Wanted(return_states, return_gates)
+        if torch._C._get_tracing_state() is not None:
+            return traced(self._run, input, hx, lengths, reset, checkpoint, wanted)
         if torch.compiler.is_dynamo_compiling() and isinstance(input, PackedSequence):
             return self._apart(input, hx, lengths, reset, checkpoint, wanted)  # sizes are values
         return self._run(input, hx, lengths, reset, checkpoint, wanted)
@@ -124,6 +142,9 @@ class Layer(torch.nn.Module):
         from .uncompiled import uncompiled  # loads the compiler
 
         return uncompiled(self._run, *arguments)
+
+    def __prepare_scriptable__(self) -> Any:
+        raise not_scriptable(self)
 
     def stream(self, batch_size: int = 1, state: Any = None) -> Stream:
         """This layer as a machine that takes one step at a time; see `unrolled.Stream`.
@@ -150,7 +171,7 @@ class Layer(torch.nn.Module):
             )
         if batch_size < 1:
             raise ValueError(f"{self.label}: batch_size must be at least 1, got {batch_size}")
-        program = self._program(training=False)
+        program = self.program_in(training=False)
         layers = flat(self, program)
         tensors = [tensor for own in layers for tensor in own]
         choice = choose(program, tensors, heads=self.heads)

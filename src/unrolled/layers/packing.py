@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,6 +55,12 @@ class Packing:
     def unsort(self, states: list[Tensor]) -> list[Tensor]:
         """States ``[·, N, ·]`` from the packed order to the caller's."""
         return permute(states, self._packed.unsorted_indices)
+
+
+def rows_of(packed: PackedSequence) -> int:
+    """How many sequences are packed; while torch.jit.trace records, a tensor that it can follow."""
+    rows: Any = packed.batch_sizes[0]
+    return rows if torch._C._get_tracing_state() is not None else int(rows)
 
 
 def permute(states: list[Tensor], order: Tensor | None) -> list[Tensor]:
