@@ -8,13 +8,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ._loading import when_loaded
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .cells import Cell
     from .engine.choice import using
     from .engine.cpu import KernelWarning, release_memory
-    from .layers import GRU, LSTM, RNN, Recurrent, Stream, accelerate, explain
+    from .layers import GRU, LSTM, RNN, Recurrent, Stream, accelerate, deaccelerate, explain
 
 _HOMES = {
     "Cell": ".cells",
@@ -25,6 +27,7 @@ _HOMES = {
     "Recurrent": ".layers",
     "Stream": ".layers",
     "accelerate": ".layers",
+    "deaccelerate": ".layers",
     "explain": ".layers",
     "release_memory": ".engine.cpu",
     "using": ".engine.choice",
@@ -52,6 +55,7 @@ __all__ = [
     "Stream",
     "__version__",
     "accelerate",
+    "deaccelerate",
     "explain",
     "release_memory",
     "using",
@@ -68,3 +72,13 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOMES, *_ROOMS})
+
+
+def _define_operator(_: object) -> None:
+    importlib.import_module(".engine.operator", __name__)
+
+
+# torch loads one of these before it reads a program that was exported or compiled ahead of time,
+# which may hold our operator.
+for _reader in ("torch._export.serde", "torch._inductor"):
+    when_loaded(_reader, _define_operator)

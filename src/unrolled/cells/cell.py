@@ -180,16 +180,16 @@ class Cell:
     def __reduce__(self) -> tuple[Any, ...]:
         # A Function is a constant of the library: it travels by its name.
         choices = {k: v.name if isinstance(v, Function) else v for k, v in self.choices.items()}
-        return _make, (type(self), choices)
+        return type(self), (), choices
+
+    def __setstate__(self, choices: dict[str, Any]) -> None:
+        # No function makes it: whoever loads with ``weights_only`` names the class and no more.
+        self.__init__(**choices)  # type: ignore[misc]
 
 
 def _shown(value: Any) -> Any:
     """A number for each unit as how many there are."""
     return f"[{len(value)}]" if isinstance(value, tuple) else value
-
-
-def _make(cls: type[Cell], choices: dict[str, Any]) -> Cell:
-    return cls(**choices)
 
 
 def _signature(

@@ -6,11 +6,13 @@ To torch.compile, export and autograd a layer is a node, not a loop.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from .._loading import when_loaded
 from . import cpu, reference
 from .dispatch import batched, one_by_one, plain
 from .noise import QUIET, Noise
@@ -226,10 +228,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> N
 
 def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
     states, weight_count, _ = ctx.counts
-    if batched(gradients):
-        found = one_by_one(lambda each: _gradients(ctx, each), gradients)
-    else:
-        found = _gradients(ctx, gradients)
+    found = _gradients(ctx, gradients)
     gradient_initial = found[:states]
     gradient_weights = found[states : states + weight_count]
     gradient_x = found[states + weight_count] if len(found) > states + weight_count else None
@@ -240,6 +239,8 @@ def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
 
 def _gradients(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
     """Gradients of initial states, weights and, where it is needed, of x."""
+    if batched(gradients):
+        return one_by_one(lambda each: _gradients(ctx, each), gradients)
     states, weight_count, tape_count = ctx.counts
     program, isa, directions, batch_first, save, checkpoint, rates = ctx.options
     lengths, reset, seed, *saved = ctx.saved_tensors
@@ -354,6 +355,7 @@ def _differentiable(
 torch.library.register_autograd(
     "unrolled::recurrence", _backward, setup_context=_setup_context, lib=_LIBRARY
 )
+when_loaded("torch.utils.flop_counter", lambda _: import_module(".flops", __package__))
 
 
 def _exposed(

@@ -13,6 +13,7 @@ from ..cells import BUILTIN, LSTM, Cell
 from ..compiler.program import Program
 from ..compiler.trace import trace
 from ..compiler.transforms import Variant, vary
+from .names import parse
 
 
 class Weights(NamedTuple):
@@ -98,6 +99,10 @@ def _name_of(cell: Cell, projected: bool, variant: Variant | None) -> str:
 
 
 def _place_of(name: str) -> str:
+    if name not in _places:
+        cell, variant = parse(name)
+        if program_of(cell, variant=variant).name != name:
+            raise LookupError(f"{name}: no program has this name")
     return _places[name]
 
 
@@ -107,7 +112,11 @@ _place_of._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def program_named(name: str) -> Program:
-    """A program that `program_of` has returned before."""
+    """A program that `program_of` has returned before, or a built-in cell's with any options.
+
+    Raises:
+        LookupError: if there is none.
+    """
     found: Program = getattr(_Programs, _place_of(name))
     return found
 

@@ -1,9 +1,10 @@
 """Torch modules: the drop-in `RNN`, `LSTM`, `GRU`; `Recurrent`; `Stream`; what helps with them."""
 
-from .acceleration import Acceleration, accelerate
+from .acceleration import Acceleration, accelerate, deaccelerate
 from .explanation import explain
 from .gru import GRU
 from .lstm import LSTM
+from .options import Options
 from .recurrent import Recurrent
 from .rnn import RNN
 from .sequences import Sequences
@@ -14,9 +15,11 @@ __all__ = [
     "LSTM",
     "RNN",
     "Acceleration",
+    "Options",
     "Recurrent",
     "Sequences",
     "Stream",
     "accelerate",
+    "deaccelerate",
     "explain",
 ]

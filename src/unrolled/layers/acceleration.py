@@ -1,10 +1,11 @@
-"""Our layers in the place of torch.nn's, inside a model that is already there."""
+"""Our layers in the place of torch.nn's, inside a model that is already there; and back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,7 +15,9 @@ from .drop_in import DropIn
 from .gru import GRU
 from .layer import Layer
 from .lstm import LSTM
+from .recurrent import Recurrent
 from .rnn import RNN
+from .stand_in import beyond_torch, described
 
 _OURS: dict[type[nn.Module], type[DropIn]] = {nn.RNN: RNN, nn.LSTM: LSTM, nn.GRU: GRU}
 _KINDS = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
@@ -38,11 +41,11 @@ class Found:
 
 @dataclass(frozen=True)
 class Acceleration:
-    """What `accelerate` did; ``str`` of it is a table, one line for each recurrent module.
+    """What `accelerate` or `deaccelerate` did; ``str`` of it is a table, a line for each module.
 
     Attributes:
-        replaced: modules that run by our engine now.
-        left: modules that do not, and why.
+        replaced: modules that have become ours, or torch.nn's.
+        left: recurrent modules that were left as they are, and why.
     """
 
     replaced: tuple[Found, ...]
@@ -77,6 +80,9 @@ def accelerate(model: nn.Module) -> Acceleration:
     What may compute something else is left alone, and reported: subclasses, modules whose
     ``forward`` was replaced, single steps (`torch.nn.LSTMCell`), quantized and scripted modules.
 
+    Tools that know modules by their exact class (dynamic quantization, counters of operations, a
+    validator of privacy) see none of torch.nn's afterwards: `deaccelerate` goes back.
+
     Args:
         model: any module; it may be a recurrent layer itself.
 
@@ -102,6 +108,46 @@ def accelerate(model: nn.Module) -> Acceleration:
         if not obstacle:
             _replace(module)
     return Acceleration(tuple(replaced), tuple(left))
+
+
+def deaccelerate(model: nn.Module) -> Acceleration:
+    """Turn every layer of ours inside a model into torch.nn's, in place: `accelerate` undone.
+
+    The modules remain the very objects, with the same parameter objects; their class is torch.nn's
+    exactly. For tools that look a module's class up: `torch.ao.quantization.quantize_dynamic`,
+    `torch.jit.script`, thop, ptflops, Opacus. Layers that were never torch.nn's are turned, too,
+    where torch.nn has their equations, `Recurrent(cells.GRU, ...)` for one.
+
+    Args:
+        model: any module; it may be a layer itself.
+
+    Returns:
+        What was replaced. Recurrent modules of others are not in it.
+
+    Raises:
+        TypeError: if model is no module.
+        ValueError: if torch.nn lacks what some layers have; all of them are named, and nothing is
+            changed.
+
+    Example:
+        >>> print(deaccelerate(torch.nn.ModuleDict({"encoder": LSTM(64, 128)})))
+        encoder  LSTM(64, 128)  replaced
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"deaccelerate: model must be a torch.nn.Module, got {_kind(model)}")
+    layers = [(m, names) for m, names in _modules(model) if isinstance(m, Layer)]
+    obstacles = {names[0]: _no_torch(layer) for layer, names in layers}
+    if any(obstacles.values()):
+        found = "; ".join(
+            f"{name or '(the model)'} ({described(layer)}): {obstacles[name]}"
+            for layer, (name, *_) in layers
+            if obstacles[name]
+        )
+        raise ValueError(f"deaccelerate: torch.nn has no such layer: {found}")
+    replaced = [Found(names, described(layer)) for layer, names in layers]
+    for layer, _ in layers:
+        _give_back(layer)
+    return Acceleration(tuple(replaced), ())
 
 
 @contextmanager
@@ -181,13 +227,54 @@ def _plain_class(module: nn.Module) -> type[nn.Module]:
 
 
 def _replace(module: nn.Module) -> None:
-    ours = _OURS[_plain_class(module)]
+    _change_class(module, _OURS[_plain_class(module)])
+
+
+def _change_class(module: nn.Module, cls: type[nn.Module]) -> None:
     if parametrize.is_parametrized(module):
         # A class made for this module and its copies; theirs stays as it is.
         own = {k: v for k, v in vars(type(module)).items() if k not in ("__dict__", "__weakref__")}
-        module.__class__ = type(type(module).__name__, (ours,), own)
+        module.__class__ = type(f"Parametrized{cls.__name__}", (cls,), own)
     else:
-        module.__class__ = ours
+        module.__class__ = cls
+
+
+def _no_torch(layer: Layer) -> str:
+    """Why a layer cannot become torch.nn's; empty if it can."""
+    cls = _plain_class(layer)
+    if cls not in (*_OURS.values(), Recurrent):
+        return f"{cls.__qualname__} is a class of its own and may compute something else"
+    if "forward" in vars(layer):
+        return "its forward has been replaced"
+    own = beyond_torch(layer, training=True)
+    own += [
+        f"{name}={getattr(layer.options, name)}"
+        for name in ("learn_initial", "weight_drop")
+        if getattr(layer.options, name)
+    ]
+    return ", ".join(own)
+
+
+def _give_back(layer: Layer) -> None:
+    theirs = next(k for k in _OURS if layer.program.name.startswith(k.__name__.lower()))
+    if isinstance(layer, nn.RNNBase):
+        _change_class(layer, theirs)
+    else:
+        like: dict[str, Any] = {"num_layers": layer.num_layers, "bias": layer.bias}
+        like |= {"bidirectional": layer.bidirectional, "device": "meta"}
+        if theirs is nn.RNN:
+            like["nonlinearity"] = str(layer.cell.choices["nonlinearity"])
+            vars(layer)["nonlinearity"] = like["nonlinearity"]
+        if layer.proj_size:
+            like["proj_size"] = layer.proj_size
+        made: Any = theirs(layer.input_size, layer.hidden_size, **like)
+        for name in ("mode", "_flat_weights_names", "_all_weights"):
+            vars(layer)[name] = getattr(made, name)
+        _change_class(layer, theirs)
+        vars(layer)["_flat_weight_refs"] = []
+        layer._init_flat_weights()  # type: ignore[operator]
+    for name in ("options", "reset_after", "_cell", "heads"):
+        vars(layer).pop(name, None)
 
 
 def _kind(value: object) -> str:

@@ -13,14 +13,12 @@ Loading Dynamo takes seconds, so the entries are made when somebody else has loa
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 import torch
+
+from .._loading import when_loaded
 
 _BUILDER = "torch._dynamo.variables.builder"
 _classes: list[type] = []
@@ -47,26 +45,4 @@ def _wrap(builder: Any, module: torch.nn.Module) -> Any:
         return builder.wrap_module(module)
 
 
-class _Watch(MetaPathFinder):
-    """Makes the entries as soon as Dynamo has been loaded, then leaves."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname != _BUILDER:
-            return None
-        sys.meta_path.remove(self)
-        spec = find_spec(fullname)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def exec_module(module: ModuleType) -> None:
-                execute(module)
-                _enter(module)
-
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
-
-
-if _BUILDER not in sys.modules:
-    sys.meta_path.insert(0, _Watch())
+when_loaded(_BUILDER, _enter)

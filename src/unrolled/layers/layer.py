@@ -21,6 +21,7 @@ from ..engine.weights import split
 from .call import accept
 from .checks import Expected, Lengths
 from .initial_values import check_options, set_initial_values
+from .mark import add_mark, marks
 from .options import Options
 from .parameters import add_parameters, flat, rows_of, state_sizes, suffixes
 from .program import NoiseSource, check_variant, noise_of, program_for
@@ -238,6 +239,13 @@ class Layer(torch.nn.Module):
         check_options(self)
         self._draw(add_parameters(self))
         set_initial_values(self)
+        add_mark(self)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        """Load as any module, and checkpoints without a mark, too: torch.nn's and older ones."""
+        for name, mark in marks(self):
+            state_dict.setdefault(prefix + name, mark)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def learned_initial(self, rows: int) -> list[Tensor] | None:
         """The learned initial states ``[layers * directions, rows, ·]``; None if there are none."""

@@ -87,7 +87,8 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) ->
     Raises:
         UserError: A weight is missing, left over, or has another shape than the model's.
     """
-    own = model.state_dict()
+    # What is empty is a mark, and cannot be missed: older files have none.
+    own = {k: t for k, t in model.state_dict().items() if t.numel() or k in weights}
     missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     if missing or extra:
         what = f"lacks {missing[0]}" if missing else f"has {extra[0]}, which the model lacks"

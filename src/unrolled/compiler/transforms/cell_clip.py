@@ -24,4 +24,5 @@ def cell_clip(program: Program, bound: float) -> Program:
         ]
         for state in states
     }
-    return rewritten(program, f"cell_clip={bound:g}", followers)
+    shown = repr(float(bound)).removesuffix(".0")  # all digits: the name is all that is exported
+    return rewritten(program, f"cell_clip={shown}", followers)

@@ -1,0 +1,81 @@
+"""Operations of our operators, for `torch.utils.flop_counter.FlopCounterMode`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import register_flop_formula
+
+from .weights import program_named, split
+
+_Shape = tuple[int, ...]
+
+
+class _Sized:
+    """A weight of which torch's counter gives the shape."""
+
+    def __init__(self, shape: _Shape) -> None:
+        self.shape = shape
+
+
+def _of_products(x: _Shape, weights: list[_Shape], program: str, directions: int) -> list[int]:
+    """Of one product with W of every direction, and of all others.
+
+    As torch counts its own layers: two for each weight of a matrix and each step of each row, and
+    nothing that is elementwise.
+    """
+    sized: Any = [_Sized(shape) for shape in weights]
+    found = split(program_named(program), sized, directions)
+    steps = 2 * x[0] * x[1]
+    of_input, of_rest = 0, 0
+    for own in found:
+        of_input += steps * own.input.shape[0] * own.input.shape[1]
+        for matrix in (own.recurrent, own.projection):
+            if matrix is not None:
+                of_rest += steps * matrix.shape[0] * matrix.shape[1]
+    return [of_input, of_rest]
+
+
+def _forward(
+    x: _Shape,
+    initial: list[_Shape],
+    weights: list[_Shape],
+    lengths: _Shape | None,
+    reset: _Shape | None,
+    program: str,
+    isa: str,
+    directions: int,
+    *options: Any,
+    **more: Any,
+) -> int:
+    return sum(_of_products(x, weights, program, directions))
+
+
+def _backward(
+    gradient: _Shape | None,
+    gradient_last: list[_Shape | None],
+    gradient_tapes: list[_Shape],
+    x: _Shape,
+    initial: list[_Shape],
+    weights: list[_Shape],
+    lengths: _Shape | None,
+    reset: _Shape | None,
+    output: _Shape,
+    tapes: list[_Shape],
+    program: str,
+    isa: str,
+    batch_first: bool,
+    need_x: bool,
+    checkpoint: int,
+    *options: Any,
+    **more: Any,
+) -> int:
+    """Every product once for its weight and once for what it multiplies; checkpoints run again."""
+    of_input, of_rest = _of_products(x, weights, program, initial[0][0])
+    again = of_input + of_rest if checkpoint else 0
+    return of_input * (1 + need_x) + of_rest * 2 + again
+
+
+register_flop_formula(torch.ops.unrolled.recurrence)(_forward)
+register_flop_formula(torch.ops.unrolled.recurrence_backward)(_backward)
