@@ -125,9 +125,10 @@ def choose(
     if (
         obstacle is None
         and forced == "auto"
+        and not compiling
         and steps is not None
-        and plain(tensors[0])
         and 0 < steps < _FEW
+        and plain(tensors[0])
     ):
         # A gradient may be differentiated again, which torch's layers cannot always do, and in a
         # forked child they wait for threads that are gone.
