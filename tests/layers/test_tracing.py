@@ -156,9 +156,13 @@ def test_what_torch_has_not_is_refused(name: str) -> None:
 )
 def test_what_a_call_asks_beyond_torch_is_refused(more: dict[str, Any], named: str) -> None:
     """A mask that is false everywhere while tracing as well: it may be true later."""
-    layer = LSTM(6, 4)
+
+    class Asking(Model):
+        def forward(self, x: Tensor, *_: Tensor) -> Any:
+            return self.layer(x, **more)
+
     with pytest.raises(RuntimeError, match=f"LSTM\\(6, 4\\): .* without {named}"):
-        trace(lambda x: layer(x, **more)[0], (torch.randn(9, 3, 6),))
+        trace(Asking(LSTM(6, 4)), (torch.randn(9, 3, 6),))
 
 
 def test_a_reason_is_given_wherever_the_equations_differ() -> None:

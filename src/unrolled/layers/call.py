@@ -126,7 +126,7 @@ def accept(
     given = [x, *(initial or []), *(tensor for own in tensors for tensor in own)]
     tool = recording_tool()
     if tool:
-        choice = stand_in(tool, layer, reset, lengths, wanted)
+        choice = stand_in(tool, layer, given, reset, lengths, wanted)
     else:
         choice = choose(program, given, steps, reset is not None, layer.heads)
         if reset is not None and choice.engine != "kernels" and resets_nothing(reset):

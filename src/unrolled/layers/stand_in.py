@@ -8,14 +8,15 @@ layer runs where it computes the same; anything else is refused.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.jit._trace import TracerWarning
 
-from ..engine.choice import IN_TORCH, Choice
+from ..engine.choice import Choice
+from ..engine.fused import FUNCTIONS, torch_runs
 from .options import Options
 from .program import program_for
 from .sequences import Wanted
@@ -48,12 +49,17 @@ _exporting_to_onnx._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def stand_in(
-    tool: str, layer: Layer, reset: Tensor | None, lengths: Tensor | None, wanted: Wanted
+    tool: str,
+    layer: Layer,
+    tensors: Sequence[Tensor],
+    reset: Tensor | None,
+    lengths: Tensor | None,
+    wanted: Wanted,
 ) -> Choice:
     """The choice of torch's layer for a call that a tool records.
 
     Raises:
-        RuntimeError: if torch's layer would compute something else.
+        RuntimeError: if torch's layer would compute something else, or cannot run here.
     """
     beyond = beyond_torch(layer, layer.training)
     beyond += ["reset="] * (reset is not None)
@@ -69,6 +75,11 @@ def stand_in(
             f"{described(layer)}: {tool} can only record torch's own layer, without "
             f"{', '.join(beyond)}; torch.export and torch.compile take this layer as it is"
         )
+    if tool == TRACE and not torch_runs(layer.program.name, tensors):
+        raise RuntimeError(
+            f"{described(layer)}: {tool} can only record torch's own layer, which does not run "
+            f"with {tensors[0].dtype} on this processor"
+        )
     return Choice("torch", reason=f"{tool} records torch's own layer only")
 
 
@@ -79,13 +90,13 @@ def described(layer: Layer) -> str:
 
 def beyond_torch(layer: Layer, training: bool) -> list[str]:
     """What the layer's equations have and torch's layers have not; empty if they are the same."""
-    if layer.program_in(training).name in IN_TORCH and layer.heads == 1:
+    if layer.program_in(training).name in FUNCTIONS and layer.heads == 1:
         return []
     options, default, found = layer.options, Options(), []
     cell = program_for(layer.cell, default).name
-    if cell not in IN_TORCH:
+    if cell not in FUNCTIONS:
         found.append(f"cell {layer.cell!r}")
-    elif layer.proj_size and f"{cell},projected" not in IN_TORCH:
+    elif layer.proj_size and f"{cell},projected" not in FUNCTIONS:
         found.append(f"proj_size={layer.proj_size}")
     for name in _EQUATIONS + _NOISE * training:
         if getattr(options, name) != getattr(default, name):
