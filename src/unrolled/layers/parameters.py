@@ -88,7 +88,7 @@ def flat(layer: Layer, program: Program) -> list[list[Tensor]]:
         layer.options.learn_initial,
     ):
         given = {}
-        for start, shape in shapes.items():
+        for start, shape in shapes:
             parameter = given[start] = getattr(layer, start + suffix)
             if (
                 not isinstance(parameter, Tensor)
@@ -126,7 +126,8 @@ def _refuse(layer: Layer, name: str, parameter: Any, shape: tuple[int, ...], fir
         raise DtypeError(f"{label}: {name} is {parameter.dtype}, but weight_ih_l0 is {first.dtype}")
 
 
-_SHAPES: dict[tuple[Any, ...], list[tuple[str, dict[str, tuple[int, ...]]]]] = {}
+_Shapes = tuple[tuple[str, tuple[tuple[str, tuple[int, ...]], ...]], ...]
+_SHAPES: dict[tuple[Any, ...], _Shapes] = {}
 
 
 def _shapes_of(
@@ -139,15 +140,18 @@ def _shapes_of(
     bidirectional: bool,
     bias: bool,
     learns_initial: bool,
-) -> list[tuple[str, dict[str, tuple[int, ...]]]]:
-    """The shape of every parameter: for each layer and direction, by how its name begins."""
+) -> _Shapes:
+    """The shape of every parameter: for each layer and direction, by how its name begins.
+
+    Tuples all through: torch.compile takes no dictionary for a constant.
+    """
     key = (program, features, hidden, output, heads, layers, bidirectional, bias, learns_initial)
     found = _SHAPES.get(key)
     if found is not None:
         return found
     own = program_named(program)
     gates, products = len(own.gates) * hidden, len(own.rows("U")) * hidden
-    found = _SHAPES[key] = []
+    each: list[tuple[str, tuple[tuple[str, tuple[int, ...]], ...]]] = []
     for suffix in suffixes(layers, bidirectional):
         below = features if suffix.startswith("_l0") else output * (1 + bidirectional)
         shapes: dict[str, tuple[int, ...]] = {
@@ -166,7 +170,8 @@ def _shapes_of(
             sizes = state_sizes(own, hidden, output)
             states = zip(own.states, sizes, strict=True)
             shapes |= {f"initial_{state.name}": (size,) for state, size in states}
-        found.append((suffix, shapes))
+        each.append((suffix, tuple(shapes.items())))
+    found = _SHAPES[key] = tuple(each)
     return found
 
 
