@@ -5,6 +5,8 @@ torch and the like are imported within the commands, so that help pages come at 
 
 from __future__ import annotations
 
+import codecs
+import io
 import json as jsonlib
 import os
 import signal
@@ -20,8 +22,16 @@ from cyclopts.config import Dict
 
 from unrolled.bench.options import Options as BenchOptions
 from unrolled.bench.options import OptionsError
-from unrolled.tasks.lag.options import LagOptions
-from unrolled.tasks.text.options import DataOptions, ModelOptions, TextOptions
+from unrolled.page.launch import PORT, PORTS
+from unrolled.ranges import COUNT, Range, expected, fits, number_kind, read, shown
+from unrolled.tasks.lag.options import PROCESSES, LagOptions
+from unrolled.tasks.text.options import (
+    DataOptions,
+    ModelOptions,
+    ScoringOptions,
+    TextOptions,
+    WritingOptions,
+)
 from unrolled.training.duration import format_duration
 from unrolled.training.errors import RUNTIME, USAGE, UserError, reason
 from unrolled.training.interruption import ending_signals
@@ -36,8 +46,29 @@ MODEL = Group("Model", sort_key=2)
 TRAINING = Group("Training", sort_key=3)
 CASES = Group("What to measure", sort_key=4)
 
+
+def check_values(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Refuse words that are no value of their option, before any is used.
+
+    Raises:
+        UserError: A number is none, or outside its option's range; a zero byte is in a word.
+    """
+    for argument in arguments:
+        hint = argument.field_info.annotation
+        for word in argument.tokens:
+            name = word.keyword or argument.name.removeprefix("--").upper()
+            if "\0" in word.value:
+                raise UserError(
+                    f"{name}: expected text without zero bytes, got {shown(word.value)}"
+                )
+            value = read(word.value, hint)
+            if number_kind(hint) is not None and not fits(value, hint):
+                raise UserError(f"{name}: expected {expected(hint)}, got {shown(value)}")
+
+
 app = App(
     name="unrolled",
+    config=[check_values],
     help="Recurrent networks: train them, use them.",
     default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
 )
@@ -72,7 +103,7 @@ def from_config(app: App, commands: tuple[str, ...], arguments: ArgumentCollecti
     Dict(flat, source=path, use_commands_as_keys=False)(app, commands, arguments)
 
 
-@train.command(name="text", config=[from_config])
+@train.command(name="text", config=[from_config, check_values])
 def train_text(
     *files: Annotated[str, Parameter(name="FILE", group=DATA)],
     data: Annotated[DataOptions, Parameter(name="*", group=DATA)] = DataOptions(),  # noqa: B008
@@ -130,10 +161,10 @@ def train_text(
 def resume_run(
     *,
     resume: Annotated[Path, Parameter(group=RUN)],
-    max_epochs: Annotated[int | None, Parameter(group=TRAINING)] = None,
-    max_steps: Annotated[int | None, Parameter(group=TRAINING)] = None,
+    max_epochs: Annotated[int | None, COUNT, Parameter(group=TRAINING)] = None,
+    max_steps: Annotated[int | None, COUNT, Parameter(group=TRAINING)] = None,
     max_time: Annotated[float | str | None, Parameter(group=TRAINING)] = None,
-    patience: Annotated[int | None, Parameter(group=TRAINING)] = None,
+    patience: Annotated[int | None, COUNT, Parameter(group=TRAINING)] = None,
     json: Annotated[bool, Parameter(group=RUN, negative=())] = False,
     quiet: Annotated[bool, Parameter(group=RUN, negative=())] = False,
 ) -> int:
@@ -201,10 +232,7 @@ def generate(
     run: Path,
     *,
     prompt: str = "",
-    length: int = 500,
-    temperature: float = 0.8,
-    top_k: int = 0,
-    seed: int = 0,
+    writing: Annotated[WritingOptions, Parameter(name="*")] = WritingOptions(),  # noqa: B008
     device: Literal["auto", "cpu", "cuda", "mps"] = "cpu",
 ) -> int:
     """Write text that continues a prompt, character by character.
@@ -212,16 +240,18 @@ def generate(
     Args:
         run: Folder of a run.
         prompt: What to continue; if empty, a new line.
-        length: Characters to write.
-        temperature: Below 1 more careful, above 1 more daring; 0 always takes the likeliest.
-        top_k: Choose among so many likeliest characters only; 0 for all.
-        seed: Seed of the choices.
+        writing: How to write.
         device: Where to compute.
     """
     from unrolled.tasks import text
 
+    prompt = _decoded(prompt)
     characters = text.load(run, device).stream(
-        prompt, length=length, temperature=temperature, top_k=top_k, seed=seed
+        prompt,
+        length=writing.length,
+        temperature=writing.temperature,
+        top_k=writing.top_k,
+        seed=writing.seed,
     )
     sys.stdout.write(prompt)
     for character in characters:
@@ -236,9 +266,8 @@ def evaluate(
     run: Path,
     *,
     data: tuple[str, ...],
-    streams: int | None = None,
+    scoring: Annotated[ScoringOptions, Parameter(name="*")] = ScoringOptions(),  # noqa: B008
     json: Annotated[bool, Parameter(negative=())] = False,
-    threads: int = 0,
     device: Literal["auto", "cpu", "cuda", "mps"] = "cpu",
 ) -> int:
     """Score text: nats and bits per character.
@@ -248,22 +277,18 @@ def evaluate(
     Args:
         run: Folder of a run.
         data: Text files, read as one text.
-        streams: Cut the text in so many streams, which is faster; each begins with 1024 characters
-            of context that are not counted. [default: 1, or one per million characters]
+        scoring: How to score.
         json: Print the result as JSON.
-        threads: Threads for the CPU; 0 leaves it to PyTorch.
         device: Where to compute.
     """
     from unrolled.tasks import text
 
     loaded = text.load(run, device)
-    if threads < 0:
-        raise UserError(f"--threads: expected 0 or more, got {threads}")
-    if threads:
+    if scoring.threads:
         import torch
 
-        torch.set_num_threads(threads)
-    result = loaded.evaluate(data, streams=streams)
+        torch.set_num_threads(scoring.threads)
+    result = loaded.evaluate(data, streams=scoring.streams)
     if json:
         _print(
             jsonlib.dumps(
@@ -291,7 +316,7 @@ def evaluate(
 def bench(
     *,
     options: Annotated[BenchOptions, Parameter(name="*", group=CASES)] = BenchOptions(),  # noqa: B008
-    check: Annotated[float | None, Parameter(group=RUN)] = None,
+    check: Annotated[float | None, Range(0, 1e12), Parameter(group=RUN)] = None,
     out: Annotated[Path, Parameter(group=RUN)] = Path("runs/bench"),
     json: Annotated[bool, Parameter(group=RUN, negative=())] = False,
 ) -> int:
@@ -341,7 +366,7 @@ def bench(
 @lens.default
 def open_lens(
     *runs: Annotated[Path, Parameter(name="RUN")],
-    port: int = 8700,
+    port: Annotated[int, PORTS] = PORT,
     host: str = "127.0.0.1",
     open: bool = True,  # noqa: A002
 ) -> int:
@@ -368,7 +393,7 @@ def lag(
     no_clip: Annotated[bool, Parameter(group=CASES, negative=())] = False,
     out: Annotated[Path, Parameter(group=RUN)] = Path("runs/lag"),
     overwrite: Annotated[bool, Parameter(group=RUN, negative=())] = False,
-    processes: Annotated[int | None, Parameter(group=RUN)] = None,
+    processes: Annotated[int | None, PROCESSES, Parameter(group=RUN)] = None,
     quiet: Annotated[bool, Parameter(group=RUN, negative=())] = False,
 ) -> int:
     """Show how far back cells can learn to remember: success and influence against the lag.
@@ -400,6 +425,23 @@ def _quoted(path: str) -> str:
     import shlex
 
     return shlex.quote(path)
+
+
+def _decoded(word: str) -> str:
+    """A word of the command line that is UTF-8, whatever the locale says."""
+    try:
+        return os.fsencode(word).decode() if any("\udc80" <= c <= "\udcff" for c in word) else word
+    except UnicodeError:
+        return word
+
+
+def write_any_character() -> None:
+    """Let standard output replace what its encoding lacks, unless the user chose otherwise."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            # in UTF-8 only lone surrogates are lacking: bytes of a file's name that is not UTF-8
+            utf8 = codecs.lookup(stream.encoding).name == "utf-8"
+            stream.reconfigure(errors="backslashreplace" if utf8 else "replace")
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
@@ -449,6 +491,7 @@ def main() -> NoReturn:
     for number in ending_signals():
         if number != signal.SIGINT:
             signal.signal(number, _terminate)
+    write_any_character()
     sys.exit(run(sys.argv[1:]))
 
 

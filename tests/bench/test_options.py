@@ -38,9 +38,9 @@ def test_all_threads_are_the_processors_we_may_use() -> None:
         ({"threads": ("0",)}, "--threads: expected all or a number from 1 to .*, got '0'"),
         ({"threads": ("99999",)}, "--threads: expected all or a number from 1 to .*, got '99999'"),
         ({"threads": ()}, "--threads: expected at least one number, got none"),
-        ({"rounds": 0}, "--rounds: expected 1 or more, got 0"),
-        ({"seconds": float("nan")}, "--seconds: expected 0 or more, got nan"),
-        ({"seconds": -1.0}, "--seconds: expected 0 or more, got -1"),
+        ({"rounds": 0}, "--rounds: expected a whole number from 1 to .*, got 0"),
+        ({"seconds": float("nan")}, "--seconds: expected a number from 0 to .*, got nan"),
+        ({"seconds": -1.0}, "--seconds: expected a number from 0 to .*, got -1"),
     ],
 )
 def test_mistakes(given: dict[str, Any], message: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 from unrolled.bench.cases import CELLS, DTYPES, MODES, SHAPES, Case
+from unrolled.ranges import Range, complaint, shown
 
 PEERS = ("torch", "onnxruntime", "openvino", "jax")
 
@@ -37,8 +38,8 @@ class Options:
     threads: tuple[str, ...] = ("1", "all")
     dtypes: tuple[str, ...] = DTYPES
     peers: tuple[str, ...] = PEERS
-    rounds: int = 7
-    seconds: float = 1.0
+    rounds: Annotated[int, Range(1, 10**6)] = 7
+    seconds: Annotated[float, Range(0, 10**6)] = 1.0
 
     def __post_init__(self) -> None:
         """Check the values, and split names joined by commas.
@@ -46,15 +47,13 @@ class Options:
         Raises:
             OptionsError: A value is none of those there are.
         """
+        if wrong := complaint(self):
+            raise OptionsError(wrong)
         known = (("cells", CELLS), ("shapes", SHAPES), ("modes", MODES), ("dtypes", DTYPES))
         for name, names in (*known, ("peers", PEERS)):
             _choose(self, name, names)
         object.__setattr__(self, "threads", _split(self.threads))
         self.thread_counts()
-        if self.rounds < 1:
-            raise OptionsError(f"--rounds: expected 1 or more, got {self.rounds}")
-        if not (math.isfinite(self.seconds) and self.seconds >= 0):
-            raise OptionsError(f"--seconds: expected 0 or more, got {self.seconds:g}")
 
     def thread_counts(self) -> list[int]:
         """Numbers of threads, each once.
@@ -65,10 +64,16 @@ class Options:
         processors = len(available_processors())
         counts = []
         for word in self.threads:
-            count = processors if word == "all" else int(word) if word.isdecimal() else 0
+            count = (
+                processors
+                if word == "all"
+                else int(word)
+                if word.isdecimal() and len(word) < 9
+                else 0
+            )
             if not 1 <= count <= processors:
                 raise OptionsError(
-                    f"--threads: expected all or a number from 1 to {processors}, got {word!r}"
+                    f"--threads: expected all or a number from 1 to {processors}, got {shown(word)}"
                 )
             counts.append(count)
         if not counts:
@@ -101,7 +106,7 @@ def _choose(options: Options, name: str, known: Collection[str]) -> None:
     chosen = _split(getattr(options, name))
     for word in chosen:
         if word not in known:
-            raise OptionsError(f"--{name}: expected some of {', '.join(known)}, got {word!r}")
+            raise OptionsError(f"--{name}: expected some of {', '.join(known)}, got {shown(word)}")
     # To measure without peers is a way to look at the share alone; without cases is a mistake.
     if not chosen and name != "peers":
         raise OptionsError(f"--{name}: expected some of {', '.join(known)}, got none")

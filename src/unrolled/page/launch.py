@@ -11,11 +11,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
 
+from ..ranges import Range
 from ..training.errors import RUNTIME, UserError, reason
+from ..training.options import check_value
 from ..training.run_folder import RunFolder
 
 PORT = 8700
+PORTS = Range(0, 65535)
 
 
 def launch(
@@ -63,13 +67,12 @@ def launch(
 
 def _bound(host: str, port: int) -> socket.socket:
     """A socket that listens there."""
-    if not 0 <= port <= 65535:
-        raise UserError(f"--port: expected 0 to 65535, got {port}")
+    check_value("port", port, Annotated[int, PORTS])
     try:
         family, *_, where = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:  # not known, not a name, a zero byte
         raise UserError(f"--host {host}: not an address of this machine") from error
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 
+from unrolled.ranges import Range, shown
 from unrolled.training.errors import UserError
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_RANGE = Range(0, 36500 * 86400, open_below=True)
 _PATTERN = re.compile(
     r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?"
 )
@@ -29,16 +30,18 @@ def parse_duration(value: str | float, name: str = "duration") -> float:
     if isinstance(value, str):
         match = _PATTERN.fullmatch(value.strip().lower())
         if match is None or not any(match.groups()):
-            raise UserError(f"{name}: expected a duration such as 90s, 2m or 1h30m, got {value!r}")
+            raise UserError(
+                f"{name}: expected a duration such as 90s, 2m or 1h30m, got {shown(value)}"
+            )
         seconds = sum(
             float(number) * unit
             for number, unit in zip(match.groups(), _UNITS.values(), strict=True)
             if number
         )
     else:
-        seconds = float(value)
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise UserError(f"{name}: expected a duration greater than zero, got {value!r}")
+        seconds = value
+    if seconds not in _RANGE:
+        raise UserError(f"{name}: expected a duration above 0, at most 36500d, got {shown(value)}")
     return seconds
 
 

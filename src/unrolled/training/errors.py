@@ -9,6 +9,10 @@ RUNTIME = 1
 """Exit code for something that went wrong on the way, such as a full disk or a diverging loss."""
 
 
+LONGEST = 1000
+"""Characters of a message; what quotes more than that is cut."""
+
+
 class UserError(Exception):
     """A problem that one sentence explains: what was expected, what came, where.
 
@@ -22,6 +26,8 @@ class UserError(Exception):
         # Names of files and characters of prompts come from outside and may hold line breaks or
         # lone surrogates; the sentence stays one printable line.
         line = " ".join(message.split())
+        if len(line) > LONGEST:
+            line = f"{line[:LONGEST]} …"
         super().__init__(line.encode("utf-8", "backslashreplace").decode("utf-8"))
         self.code = code
 

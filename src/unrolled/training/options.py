@@ -1,27 +1,47 @@
 """Options as typed dataclasses: what training can be told, and the way to and from TOML.
 
-Flags, TOML files and Python keywords all build the same dataclass, whose ``__post_init__`` checks
-the values; a wrong one is reported in the same words wherever it came from.
+Flags, TOML files and Python keywords all build the same dataclass. Each option's annotation has its
+range; a wrong value is reported in the same words wherever it came from.
 """
 
 from __future__ import annotations
 
-import math
-import reprlib
 import tomllib
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
+from unrolled.ranges import (
+    COUNT,
+    COUNT_OR_NONE,
+    SEED,
+    SHARE,
+    SIZE,
+    THREADS,
+    Range,
+    complaint,
+    complaint_about,
+    expected,
+    fits,
+    hints,
+    shown,
+)
 from unrolled.training.atomic import write_file
 from unrolled.training.duration import parse_duration
 from unrolled.training.errors import UserError
 from unrolled.training.reading import read_bytes
 
 Options = TypeVar("Options")
+
+RATE = Range(0, 1e38, open_below=True)
+"""Learning rates: what 32 bits hold. One that is too large is found when the weights run away."""
+
+CLIP = Range(0, 1e38)
+"""Largest norms of a gradient; 0 for none."""
+
+LENGTH = Range(0, 10**9)
+"""Characters to write."""
 
 
 @dataclass(frozen=True)
@@ -57,29 +77,29 @@ class TrainingOptions:
         precision: Number format; bf16-mixed keeps the weights in 32 bits.
     """
 
-    seq_len: int = 64
-    batch_size: int = 32
+    seq_len: Annotated[int, SIZE] = 64
+    batch_size: Annotated[int, SIZE] = 32
     random_boundaries: bool = True
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    lr: float = 4e-3
-    weight_decay: float = 0.3
-    clip: float = 1.0
+    lr: Annotated[float, RATE] = 4e-3
+    weight_decay: Annotated[float, Range(0, 1e38)] = 0.3
+    clip: Annotated[float, CLIP] = 1.0
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup: float = 0.03
-    final_lr: float = 0.01
-    ema: float = 0.0
-    max_epochs: int | None = None
-    max_steps: int | None = None
+    warmup: Annotated[float, SHARE] = 0.03
+    final_lr: Annotated[float, Range(0, 1)] = 0.01
+    ema: Annotated[float, SHARE] = 0.0
+    max_epochs: Annotated[int | None, COUNT] = None
+    max_steps: Annotated[int | None, COUNT] = None
     max_time: float | str | None = None
-    patience: int | None = None
-    val_every: int = 0
+    patience: Annotated[int | None, COUNT] = None
+    val_every: Annotated[int, COUNT_OR_NONE] = 0
     checkpoint_every: float | str = "60s"
-    checkpoint_steps: int = 0
-    log_every: int = 20
-    lens_every: int = 100
-    sample_length: int = 300
-    seed: int = 0
-    threads: int = 0
+    checkpoint_steps: Annotated[int, COUNT_OR_NONE] = 0
+    log_every: Annotated[int, COUNT] = 20
+    lens_every: Annotated[int, COUNT_OR_NONE] = 100
+    sample_length: Annotated[int, LENGTH] = 300
+    seed: Annotated[int, SEED] = 0
+    threads: Annotated[int, THREADS] = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["32", "bf16-mixed", "64"] = "32"
 
@@ -89,22 +109,7 @@ class TrainingOptions:
         Raises:
             UserError: A value is outside its range.
         """
-        for name in ("seq_len", "batch_size", "log_every"):
-            at_least(self, name, 1)
-        for name in ("weight_decay", "clip", "val_every", "checkpoint_steps", "sample_length"):
-            at_least(self, name, 0)
-        at_least(self, "lens_every", 0)
-        for name in ("max_epochs", "max_steps", "patience"):
-            at_least(self, name, 1)
-        for name in ("seed", "threads"):
-            at_least(self, name, 0)
-        if self.seed >= 2**63:
-            raise UserError(f"--seed: expected less than 2**63, got {self.seed}")
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise UserError(f"--lr: expected a number greater than zero, got {self.lr}")
-        share(self, "warmup")
-        share(self, "final_lr", closed=True)
-        share(self, "ema")
+        check(self)
         if self.max_time is not None:
             parse_duration(self.max_time, "--max-time")
         parse_duration(self.checkpoint_every, "--checkpoint-every")
@@ -121,32 +126,24 @@ class TrainingOptions:
         return 10 if unlimited else self.max_epochs
 
 
-def flag(name: str) -> str:
-    """The command line's spelling of an option: ``hidden_size`` is ``--hidden-size``."""
-    return "--" + name.replace("_", "-")
-
-
-def at_least(options: object, name: str, least: float) -> None:
-    """Refuse an option that is below ``least`` or not finite; None passes.
+def check(options: object) -> None:
+    """Refuse options of which one does not fit its annotation.
 
     Raises:
-        UserError: The value is too small, or not a number.
+        UserError: A value is of another type, or outside its range.
     """
-    value = getattr(options, name)
-    if value is not None and not (math.isfinite(value) and value >= least):
-        raise UserError(f"{flag(name)}: expected {least} or more, got {value}")
+    if wrong := complaint(options):
+        raise UserError(wrong)
 
 
-def share(options: object, name: str, *, closed: bool = False) -> None:
-    """Refuse an option outside [0, 1), or [0, 1] if ``closed``.
+def check_value(name: str, value: object, hint: Any) -> None:
+    """Refuse one argument of a function that does not fit its annotation.
 
     Raises:
-        UserError: The value is outside the interval.
+        UserError: The value is of another type, or outside its range.
     """
-    value = getattr(options, name)
-    if not (0 <= value < 1 or (closed and value == 1)):
-        bound = "0 to 1" if closed else "0 to below 1"
-        raise UserError(f"{flag(name)}: expected {bound}, got {value}")
+    if wrong := complaint_about(name, value, hint):
+        raise UserError(wrong)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -179,19 +176,18 @@ def check_table(kind: type, table: object, where: str) -> dict[str, Any]:
         UserError: An unknown key or a value of the wrong type.
     """
     if not isinstance(table, Mapping):
-        raise UserError(f"{where}: expected a table, got {_shown(table)}")
-    hints = typing.get_type_hints(kind)
-    known = {field.name: hints[field.name] for field in fields(kind)}
+        raise UserError(f"{where}: expected a table, got {shown(table)}")
+    known = hints(kind)
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in known:
             listed = ", ".join(sorted(known))
-            raise UserError(f"{where}: unknown key {_shown(key)}; known: {listed}")
+            raise UserError(f"{where}: unknown key {shown(key)}; known: {listed}")
         hint = known[key]
         if isinstance(hint, type) and is_dataclass(hint):
             values[key] = check_table(hint, value, f"{where} [{key}]")
-        elif not _fits(value, hint):
-            raise UserError(f"{where}: {key}: expected {_words(hint)}, got {_shown(value)}")
+        elif not fits(value, hint):
+            raise UserError(f"{where}: {key}: expected {expected(hint)}, got {shown(value)}")
         else:
             values[key] = tuple(value) if isinstance(value, list) else value
     return values
@@ -199,10 +195,10 @@ def check_table(kind: type, table: object, where: str) -> dict[str, Any]:
 
 def build(kind: type[Options], values: Mapping[str, Any]) -> Options:
     """Build a dataclass, and those inside it, from checked values; the rest are defaults."""
-    hints = typing.get_type_hints(kind)
+    known = hints(kind)
     return kind(
         **{
-            key: build(hints[key], value) if is_dataclass(hints[key]) else value
+            key: build(known[key], value) if is_dataclass(known[key]) else value
             for key, value in values.items()
         }
     )
@@ -228,55 +224,21 @@ def write_options(options: Any, path: Path) -> None:
     import tomlkit
 
     document = tomlkit.document()
-    for key, value in _without_none(asdict(options)).items():
+    for key, value in _writable(asdict(options)).items():
         document.add(key, value)
     write_file(path, tomlkit.dumps(document).encode())
 
 
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_none(value)
-        if isinstance(value, dict)
-        else list(value)
-        if isinstance(value, tuple)
-        else value
-        for key, value in values.items()
-        if value is not None
-    }
+def _writable(values: dict[str, Any]) -> dict[str, Any]:
+    """What TOML can hold: no None, and of a file's name that is not UTF-8 its escapes."""
+    return {key: _as_toml(value) for key, value in values.items() if value is not None}
 
 
-def _fits(value: object, hint: Any) -> bool:
-    """Whether a TOML value has the type a field asks for."""
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, choice) for choice in typing.get_args(hint))
-    if origin is Literal:
-        return isinstance(value, str) and value in typing.get_args(hint)
-    if origin is tuple:
-        item = typing.get_args(hint)[0]
-        return isinstance(value, list | tuple) and all(_fits(one, item) for one in value)
-    if hint in (int, float) and isinstance(value, int):
-        return not isinstance(value, bool) and abs(value) < 2**63
-    return isinstance(value, hint)
-
-
-def _shown(value: object) -> str:
-    """A value for errors, shortened if it is long or deep."""
-    try:
-        return reprlib.repr(value)
-    except ValueError:
-        return "a number of thousands of digits"
-
-
-def _words(hint: Any) -> str:
-    """A type in words, for errors."""
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(
-            _words(choice) for choice in typing.get_args(hint) if choice is not types.NoneType
-        )
-    if origin is Literal:
-        return "one of " + ", ".join(typing.get_args(hint))
-    if origin is tuple:
-        return "a list"
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint]
+def _as_toml(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _writable(value)
+    if isinstance(value, tuple):
+        return [_as_toml(one) for one in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value

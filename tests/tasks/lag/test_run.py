@@ -230,8 +230,8 @@ def test_processes_side_by_side_give_the_same(tmp_path: Path) -> None:
     [
         (["--cells", "foo"], "--cells: expected some of"),
         (["--cells", "qrnn+orthogonal"], "--cells: qrnn+orthogonal: "),
-        (["--processes", "0"], "--processes: expected 1 or more, got 0"),
-        (["--clip", "nan"], "--clip: expected 0 or more, got nan"),
+        (["--processes", "0"], "--processes: expected a whole number from 1 to 256, got 0"),
+        (["--clip", "nan"], "--clip: expected a number from 0 to 1e+38, got nan"),
         (["--hidden", "many"], "hidden"),
     ],
 )

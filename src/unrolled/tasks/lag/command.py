@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from unrolled.training.duration import format_duration
-from unrolled.training.errors import UserError
 
 from . import run as experiment
 from .options import LagOptions
@@ -28,8 +27,6 @@ def run(
     Raises:
         UserError: as `unrolled.tasks.lag.run.run`.
     """
-    if processes is not None and processes < 1:
-        raise UserError(f"--processes: expected 1 or more, got {processes}")
     results, signal = experiment.run(
         options,
         out,

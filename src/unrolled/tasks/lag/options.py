@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from unrolled.training.duration import parse_duration
+from unrolled.ranges import SEED, Range, shown
 from unrolled.training.errors import UserError
+from unrolled.training.options import CLIP, RATE, check
 
 from .variants import LAG, Variant, takes, variant
 
 TASKS = ("copy", "adding", "recall")
+PROCESSES = Range(1, 256)
+"""Models trained at a time."""
 SHORTEST, LONGEST = 2, 10_000
 
 
@@ -42,17 +44,17 @@ class LagOptions:
     tasks: tuple[str, ...] = TASKS
     cells: tuple[str, ...] = ("rnn", "rnn+orthogonal", "gru", "lstm", "lstm+chrono")
     lags: tuple[str | int, ...] = (10, 50, 100, 200, 400)
-    hidden: int = 32
-    forget_bias: float | None = None
+    hidden: Annotated[int, Range(1, 4096)] = 32
+    forget_bias: Annotated[float | None, Range(-1e6, 1e6)] = None
     orthogonal: bool = False
     chrono: bool = False
     layer_norm: bool = False
-    clip: float = 1.0
-    lr: float | None = None
-    batch: int = 64
-    updates: int = 3000
-    minutes: float | None = None
-    seed: int = 0
+    clip: Annotated[float, CLIP] = 1.0
+    lr: Annotated[float | None, RATE] = None
+    batch: Annotated[int, Range(1, 65536)] = 64
+    updates: Annotated[int, Range(0, 10**7)] = 3000
+    minutes: Annotated[float | None, Range(0, 10**6, open_below=True)] = None
+    seed: Annotated[int, SEED] = 0
 
     def __post_init__(self) -> None:
         """Check the values, and split names joined by commas.
@@ -60,27 +62,11 @@ class LagOptions:
         Raises:
             UserError: A value is none of those there are.
         """
+        check(self)
         self._set("tasks", _split(self.tasks, "tasks"))
         for task in self.tasks:
             _one_of("tasks", task, TASKS)
         self._set("lags", tuple(sorted({_lag(word) for word in _split(self.lags, "lags")})))
-        for name, least, most in (
-            ("hidden", 1, 4096),
-            ("batch", 1, 65536),
-            ("updates", 0, 10**7),
-            ("seed", 0, 2**63 - 1),
-        ):
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise UserError(f"--{name}: expected {least} to {most}, got {value}")
-        if not (math.isfinite(self.clip) and self.clip >= 0):
-            raise UserError(f"--clip: expected 0 or more, got {self.clip:g}")
-        if self.lr is not None and not (math.isfinite(self.lr) and self.lr > 0):
-            raise UserError(f"--lr: expected a number greater than 0, got {self.lr:g}")
-        if self.minutes is not None:
-            parse_duration(self.minutes * 60, "--minutes")
-        if self.forget_bias is not None and not math.isfinite(self.forget_bias):
-            raise UserError(f"--forget-bias: expected a number, got {self.forget_bias:g}")
         if self.forget_bias is not None and self.chrono:
             raise UserError("--forget-bias and --chrono set the same bias; give one of them")
         self._set("cells", tuple(v.name for v in self.variants()))
@@ -137,12 +123,12 @@ def _split(words: Iterable[object], name: str) -> tuple[str, ...]:
 
 def _one_of(name: str, word: str, known: Collection[str]) -> None:
     if word not in known:
-        raise UserError(f"--{name}: expected some of {', '.join(known)}, got {word!r}")
+        raise UserError(f"--{name}: expected some of {', '.join(known)}, got {shown(word)}")
 
 
 def _lag(word: str) -> int:
-    if not word.isdecimal() or not SHORTEST <= int(word) <= LONGEST:
+    if not word.isdecimal() or len(word) > 9 or not SHORTEST <= int(word) <= LONGEST:
         raise UserError(
-            f"--lags: expected whole numbers from {SHORTEST} to {LONGEST}, got {word!r}"
+            f"--lags: expected whole numbers from {SHORTEST} to {LONGEST}, got {shown(word)}"
         )
     return int(word)

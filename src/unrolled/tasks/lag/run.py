@@ -11,7 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
@@ -20,9 +20,10 @@ from unrolled.training.atomic import remove_strays
 from unrolled.training.errors import RUNTIME, UserError, reason
 from unrolled.training.interruption import Interruption, ending_signals
 from unrolled.training.lock import FolderLock
+from unrolled.training.options import check_value
 
 from .model import LagModel
-from .options import LagOptions
+from .options import PROCESSES, LagOptions
 from .picture import check_matplotlib, write_pictures
 from .problems import PROBLEMS
 from .report import write_report
@@ -62,6 +63,7 @@ def run(
             results, or another process writes to it.
     """
     started = time.monotonic()
+    check_value("processes", processes, Annotated[int | None, PROCESSES])
     check_matplotlib()
     check_models(options)
     folder = Path(out)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unrolled.cells import CELLS, Cell
+from unrolled.ranges import shown
 from unrolled.training.errors import UserError
 
 CELLS_BY_NAME: Mapping[str, type[Cell]] = {kind.__name__.lower(): kind for kind in CELLS}
@@ -53,7 +54,7 @@ def variant(text: str, common: Mapping[str, Any]) -> Variant:
     name, *words = text.strip().lower().split("+")
     if name not in CELLS_BY_NAME:
         raise UserError(
-            f"--cells: expected some of {', '.join(sorted(CELLS_BY_NAME))}, got {name!r}"
+            f"--cells: expected some of {', '.join(sorted(CELLS_BY_NAME))}, got {shown(name)}"
         )
     cell = CELLS_BY_NAME[name]
     own: dict[str, Any] = {}
@@ -79,7 +80,7 @@ def takes(cell: type[Cell], option: str) -> bool:
 def _option(word: str, text: str) -> dict[str, Any]:
     name, equals, value = word.partition("=")
     if name not in _WORDS or (equals and name not in ("chrono", "forget-bias")):
-        raise UserError(f"--cells: {text}: expected options of {_KNOWN}, got {word!r}")
+        raise UserError(f"--cells: {text}: expected options of {_KNOWN}, got {shown(word)}")
     if name in ("orthogonal", "identity"):
         return {"recurrent_init": name}
     if name == "relu":
@@ -94,5 +95,5 @@ def _option(word: str, text: str) -> dict[str, Any]:
         number = float("nan")
     if not abs(number) < 1e6 or (name == "chrono" and number <= 2):
         least = " greater than 2" if name == "chrono" else ""
-        raise UserError(f"--cells: {text}: {name}: expected a number{least}, got {value!r}")
+        raise UserError(f"--cells: {text}: {name}: expected a number{least}, got {shown(value)}")
     return {name.replace("-", "_"): number}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from unrolled.engine.threads import one_thread
 from unrolled.layers.layer import Layer
 from unrolled.tasks.text.model import CharacterModel
+from unrolled.tasks.text.options import WritingOptions
 from unrolled.tasks.text.vocabulary import UNKNOWN, Vocabulary
 from unrolled.training.errors import UserError
 
@@ -45,14 +46,7 @@ def generate(
     Raises:
         UserError: A number is out of range, or the prompt has characters the model does not know.
     """
-    if length < 0:
-        raise UserError(f"--length: expected 0 or more, got {length}")
-    if not (math.isfinite(temperature) and temperature >= 0):
-        raise UserError(f"--temperature: expected 0 or more, got {temperature}")
-    if top_k < 0:
-        raise UserError(f"--top-k: expected 0 or more, got {top_k}")
-    if not 0 <= seed < 2**63:
-        raise UserError(f"--seed: expected 0 to below 2**63, got {seed}")
+    WritingOptions(length, temperature, top_k, seed)
     prompt = prompt.replace("\r\n", "\n").replace("\r", "\n")  # as the corpus was read
     unknown = vocabulary.unknown_in(prompt)
     if unknown:

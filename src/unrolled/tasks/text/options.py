@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import os
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
+from unrolled.ranges import SEED, SHARE, SIZE, THREADS, Range
 from unrolled.training.errors import UserError
-from unrolled.training.options import TrainingOptions, at_least, share
+from unrolled.training.options import LENGTH, TrainingOptions, check
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class DataOptions:
 
     data: tuple[str, ...] = ()
     val_data: tuple[str, ...] = ()
-    val_fraction: float = 0.1
+    val_fraction: Annotated[float, SHARE] = 0.1
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -29,7 +32,7 @@ class DataOptions:
         Raises:
             UserError: A value is outside its range.
         """
-        share(self, "val_fraction")
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,11 @@ class ModelOptions:
     """
 
     cell: Literal["lstm", "gru", "rnn"] = "gru"
-    hidden_size: int = 512
-    num_layers: int = 1
-    embedding_size: int = 64
-    dropout: float = 0.3
-    embedding_dropout: float = 0.0
+    hidden_size: Annotated[int, SIZE] = 512
+    num_layers: Annotated[int, Range(1, 1000)] = 1
+    embedding_size: Annotated[int, SIZE] = 64
+    dropout: Annotated[float, SHARE] = 0.3
+    embedding_dropout: Annotated[float, SHARE] = 0.0
     nonlinearity: Literal["tanh", "relu", "sigmoid", "identity"] = "tanh"
     reset_after: bool = True
 
@@ -63,10 +66,37 @@ class ModelOptions:
         Raises:
             UserError: A value is outside its range.
         """
-        for name in ("hidden_size", "num_layers", "embedding_size"):
-            at_least(self, name, 1)
-        share(self, "dropout")
-        share(self, "embedding_dropout")
+        check(self)
+
+    def check_memory(self, tokens: int) -> None:
+        """Refuse a model whose weights this machine cannot hold, before anything is made for it.
+
+        A system that promises more memory than it has would kill the process when they are written.
+
+        Args:
+            tokens: Size of the vocabulary.
+
+        Raises:
+            UserError: The weights take more than all memory.
+        """
+        blocks = {"lstm": 4, "gru": 3, "rnn": 1}[self.cell]
+        inputs = self.embedding_size + (self.num_layers - 1) * self.hidden_size
+        recurrent = blocks * self.hidden_size * (inputs + self.num_layers * self.hidden_size)
+        weights = recurrent + tokens * (self.embedding_size + self.hidden_size)
+        if 4 * weights > (memory := _memory()):
+            raise UserError(
+                f"--hidden-size {self.hidden_size} --num-layers {self.num_layers}: the model does "
+                f"not fit into memory: its weights take {4 * weights / 1e9:,.1f} GB, this machine "
+                f"has {memory / 1e9:,.1f} GB"
+            )
+
+
+def _memory() -> float:
+    """Bytes of memory of this machine; infinite where the system does not tell."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):
+        return math.inf
 
 
 @dataclass(frozen=True)
@@ -95,3 +125,51 @@ class TextOptions:
             raise UserError("--no-reset-after: only for --cell gru")
         if self.model.nonlinearity != "tanh" and self.model.cell != "rnn":
             raise UserError("--nonlinearity: only for --cell rnn")
+
+
+@dataclass(frozen=True)
+class WritingOptions:
+    """How a model writes.
+
+    Attributes:
+        length: Characters to write.
+        temperature: Below 1 more careful, above 1 more daring; 0 always takes the likeliest.
+        top_k: Choose among so many likeliest characters only; 0 for all.
+        seed: Seed of the choices.
+    """
+
+    length: Annotated[int, LENGTH] = 500
+    # logits are divided by it in 32 bits: smaller ones would make numbers that are not finite
+    temperature: Annotated[float, Range(1e-6, 1e6, or_zero=True)] = 0.8
+    top_k: Annotated[int, Range(0, 2**31 - 1)] = 0
+    seed: Annotated[int, SEED] = 0
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: A value is outside its range.
+        """
+        check(self)
+
+
+@dataclass(frozen=True)
+class ScoringOptions:
+    """How a text is scored.
+
+    Attributes:
+        streams: Cut the text in so many streams, which is faster; each begins with 1024 characters
+            of context that are not counted. [default: 1, or one per million characters]
+        threads: Threads for the CPU; 0 leaves it to PyTorch.
+    """
+
+    streams: Annotated[int | None, SIZE] = None
+    threads: Annotated[int, THREADS] = 0
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: A value is outside its range.
+        """
+        check(self)

@@ -13,7 +13,7 @@ import torch
 from unrolled.tasks.text import corpus
 from unrolled.tasks.text.generate import generate
 from unrolled.tasks.text.model import CharacterModel
-from unrolled.tasks.text.options import TextOptions
+from unrolled.tasks.text.options import ScoringOptions, TextOptions
 from unrolled.tasks.text.score import Score, default_streams, score
 from unrolled.tasks.text.vocabulary import Vocabulary
 from unrolled.training.checkpoint import load_weights, read_tensors, under
@@ -108,8 +108,7 @@ class Run:
         Raises:
             UserError: A file cannot be read or is not text, or there are fewer than two characters.
         """
-        if streams is not None and streams < 1:
-            raise UserError(f"--streams: expected 1 or more, got {streams}")
+        ScoringOptions(streams)
         files = [Path(data)] if isinstance(data, Path | str) else [Path(d) for d in data]
         with tempfile.TemporaryDirectory(prefix="unrolled-") as folder:
             cache = Path(folder) / "tokens.npy"
@@ -132,6 +131,7 @@ def build_model(options: TextOptions, vocabulary: Vocabulary) -> CharacterModel:
     Raises:
         UserError: It does not fit into memory.
     """
+    options.model.check_memory(len(vocabulary))
     try:
         return CharacterModel(options.model, len(vocabulary))
     except (RuntimeError, MemoryError) as error:

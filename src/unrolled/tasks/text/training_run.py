@@ -100,6 +100,7 @@ def _fill(options: TextOptions, draft: RunFolder) -> None:
     _check_lengths(options, train_length, val_length)
 
     vocabulary = Vocabulary(found.characters)
+    options.model.check_memory(len(vocabulary))
     draft.cache.mkdir()
     train, validation = draft.cache / "train.npy", draft.cache / "validation.npy"
     if val_files:
