@@ -302,6 +302,6 @@ def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
 
 def test_bad_interval() -> None:
     with pytest.raises(
-        UserError, match="--lens-every: expected a whole number from 0 to .*, got -1"
+        UserError, match=r"--lens-every: expected a whole number from 0 to .*, got -1"
     ):
         TrainingOptions(lens_every=-1)

@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+from ..importing import importing
 from ..ranges import Range
 from ..training.errors import RUNTIME, UserError, reason
 from ..training.options import check_value
 from ..training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 PORT = 8700
 PORTS = Range(0, 65535)
@@ -38,23 +42,15 @@ def launch(
         open_browser: whether the browser is opened.
 
     Raises:
-        UserError: if a run does not exist, the address cannot be had, or what the page needs is not
-            installed.
+        UserError: if a run does not exist or cannot be opened, the address cannot be had, or what
+            the page needs is not installed.
     """
-    for run in runs:
-        RunFolder.existing(run)
+    folders = [RunFolder.existing(run) for run in runs]
     for module in ("fastapi", "uvicorn", "plotly"):
         if find_spec(module) is None:
             raise UserError(f"the page needs {module}: pip install 'unrolled[lens]'", code=RUNTIME)
     with _bound(host, port) as listening:
         address = _address(host, listening.getsockname()[1])
-        import uvicorn
-
-        from .server import create_app
-
-        server = uvicorn.Server(
-            uvicorn.Config(create_app(runs, host=host), log_level="warning", server_header=False)
-        )
         sys.stdout.write(f"unrolled lens: {address}  (Ctrl-C ends it)\n")
         if not _is_loopback(host):
             sys.stdout.write(f"Bound to {host}: whoever can reach this machine can use the page.\n")
@@ -62,7 +58,32 @@ def launch(
         if open_browser:
             webbrowser.open(address)  # it waits in the queue of the socket
         with suppress(KeyboardInterrupt):
-            server.run(sockets=[listening])
+            _serve(listening, folders, host)
+
+
+def _serve(listening: socket.socket, folders: Sequence[RunFolder], host: str) -> None:
+    """Answer what is asked for at once with the pages, their questions when torch is loaded."""
+    with importing():
+        import uvicorn
+
+        from .later import Later
+        from .server import create_app
+
+    def make() -> ASGIApp:
+        from .api import create_api
+
+        return create_api(folders)
+
+    api = Later(make)
+    app = create_app([folder.path for folder in folders], host=host, api=api)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False))
+
+    def stop() -> None:
+        server.should_exit = True
+
+    api.start(stop)
+    server.run(sockets=[listening])
+    api.check()
 
 
 def _bound(host: str, port: int) -> socket.socket:

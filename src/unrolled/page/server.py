@@ -1,4 +1,7 @@
-"""The page as an application: its files, its two views, and errors in one line."""
+"""The page as an application: its files, and its two views' questions.
+
+The files need nothing that is slow to load, so that the page can be seen while the rest is loading.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,22 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import plotly
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
-from plotly.offline import get_plotlyjs
-from starlette.exceptions import HTTPException
+from fastapi.responses import FileResponse, RedirectResponse, Response
 from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
-from ..training.errors import UserError
 from ..training.run_folder import RunFolder
-from . import inspect_api, learn_api
+from .errors import HANDLERS
 from .guard import Guard
 
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app(runs: Sequence[Path | str] = (), *, host: str = "127.0.0.1") -> FastAPI:
+def create_app(
+    runs: Sequence[Path | str] = (), *, host: str = "127.0.0.1", api: ASGIApp | None = None
+) -> FastAPI:
     """The page.
 
     It keeps nothing between requests but the models of its runs, sets no cookies, and asks no other
@@ -33,24 +34,23 @@ def create_app(runs: Sequence[Path | str] = (), *, host: str = "127.0.0.1") -> F
         runs: folders of the runs that Inspect can open; with any, it is the first page.
         host: the address that the server is bound to; in a Host header only this and the loopback
             names are answered.
+        api: what answers the views' questions. Default: `create_api` of the runs, made at once.
 
     Raises:
-        UserError: if a run does not exist.
+        UserError: if a run does not exist or, without ``api``, cannot be opened.
     """
     folders = [RunFolder.existing(run) for run in runs]
     app = FastAPI(
         title="unrolled",
         openapi_url=None,  # its pages come from elsewhere
         middleware=[Middleware(Guard, host=host)],
-        exception_handlers={
-            HTTPException: _http_error,
-            RequestValidationError: _wrong_request,
-            UserError: _user_error,
-            Exception: _our_error,
-        },
+        exception_handlers=HANDLERS,
     )
-    app.include_router(learn_api.router(), prefix="/api/learn")
-    app.include_router(inspect_api.router(folders), prefix="/api/inspect")
+    if api is None:
+        from .api import create_api
+
+        api = create_api(folders)
+    app.mount("/api", api)
 
     @app.get("/")
     def first() -> RedirectResponse:
@@ -66,6 +66,8 @@ def create_app(runs: Sequence[Path | str] = (), *, host: str = "127.0.0.1") -> F
 
     @app.get("/plotly.js")
     def plotly_js(request: Request) -> Response:
+        import plotly
+
         tag = f'"{plotly.__version__}"'
         headers = {"etag": tag, "cache-control": "max-age=86400"}
         if request.headers.get("if-none-match") == tag:
@@ -90,33 +92,6 @@ class _Files(StaticFiles):
 
 @cache
 def _plotly() -> bytes:
+    from plotly.offline import get_plotlyjs
+
     return str(get_plotlyjs()).encode()
-
-
-def _error(line: str, status: int) -> JSONResponse:
-    return JSONResponse({"error": line}, status_code=status)
-
-
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    return _error(f"{request.url.path:.100}: {error.detail.lower()}", error.status_code)
-
-
-async def _wrong_request(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part != "body") or "request"
-    if first["type"] == "extra_forbidden":
-        return _error(f"{where}: nothing of this name is asked for", 422)
-    expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    got = repr(first.get("input"))
-    got = got if len(got) <= 60 else f"{got[:57]}..."
-    return _error(f"{where}: expected {expected}, got {got}", 422)
-
-
-async def _user_error(request: Request, error: Exception) -> JSONResponse:
-    return _error(str(error), 400)
-
-
-async def _our_error(request: Request, error: Exception) -> JSONResponse:
-    return _error("something went wrong on our side; the terminal has the details", 500)
