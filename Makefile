@@ -20,8 +20,8 @@ help:
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt CMakeLists.txt tools/setup.py \
-		$(wildcard src/unrolled/cells/*.py src/unrolled/compiler/*.py) \
-		$(wildcard src/unrolled/engine/cpu/*.h src/unrolled/engine/cpu/*.cpp)
+		$(shell find src/unrolled/cells src/unrolled/compiler -name '*.py') \
+		$(shell find src/unrolled/engine/cpu -name '*.h' -o -name '*.cpp')
 	@$(PYTHON) tools/setup.py
 	@touch $@
 
