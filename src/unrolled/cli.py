@@ -23,7 +23,7 @@ from cyclopts.config import Dict
 from unrolled.bench.options import Options as BenchOptions
 from unrolled.bench.options import OptionsError
 from unrolled.page.launch import PORT, PORTS
-from unrolled.ranges import COUNT, Range, expected, fits, number_kind, read, shown
+from unrolled.ranges import COUNT, Range, expected, fits, is_choice, number_kind, read, shown
 from unrolled.tasks.lag.options import PROCESSES, LagOptions
 from unrolled.tasks.text.options import (
     DataOptions,
@@ -62,7 +62,7 @@ def check_values(app: App, commands: tuple[str, ...], arguments: ArgumentCollect
                     f"{name}: expected text without zero bytes, got {shown(word.value)}"
                 )
             value = read(word.value, hint)
-            if number_kind(hint) is not None and not fits(value, hint):
+            if (is_choice(hint) or number_kind(hint) is not None) and not fits(value, hint):
                 raise UserError(f"{name}: expected {expected(hint)}, got {shown(value)}")
 
 
@@ -103,7 +103,7 @@ def from_config(app: App, commands: tuple[str, ...], arguments: ArgumentCollecti
     Dict(flat, source=path, use_commands_as_keys=False)(app, commands, arguments)
 
 
-@train.command(name="text", config=[from_config, check_values])
+@train.command(name="text", config=[check_values, from_config])
 def train_text(
     *files: Annotated[str, Parameter(name="FILE", group=DATA)],
     data: Annotated[DataOptions, Parameter(name="*", group=DATA)] = DataOptions(),  # noqa: B008

@@ -141,6 +141,11 @@ def read(text: str, hint: Any) -> object:
         return text
 
 
+def is_choice(hint: Any) -> bool:
+    """Whether an annotation lists the words that it takes."""
+    return typing.get_origin(hint) is Literal
+
+
 def number_kind(hint: Any) -> type[int] | type[float] | None:
     """``int`` or ``float`` where an annotation is one number's, if any is given."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -66,6 +67,13 @@ def test_questions_wait_for_what_answers_them() -> None:
         gate.set()
         question.join(60)
     assert answers == [{"it": "is there"}]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are Unicode there")
+def test_a_run_whose_name_is_not_utf8(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    run = shutil.copytree(runs[1], tmp_path / os.fsdecode(b"r\xffn"))
+    client = TestClient(create_app([run]), base_url="http://127.0.0.1")
+    assert [one["name"] for one in client.get("/api/inspect/runs").json()["runs"]] == ["r?n"]
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "vocabulary.json"])

@@ -206,6 +206,7 @@ def _check(asked: AskedOf, known: dict[str, list[str]]) -> None:
 
 def _names(runs: Sequence[RunFolder]) -> list[str]:
     """Names of folders, told apart where they are the same."""
-    names = [run.path.resolve().name for run in runs]
+    # JSON is UTF-8; a folder's name need not be
+    names = [run.path.resolve().name.encode("utf-8", "replace").decode() for run in runs]
     seen = Counter(names)
     return [f"{name} ({place})" if seen[name] > 1 else name for place, name in enumerate(names, 1)]

@@ -71,8 +71,9 @@ def line_chart(
         ticks = _log_ticks(y0, y1)
         y0, y1 = min(y0, ticks[0]), max(y1, ticks[-1])
     else:
-        if y0 == y1:
-            y0, y1 = y0 - (0.0 if zero else 0.5), y1 + 0.5
+        least = max(1.0, 1e-6 * abs(y1))  # what large numbers can still be told apart by
+        if y1 - y0 < 1e-6 * least:
+            y0, y1 = y0 - (0.0 if zero else least / 2), y1 + least / 2
         ticks = _ticks(y0, y1, 5)
         step = ticks[1] - ticks[0] if len(ticks) > 1 else y1 - y0
         y0, y1 = math.floor(y0 / step) * step, math.ceil(y1 / step) * step

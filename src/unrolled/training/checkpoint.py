@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     check_regular(path)
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with _utf8_name(path) as name, safe_open(name, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as error:
@@ -79,6 +80,17 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not isinstance(record, dict):
         raise UserError(f"{path}: corrupt: its record is not a table")
     return tensors, record
+
+
+@contextmanager
+def _utf8_name(path: Path) -> Iterator[str]:
+    """A name of a file in UTF-8, as safetensors needs it: its own, else that of an open handle."""
+    name = str(path)
+    if not any("\ud800" <= c <= "\udfff" for c in name):
+        yield name
+    else:  # bytes that are no UTF-8 are names on POSIX only, where handles have names, too
+        with path.open("rb") as file:
+            yield f"/dev/fd/{file.fileno()}"
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:

@@ -10,7 +10,7 @@ RUNTIME = 1
 
 
 LONGEST = 1000
-"""Characters of a message; what quotes more than that is cut."""
+"""Characters of a message; of one that quotes more, beginning and end."""
 
 
 class UserError(Exception):
@@ -27,7 +27,7 @@ class UserError(Exception):
         # lone surrogates; the sentence stays one printable line.
         line = " ".join(message.split())
         if len(line) > LONGEST:
-            line = f"{line[:LONGEST]} …"
+            line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
         super().__init__(line.encode("utf-8", "backslashreplace").decode("utf-8"))
         self.code = code
 

@@ -1,0 +1,182 @@
+"""Values that are none, names in any encoding: one line each, and nothing is made or lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from unrolled import cli
+from unrolled.ranges import is_choice, number_kind
+
+TEXT = "나는 학교에 간다. the cell remembers what came before.\n" * 60
+SMALL = ["--hidden-size", "8", "--batch-size", "4", "--seq-len", "16"]
+SMALL += ["--max-steps", "4", "--threads", "1", "--quiet"]
+
+COMMANDS = {
+    ("train", "text"): ("book.txt",),
+    ("train",): ("--resume", "run"),
+    ("generate",): ("run",),
+    ("evaluate",): ("run", "--data", "book.txt"),
+    ("bench",): (),
+    ("lens",): ("--no-open",),
+    ("lens", "lag"): (),
+}
+
+NONSENSE = ("nan", "many", "", "9" * 5000, "-99999999999999999999", "a\0b", "\udcff")
+"""None is a value of any option that takes a number or one of some words."""
+
+
+def options() -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every command with each of its options that takes a number or one of some words."""
+    for command in COMMANDS:
+        app = cli.app
+        for word in command:
+            app = app[word]
+        for argument in app.assemble_argument_collection():
+            hint = argument.field_info.annotation
+            if number_kind(hint) is not None or is_choice(hint):
+                yield command, argument.name
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_there_are_options_of_every_command() -> None:
+    found = list(options())
+    assert {command for command, _ in found} == set(COMMANDS)
+    assert len(found) > 40
+
+
+@pytest.mark.parametrize(
+    ("command", "name"), [*options()], ids=lambda v: v if isinstance(v, str) else "-".join(v)
+)
+def test_nonsense_is_refused_in_one_line_that_names_the_option(
+    command: tuple[str, ...], name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for value in NONSENSE:
+        assert cli.run([*command, *COMMANDS[command], f"{name}={value}"]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith(f"unrolled: {name}: expected ")
+        assert ", got " in said.err
+        assert said.err.count("\n") == 1
+        assert len(said.err) < 1100
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            "generate run --temperature 1e-320",
+            "0 or a number from 1e-06 to 1e+06, got 9.99989e-321",
+        ),
+        ("generate run --temperature 1e300", "0 or a number from 1e-06 to 1e+06, got 1e+300"),
+        ("generate run --temperature -0.1", "0 or a number from 1e-06 to 1e+06, got -0.1"),
+        ("generate run --length -1", "a whole number from 0 to 1000000000, got -1"),
+        ("generate run --seed 9223372036854775808", "9223372036854775807, got 9223372036854775808"),
+        ("train text book.txt --hidden-size 1.5", "a whole number from 1 to 65536, got '1.5'"),
+        ("train text book.txt --hidden-size 100000000000000000000", "got 100000000000000000000"),
+        ("train text book.txt --max-steps 100000000000000000000000", "--max-steps: expected"),
+        ("train text book.txt --max-time 1e23", "--max-time: expected a duration above 0, at most"),
+        ("train text book.txt --max-time 99999999d", "--max-time: expected a duration above 0, at"),
+        ("train text book.txt --threads 257", "--threads: expected a whole number from 0 to 256"),
+        ("evaluate run --data book.txt --threads 2147483648", "0 to 256, got 2147483648"),
+        ("lens --no-open --port 65536", "--port: expected a whole number from 0 to 65535"),
+        ("lens lag --lags 1", "--lags: expected whole numbers from 2 to 10000, got '1'"),
+        ("lens lag --processes 100000", "--processes: expected a whole number from 1 to 256"),
+        ("lens lag --minutes inf", "--minutes: expected a number above 0 to 1000000, got inf"),
+        ("bench --seconds 1e300", "--seconds: expected a number from 0 to 1000000, got 1e+300"),
+        ("bench --threads 100000", "--threads: expected all or a number from 1 to"),
+    ],
+)
+def test_numbers_beyond_an_options_range(
+    words: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(words.split()) == 2
+    said = capsys.readouterr()
+    assert line in said.err
+    assert said.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_larger_than_the_machine_is_refused_before_its_run_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("book.txt").write_text(TEXT, encoding="utf-8")
+    large = ["--hidden-size", "65536", "--num-layers", "1000"]
+    assert cli.run(["train", "text", "book.txt", *SMALL[2:], *large]) == 2
+    assert "the model does not fit into memory: its weights take" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir() if path.name != "runs"] == ["book.txt"]
+    assert not [*Path("runs").iterdir()]
+
+
+ENCODINGS = {
+    "latin-1": {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"},
+    "no-locale": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_what_an_encoding_lacks_is_replaced(encoding: str, tmp_path: Path) -> None:
+    """A terminal that is not Unicode, and a text whose name and characters are."""
+    (tmp_path / "학교.txt").write_text(TEXT, encoding="utf-8")
+    commands = [
+        ["train", "text", "--help"],
+        ["train", "text", "학교.txt", *SMALL[:-1], "--out", "학교"],
+        ["generate", "학교", "--prompt", "나는 학교에", "--length", "20"],
+        ["evaluate", "학교", "--data", "학교.txt"],
+        ["bench", "--out", "학교", "--shapes", "없음"],
+        ["lens", "없음"],
+    ]
+    # as arguments: they are decoded as the locale has it
+    script = (
+        "import sys\nfrom unrolled import cli\n"
+        "words = sys.argv[1:]\n"
+        "while words:\n"
+        "    end = words.index('.')\n"
+        "    sys.argv[1:], words = words[:end], words[end + 1 :]\n"
+        "    try: cli.main()\n"
+        "    except SystemExit as error: sys.stderr.write(f'[{error.code}]\\n')\n"
+    )
+    words = [word for command in commands for word in (*command, ".")]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG"))}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words],
+        env={**environment, **ENCODINGS[encoding]},
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    said = done.stderr.decode("latin-1")
+    assert done.returncode == 0, said
+    assert [line for line in said.split("\n") if line.startswith("[")] == [
+        "[0]", "[0]", "[0]", "[0]", "[2]", "[2]"
+    ]  # fmt: skip
+    assert "Traceback" not in said
+    assert b"Best validation" in done.stdout
+    assert (tmp_path / "학교" / "weights.safetensors").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are Unicode there")
+def test_names_of_files_that_are_not_utf8(capsys: pytest.CaptureFixture[str]) -> None:
+    """Bytes in another encoding, as old archives have them, arrive as lone surrogates."""
+    book, run = os.fsdecode(b"b\xff\xfek.txt"), os.fsdecode(b"r\xffn")
+    Path(book).write_text(TEXT, encoding="utf-8")
+    for command in (
+        ["train", "text", book, "--out", run, "--json", *SMALL],
+        ["train", "--resume", run, "--max-steps", "6", "--json", "--quiet"],
+        ["generate", run, "--length", "3"],
+        ["evaluate", run, "--data", book],
+    ):
+        assert cli.run(command) == 0, capsys.readouterr().err
+    (Path(run) / "weights.safetensors").write_bytes(b"")
+    capsys.readouterr()
+    assert cli.run(["evaluate", run, "--data", book]) == 2
+    assert r"r\udcffn/weights.safetensors" in capsys.readouterr().err
