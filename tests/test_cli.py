@@ -217,6 +217,39 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     assert "Training" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        (["train", "text", "book.txt"], "reading book.txt (loading PyTorch …)"),
+        (["train", "--resume", "RUN"], "going on with RUN (loading PyTorch …)"),
+        (["generate", "RUN"], "reading RUN (loading PyTorch …)"),
+        (["evaluate", "RUN", "--data", "book.txt"], "reading RUN (loading PyTorch …)"),
+        (["lens", "lag", "--out", "lag"], "training in lag (loading PyTorch …)"),
+    ],
+)
+def test_a_terminal_shows_a_line_before_torch_is_loaded(
+    book: Path, command: list[str], line: str
+) -> None:
+    """What is asked for is said at once; importing torch may take four seconds."""
+    Path("RUN").mkdir()
+    Path("RUN/options.toml").touch()
+    script = (
+        "import sys\nfrom unrolled import cli\n"
+        "class Found(BaseException): pass\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name in ('torch', 'sympy', 'matplotlib', 'lightning_fabric'): raise Found\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "sys.stderr.isatty = lambda: True\n"
+        "try: cli.run(sys.argv[1:])\n"
+        "except Found: sys.stderr.write('torch')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command], capture_output=True, text=True, encoding="utf-8"
+    )
+    assert done.stderr == f"{line}\ntorch"
+
+
 def test_a_reader_that_goes_away_is_no_error(trained: Path) -> None:
     command = f"{sys.executable} -m unrolled.cli generate {trained} --length 20000 | head -c 5"
     done = subprocess.run(command, shell=True, capture_output=True, check=False)

@@ -6,12 +6,14 @@ torch and the like are imported within the commands, so that help pages come at 
 from __future__ import annotations
 
 import codecs
+import gc
 import io
 import json as jsonlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from types import FrameType
@@ -22,6 +24,7 @@ from cyclopts.config import Dict
 
 from unrolled.bench.options import Options as BenchOptions
 from unrolled.bench.options import OptionsError
+from unrolled.importing import importing
 from unrolled.page.launch import PORT, PORTS
 from unrolled.ranges import COUNT, Range, expected, fits, is_choice, number_kind, read, shown
 from unrolled.tasks.lag.options import PROCESSES, LagOptions
@@ -36,6 +39,7 @@ from unrolled.training.duration import format_duration
 from unrolled.training.errors import RUNTIME, USAGE, UserError, reason
 from unrolled.training.interruption import ending_signals
 from unrolled.training.options import TrainingOptions, check_table, read_toml
+from unrolled.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from unrolled.tasks.text.training_run import Summary
@@ -144,11 +148,12 @@ def train_text(
             what = f"--{changed[0].replace('_', '-')}" if changed else "FILE, --out or --overwrite"
             raise UserError(f"{what}: cannot be changed with --resume, only --max-… and --patience")
         return _resume(resume, training, json=json, quiet=quiet)
-    from unrolled.tasks.text import training_run
-
     options = TextOptions(
         data=replace(data, data=(*files, *data.data)), model=model, training=training
     )
+    with _loading(f"reading {', '.join(options.data.data)}", quiet=quiet):
+        from unrolled.tasks.text import training_run
+
     if out is None and options.data.data:
         out = Path("runs") / (Path(options.data.data[0]).stem or "text")
     _, summary = training_run.train(
@@ -186,7 +191,9 @@ def resume_run(
 
 
 def _resume(run: Path, limits: TrainingOptions, *, json: bool, quiet: bool) -> int:
-    from unrolled.tasks.text import training_run
+    RunFolder.existing(run)
+    with _loading(f"going on with {run}", quiet=quiet):
+        from unrolled.tasks.text import training_run
 
     given = {name: getattr(limits, name) for name in LIMITS}
     _, summary = training_run.resume(run, **given, quiet=quiet)
@@ -243,10 +250,12 @@ def generate(
         writing: How to write.
         device: Where to compute.
     """
-    from unrolled.tasks import text
+    RunFolder.existing(run)
+    with _loading(f"reading {run}"):
+        from unrolled.tasks.text.run import Run
 
     prompt = _decoded(prompt)
-    characters = text.load(run, device).stream(
+    characters = Run(run, device).stream(
         prompt,
         length=writing.length,
         temperature=writing.temperature,
@@ -281,9 +290,11 @@ def evaluate(
         json: Print the result as JSON.
         device: Where to compute.
     """
-    from unrolled.tasks import text
+    RunFolder.existing(run)
+    with _loading(f"reading {run}"):
+        from unrolled.tasks.text.run import Run
 
-    loaded = text.load(run, device)
+    loaded = Run(run, device)
     if scoring.threads:
         import torch
 
@@ -410,11 +421,22 @@ def lag(
         processes: Models trained at a time. [default: one for each processor]
         quiet: Show no progress.
     """
-    from unrolled.tasks.lag import command
+    with _loading(f"training in {out}", quiet=quiet):
+        from unrolled.tasks.lag import command
 
     if no_clip:
         options = replace(options, clip=0)
     return command.run(options, out, overwrite=overwrite, processes=processes, quiet=quiet)
+
+
+@contextmanager
+def _loading(what: str, *, quiet: bool = False) -> Iterator[None]:
+    """Import in the block what takes seconds; on a terminal a line before it says what is done."""
+    if sys.stderr.isatty() and not quiet:
+        sys.stderr.write(f"{what} (loading PyTorch …)\n")
+        sys.stderr.flush()
+    with importing():
+        yield
 
 
 def _print(text: str) -> None:
@@ -492,7 +514,9 @@ def main() -> NoReturn:
         if number != signal.SIGINT:
             signal.signal(number, _terminate)
     write_any_character()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # or Python would look through all that torch made once more, for half a second
+    sys.exit(code)
 
 
 if __name__ == "__main__":
