@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -82,8 +83,9 @@ def test_a_run_that_cannot_be_opened_ends_it_with_one_line(
 ) -> None:
     run = Path(shutil.copytree(runs[1], tmp_path / "run"))
     (run / name).write_bytes(b"")
-    with pytest.raises(UserError, match=name):
-        launch([run], port=0, open_browser=False)
+    # in a thread, since the browser of other tests has an event loop in this one
+    with ThreadPoolExecutor() as pool, pytest.raises(UserError, match=name):
+        pool.submit(launch, [run], port=0, open_browser=False).result()
 
 
 @pytest.mark.parametrize(
