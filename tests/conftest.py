@@ -34,6 +34,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    """The same numbers whichever tests ran before."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def poisoned() -> Iterator[None]:
     """Memory that torch hands out fresh holds NaN, so that what nobody wrote shows."""

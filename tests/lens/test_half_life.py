@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -75,12 +76,12 @@ def test_a_forget_bias_decides(bias: float, kind: str) -> None:
     assert found.gates["f"].high > 0.9 if bias > 0 else found.gates["f"].high == 0
 
 
-MODELS: dict[str, tuple[nn.Module, tuple[str, str]]] = {
-    "RNN": (unrolled.RNN(4, 6), ("vanishing", "vanishing")),
-    "LSTM": (unrolled.LSTM(4, 6), ("vanishing", "vanishing")),
-    "a fast fall, then slowly": (unrolled.LSTM(4, 6, chrono=200), ("stable", "stable")),
+MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[str, str]]] = {
+    "RNN": (lambda: unrolled.RNN(4, 6), ("vanishing", "vanishing")),
+    "LSTM": (lambda: unrolled.LSTM(4, 6), ("vanishing", "vanishing")),
+    "a fast fall, then slowly": (lambda: unrolled.LSTM(4, 6, chrono=1000), ("stable", "stable")),
     "halves every 40 steps": (
-        scaled(
+        lambda: scaled(
             unrolled.RNN(4, 6, nonlinearity="identity", recurrent_init="orthogonal"),
             "weight_hh",
             0.5 ** (1 / 40),
@@ -88,11 +89,11 @@ MODELS: dict[str, tuple[nn.Module, tuple[str, str]]] = {
         ("stable", "vanishing"),
     ),
     "keeps": (
-        unrolled.RNN(4, 6, nonlinearity="identity", recurrent_init="orthogonal"),
+        lambda: unrolled.RNN(4, 6, nonlinearity="identity", recurrent_init="orthogonal"),
         ("stable", "stable"),
     ),
     "explodes": (
-        scaled(
+        lambda: scaled(
             unrolled.RNN(4, 6, nonlinearity="identity", recurrent_init="orthogonal"),
             "weight_hh",
             1.02,
@@ -112,9 +113,9 @@ def looked_at(model: nn.Module, x: Tensor, **options: Any) -> tuple[Tensor, Deca
 @pytest.mark.parametrize("name", MODELS)
 def test_over_35_and_300_steps_a_model_is_judged_alike(name: str) -> None:
     """Of the loss of one sequence: lags that were reached stay, and the verdict moves forward."""
-    model, kinds = MODELS[name]
     torch.manual_seed(5)
-    x = torch.randn(300, 1, 4)
+    make, kinds = MODELS[name]
+    model, x = make(), torch.randn(300, 1, 4)
     (some, short), (all_, long) = (looked_at(model, x, window=lags) for lags in (34, 299))
     assert [judge(replace(RNN, decay=decay)).kind for decay in (short, long)] == [*kinds]
     assert (short.lags, long.lags) == (34, 299)
@@ -125,8 +126,8 @@ def test_over_35_and_300_steps_a_model_is_judged_alike(name: str) -> None:
 
 
 def test_over_3000_steps_as_over_300() -> None:
-    layer, _ = MODELS["halves every 40 steps"]
-    x = torch.randn(3000, 1, 4)
+    make, _ = MODELS["halves every 40 steps"]
+    layer, x = make(), torch.randn(3000, 1, 4)
     for steps in (300, 3000):
         _, decay = looked_at(layer, x[:steps])
         assert decay.lags == steps - 1
