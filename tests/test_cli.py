@@ -393,3 +393,19 @@ def test_a_full_disk(fails: Fails, copy: Path, book: Path, monkeypatch: pytest.M
     assert (copy / "checkpoint.safetensors").read_bytes() == kept
     assert "no space left" in fails("train", "text", "book.txt", *SMALL, code=1)
     assert list(Path("runs").iterdir()) == []
+
+
+@pytest.mark.parametrize("of", ["Python", "torch"])
+def test_short_memory(
+    of: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch raises an error of its own, in whose many words the user is not interested."""
+
+    def command(*_: object, **__: object) -> None:
+        if of == "Python":
+            raise MemoryError
+        torch.empty(2**55, dtype=torch.int8, device="cpu")
+
+    monkeypatch.setattr(cli, "app", command)
+    assert cli.run(["train"]) == 1
+    assert capsys.readouterr().err == "unrolled: out of memory\n"

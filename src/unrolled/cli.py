@@ -500,6 +500,15 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(f"{where}{reason(error)}", RUNTIME)
     except MemoryError:
         return _fail("out of memory", RUNTIME)
+    except RuntimeError as error:
+        if not _is_short_of_memory(error):
+            raise
+        return _fail("out of memory", RUNTIME)
+
+
+def _is_short_of_memory(error: RuntimeError) -> bool:
+    """Whether torch could not allocate; of the CPU's memory it says so in words only."""
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def _fail(message: str, code: int) -> int:
