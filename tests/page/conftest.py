@@ -18,7 +18,7 @@ from unrolled.page.server import create_app
 from unrolled.tasks import text
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -108,42 +108,57 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def window(browser: Browser) -> Page:
+    """One for all tests: a new one takes longer than most of what is looked at in it."""
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE)
+    return page
+
+
+@pytest.fixture
+def tab(window: Page) -> Iterator[Page]:
+    """The window as a new one would be; a test opens an address in it."""
+    window.set_viewport_size({"width": 1400, "height": 900})
+    window.emulate_media(color_scheme="light", reduced_motion="no-preference")
+    yield window
+    window.evaluate("localStorage.clear()")  # where a theme is kept
+    window.goto("about:blank")
+
+
 OpenPage = Callable[..., "Page"]
 
 
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[OpenPage]:
+def open_page(tab: Page) -> Iterator[OpenPage]:
     """Open an address; at the end nothing may have gone wrong, or been asked of another host."""
     problems: list[str] = []
-    contexts = []
+    own = ""
 
-    def visit(address: str, width: int = 1400, height: int = 900, **options: object) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)  # type: ignore[arg-type]
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.on("pageerror", lambda error: problems.append(f"error: {error}"))
-        page.on(
-            "console",
-            lambda message: (
-                problems.append(f"{message.type}: {message.text}")
-                if message.type in ("error", "warning")
-                else None
-            ),
-        )
+    def failed(error: Error) -> None:
+        problems.append(f"error: {error}")
+
+    def wrote(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            problems.append(f"{message.type}: {message.text}")
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((own, "data:", "blob:")):
+            problems.append(f"asked elsewhere: {request.url}")
+
+    def visit(address: str, width: int = 1400, height: int = 900, **media: Any) -> Page:
+        nonlocal own
         own = "/".join(address.split("/", 3)[:3])
-        page.on(
-            "request",
-            lambda request: (
-                None
-                if request.url.startswith((own, "data:", "blob:"))
-                else problems.append(f"asked elsewhere: {request.url}")
-            ),
-        )
-        page.goto(address)
-        return page
+        tab.set_viewport_size({"width": width, "height": height})
+        tab.emulate_media(**media)
+        tab.goto(address)
+        return tab
 
+    tab.on("pageerror", failed)
+    tab.on("console", wrote)
+    tab.on("request", asked)
     yield visit
-    for context in contexts:
-        context.close()
+    tab.remove_listener("pageerror", failed)
+    tab.remove_listener("console", wrote)
+    tab.remove_listener("request", asked)
     assert not problems

@@ -15,7 +15,7 @@ from unrolled.training.run_folder import RunFolder
 from .conftest import OpenPage, Serve
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Locator, Page
 
 Runs = tuple[Path, Path]
 
@@ -196,8 +196,8 @@ def test_two_runs_side_by_side(open_page: OpenPage, serve: Serve, runs: Runs) ->
     assert page.locator(".panel").count() == 1
 
 
-def test_what_cannot_be_read(browser: Browser, serve: Serve, runs: Runs) -> None:
-    page = browser.new_page()  # which, refused, writes to its console
+def test_what_cannot_be_read(tab: Page, serve: Serve, runs: Runs) -> None:
+    page = tab  # which, refused, writes to its console
     page.goto(f"{serve(runs[0])}/inspect")
     finished(page)
     page.get_by_role("textbox", name="Text").fill("héllo")
@@ -207,7 +207,6 @@ def test_what_cannot_be_read(browser: Browser, serve: Serve, runs: Runs) -> None
     assert "has never seen 'é' (U+00E9)" in problem.inner_text()
     read(page, SAMPLE)
     assert not problem.is_visible()
-    page.close()
 
 
 def test_a_text_that_is_too_long(page: Page) -> None:
@@ -232,11 +231,11 @@ def test_without_runs_it_says_how_to_give_one(open_page: OpenPage, serve: Serve)
     assert not page.locator("#ask").is_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_telephone(open_page: OpenPage, serve: Serve, runs: Runs, scheme: str) -> None:
-    page = view(open_page, serve, *runs, width=390, height=844, color_scheme=scheme)
-    wide = page.evaluate("document.documentElement.scrollWidth")
-    assert wide <= 390
+def test_it_fits_a_telephone(open_page: OpenPage, serve: Serve, runs: Runs) -> None:
+    page = view(open_page, serve, *runs, width=390, height=844, color_scheme="dark")
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_the_theme_is_switched(page: Page) -> None:

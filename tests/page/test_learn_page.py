@@ -11,7 +11,7 @@ from .conftest import OpenPage, Serve
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 SIZES = ((1280, 800), (390, 844))  # a laptop, a phone
 
@@ -233,8 +233,8 @@ def test_everything_has_a_name(learn: Page) -> None:
     assert learn.get_attribute("#told", "aria-live") == "polite"
 
 
-def test_a_refusal_is_said_and_what_was_there_stays(browser: Browser, serve: Serve) -> None:
-    page = browser.new_page()  # which, refused, writes to its console
+def test_a_refusal_is_said_and_what_was_there_stays(tab: Page, serve: Serve) -> None:
+    page = tab  # which, refused, writes to its console
     page.goto(f"{serve()}/learn")
     page.wait_for_selector(".box")
     page.fill("#word", "x")
@@ -246,7 +246,6 @@ def test_a_refusal_is_said_and_what_was_there_stays(browser: Browser, serve: Ser
     page.press("#word", "Tab")
     expect(page.locator(".send")).to_have_count(2)
     assert "🙂" in page.inner_text("#network")
-    page.close()
 
 
 def test_it_fits_and_changes_colours(open_page: OpenPage, serve: Serve) -> None:
