@@ -31,6 +31,16 @@ TINY: dict[str, Any] = {
 FLAGS = "--tasks copy,adding --cells rnn,gru+chrono --lags 3,6 --hidden 6 --updates 4 --batch 3"
 
 
+def sketch(results: Results, folder: Path) -> None:
+    """In place of the pictures, which take longer than the training; test_the_command has them."""
+    (folder / "lag.svg").write_text("<svg/>")
+
+
+@pytest.fixture
+def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "write_pictures", sketch)
+
+
 def outcome(task: str = "copy", cell: str = "rnn", lag: int = 3, **changed: Any) -> Outcome:
     values: dict[str, Any] = {
         "success": 0.5,
@@ -149,7 +159,9 @@ def lag(out: Path, *more: str) -> int:
     return cli.run(["lens", "lag", "--out", str(out), *more])
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out"
     assert lag(out) == 0
     printed = capsys.readouterr()
@@ -163,18 +175,24 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     for words in ("Copy memory", "gru+chrono", "by chance 12.5%", "What it says"):
         assert words in page
     # again: nothing is left to do; and one lag more is added
-    assert lag(out) == 0
+    drawn = (out / "lag.png").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "write_pictures", sketch)
+        assert lag(out) == 0
     assert "[" not in capsys.readouterr().err
     assert lag(out, "--lags", "3,6,8") == 0
     assert "[12/12]" in (err := capsys.readouterr().err)
     assert err.count("lag 8") == 4 == err.count("[")
+    assert (out / "lag.png").read_bytes() != drawn
     assert lag(out, "--no-clip") == 2
     assert "trained with clip 1.0, now it is 0" in capsys.readouterr().err
+    monkeypatch.setattr(run, "write_pictures", sketch)
     assert lag(out, "--no-clip", "--overwrite", "--quiet") == 0
     assert json.loads((out / "results.json").read_text())["settings"]["clip"] == 0
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.usefixtures("sketched")
 def test_ctrl_c_loses_nothing(tmp_path: Path) -> None:
     options = LagOptions(**TINY)
 
@@ -191,6 +209,7 @@ def test_ctrl_c_loses_nothing(tmp_path: Path) -> None:
     assert len(done) == 5
 
 
+@pytest.mark.usefixtures("sketched")
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     options = LagOptions(**TINY)
     refused: list[str] = []
@@ -208,6 +227,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     assert not (tmp_path / ".results.json.abc.tmp").exists()
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_clock_stops_it(tmp_path: Path) -> None:
     options = LagOptions(**(TINY | {"updates": 10**6, "minutes": 0.01}))
     results, number = run.run(options, tmp_path, processes=1)
@@ -216,6 +236,7 @@ def test_the_clock_stops_it(tmp_path: Path) -> None:
     assert len(results.missing()) > 0
 
 
+@pytest.mark.usefixtures("sketched")
 def test_processes_side_by_side_give_the_same(tmp_path: Path) -> None:
     options = LagOptions(**(TINY | {"tasks": ("copy",)}))
     alone, _ = run.run(options, tmp_path / "one", processes=1)

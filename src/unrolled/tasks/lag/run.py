@@ -26,7 +26,6 @@ from .model import LagModel
 from .options import PROCESSES, LagOptions
 from .picture import check_matplotlib, write_pictures
 from .problems import PROBLEMS
-from .report import write_report
 from .results import Results, load, save
 from .training import Job, Outcome, train
 
@@ -107,6 +106,9 @@ def _run(
         lock.check()
         save(results, folder)
         if results.outcomes:
+            # here: the processes that train, which import this file, need not wait for it
+            from .report import write_report
+
             write_pictures(results, folder)
             write_report(results, folder)
     return results, interruption.signal
