@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -118,24 +119,34 @@ def test_a_model_larger_than_the_machine_is_refused_before_its_run_is_made(
     assert not [*Path("runs").iterdir()]
 
 
-ENCODINGS = {
-    "latin-1": {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"},
-    "no-locale": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+FOREIGN = {
+    ("train", "text", "--help"): 0,
+    ("train", "text", "학교.txt", *SMALL[:-1], "--out", "학교"): 0,
+    ("generate", "학교", "--prompt", "나는 학교에", "--length", "20"): 0,
+    ("evaluate", "학교", "--data", "학교.txt"): 0,
+    ("bench", "--out", "학교", "--shapes", "없음"): 2,
+    ("lens", "없음"): 2,
 }
+"""Commands about a text whose name and characters are Korean, and how each ends."""
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
-def test_what_an_encoding_lacks_is_replaced(encoding: str, tmp_path: Path) -> None:
-    """A terminal that is not Unicode, and a text whose name and characters are."""
+def test_what_an_encoding_lacks_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output that goes to a terminal, or a file, in Latin-1."""
+    Path("학교.txt").write_text(TEXT, encoding="utf-8")
+    written = {name: io.BytesIO() for name in ("stdout", "stderr")}
+    for name, buffer in written.items():
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(buffer, "latin-1", write_through=True))
+    cli.write_any_character()
+    assert [cli.run(command) for command in FOREIGN] == [*FOREIGN.values()]
+    assert b"Traceback" not in written["stderr"].getvalue()
+    assert b"Best validation" in written["stdout"].getvalue()
+    assert b"???" in written["stdout"].getvalue()
+    assert Path("학교/weights.safetensors").exists()
+
+
+def test_what_a_locale_lacks_is_replaced(tmp_path: Path) -> None:
+    """Without a locale the words of the command line are not Unicode either."""
     (tmp_path / "학교.txt").write_text(TEXT, encoding="utf-8")
-    commands = [
-        ["train", "text", "--help"],
-        ["train", "text", "학교.txt", *SMALL[:-1], "--out", "학교"],
-        ["generate", "학교", "--prompt", "나는 학교에", "--length", "20"],
-        ["evaluate", "학교", "--data", "학교.txt"],
-        ["bench", "--out", "학교", "--shapes", "없음"],
-        ["lens", "없음"],
-    ]
     # as arguments: they are decoded as the locale has it
     script = (
         "import sys\nfrom unrolled import cli\n"
@@ -146,19 +157,18 @@ def test_what_an_encoding_lacks_is_replaced(encoding: str, tmp_path: Path) -> No
         "    try: cli.main()\n"
         "    except SystemExit as error: sys.stderr.write(f'[{error.code}]\\n')\n"
     )
-    words = [word for command in commands for word in (*command, ".")]
+    words = [word for command in FOREIGN for word in (*command, ".")]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG"))}
     done = subprocess.run(
         [sys.executable, "-c", script, *words],
-        env={**environment, **ENCODINGS[encoding]},
+        env={**environment, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
         cwd=tmp_path,
         capture_output=True,
     )
     said = done.stderr.decode("latin-1")
     assert done.returncode == 0, said
-    assert [line for line in said.split("\n") if line.startswith("[")] == [
-        "[0]", "[0]", "[0]", "[0]", "[2]", "[2]"
-    ]  # fmt: skip
+    ends = [line for line in said.split("\n") if line.startswith("[")]
+    assert ends == [f"[{code}]" for code in FOREIGN.values()]
     assert "Traceback" not in said
     assert b"Best validation" in done.stdout
     assert (tmp_path / "학교" / "weights.safetensors").exists()
