@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ PACKAGE = ROOT / "src" / "unrolled"
 CPU = PACKAGE / "engine" / "cpu"
 
 
-def generator() -> set[Path]:
+@cache
+def generator() -> frozenset[Path]:
     """Modules that write the C++ of the built-in cells."""
     script = (
         "import sys, unrolled.compiler.build as build\n"
@@ -26,7 +28,7 @@ def generator() -> set[Path]:
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    return {Path(line).relative_to(ROOT) for line in done.stdout.split("\n") if line}
+    return frozenset(Path(line).relative_to(ROOT) for line in done.stdout.split("\n") if line)
 
 
 def test_the_generator_has_folders_within_folders() -> None:
