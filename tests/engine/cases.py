@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-import pytest
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
@@ -90,17 +89,10 @@ FEW = [
 
 
 def covering(
-    programs: Sequence[Program], shapes: Sequence[Shape], few: Sequence[Shape] = FEW
-) -> pytest.MarkDecorator:
-    """Parametrise by program and shape: the thorough ones with all, others with a few."""
-    return pytest.mark.parametrize(
-        ("program", "shape"),
-        [
-            pytest.param(program, shape, id=f"{program.name}-{shape}")
-            for program in programs
-            for shape in (shapes if program in THOROUGH else few)
-        ],
-    )
+    program: Program, shapes: Sequence[Shape], few: Sequence[Shape] = FEW
+) -> Sequence[Shape]:
+    """Shapes to test a program with: all for the thorough ones, a few for others."""
+    return shapes if program in THOROUGH else few
 
 
 @dataclass(frozen=True)
@@ -214,9 +206,13 @@ def numbers(case: Case, run: Run, dtype: torch.dtype) -> tuple[list[Tensor], lis
     return [value.detach() for value in values], gradients
 
 
-@lru_cache(maxsize=512)
 def exact(program: Program, shape: Shape, seed: int = 0) -> tuple[list[Tensor], list[Tensor]]:
-    """The reference's numbers in float64."""
+    """The reference's numbers in float64, which neither threads nor checkpoints change."""
+    return _exact(program, replace(shape, threads=1, checkpoint=0), seed)
+
+
+@lru_cache(maxsize=512)
+def _exact(program: Program, shape: Shape, seed: int) -> tuple[list[Tensor], list[Tensor]]:
     torch.set_num_threads(1)
     return numbers(case(program, shape, seed), by_reference, torch.float64)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -80,47 +82,43 @@ each_thorough_program = pytest.mark.parametrize("program", THOROUGH, ids=lambda 
 each_isa = pytest.mark.parametrize("isa", FLOAT32_SETS)
 
 
-@pytest.mark.usefixtures("poisoned")
-@each_isa
-@covering(PROGRAMS, SHAPES)
-def test_kernels_agree_with_the_reference(program: Program, isa: str, shape: Shape) -> None:
-    """Outputs, final states and all gradients; memory that nobody wrote would show as NaN."""
+def check(program: Program, isa: str, shape: Shape) -> None:
+    """Outputs, final states and all gradients."""
     outputs, gradients = numbers(case(program, shape), by_kernels(isa), torch.float32)
     exact_outputs, exact_gradients = exact(program, shape)
-    assert largest(outputs, exact_outputs) < OUTPUT_BAR
-    assert largest(gradients, exact_gradients) < GRADIENT_BAR
+    assert largest(outputs, exact_outputs) < OUTPUT_BAR, shape
+    assert largest(gradients, exact_gradients) < GRADIENT_BAR, shape
+
+
+@pytest.mark.usefixtures("poisoned")
+@each_isa
+@each_program
+def test_kernels_agree_with_the_reference(program: Program, isa: str) -> None:
+    """Every shape; memory that nobody wrote would show as NaN."""
+    for shape in covering(program, SHAPES):
+        check(program, isa, shape)
 
 
 @pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("slices", [2, 4])
-@covering(PROGRAMS, SHAPES, FEW[:2])
+@each_program
 def test_every_way_to_share_the_work(
-    program: Program, shape: Shape, slices: int, monkeypatch: pytest.MonkeyPatch
+    program: Program, slices: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows in groups, units in slices, and both at once."""
     monkeypatch.setattr(layout, "SLICES", slices)
-    torch.set_num_threads(4)
-    try:
-        outputs, gradients = numbers(
-            case(program, shape), by_kernels(FLOAT32_SETS[0]), torch.float32
-        )
-    finally:
-        torch.set_num_threads(1)
-    exact_outputs, exact_gradients = exact(program, shape)
-    assert largest(outputs, exact_outputs) < OUTPUT_BAR
-    assert largest(gradients, exact_gradients) < GRADIENT_BAR
+    for shape in covering(program, SHAPES, FEW[:2]):
+        check(program, FLOAT32_SETS[0], replace(shape, threads=4))
 
 
 @pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("block", [1, 2, 5])
-@covering(PROGRAMS, [s for s in SHAPES if s.T > 1], FEW[:2])
-def test_backward_in_blocks(
-    program: Program, shape: Shape, block: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@each_program
+def test_backward_in_blocks(program: Program, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long sequences go backward in parts: rows that begin, end or pause anywhere in one."""
     monkeypatch.setattr(direction, "_BLOCK", block)
-    _, gradients = numbers(case(program, shape), by_kernels(FLOAT32_SETS[0]), torch.float32)
-    assert largest(gradients, exact(program, shape)[1]) < GRADIENT_BAR
+    for shape in covering(program, [s for s in SHAPES if s.T > 1], FEW[:2]):
+        check(program, FLOAT32_SETS[0], shape)
 
 
 @settings(max_examples=60)
@@ -130,24 +128,18 @@ def test_backward_in_blocks(
     shape=shapes(rows=20, checkpoints=8),
 )
 def test_kernels_agree_on_any_shape(program: Program, isa: str, shape: Shape) -> None:
-    test_kernels_agree_with_the_reference(program, isa, shape)
+    check(program, isa, shape)
 
 
 @each_isa
 @each_thorough_program
-@pytest.mark.parametrize(
-    "shape",
-    [
-        Shape(20, 13, 65, "ragged", directions=2, threads=3),
-        Shape(5, 7, 297, threads=4),
-    ],
-    ids=str,
-)
-def test_the_same_bits_every_time(program: Program, isa: str, shape: Shape) -> None:
-    drawn = case(program, shape)
-    first, second = (numbers(drawn, by_kernels(isa), torch.float32) for _ in range(2))
-    for a, b in zip([*first[0], *first[1]], [*second[0], *second[1]], strict=True):
-        assert torch.equal(a, b)
+def test_the_same_bits_every_time(program: Program, isa: str) -> None:
+    ragged = Shape(20, 13, 65, "ragged", directions=2, threads=3)
+    for shape in (ragged, Shape(5, 7, 297, threads=4)):
+        drawn = case(program, shape)
+        first, second = (numbers(drawn, by_kernels(isa), torch.float32) for _ in range(2))
+        for a, b in zip([*first[0], *first[1]], [*second[0], *second[1]], strict=True):
+            assert torch.equal(a, b), shape
 
 
 def forward(drawn: Case, isa: str) -> Result:
@@ -160,40 +152,34 @@ def forward(drawn: Case, isa: str) -> Result:
 @pytest.mark.usefixtures("poisoned")
 @each_isa
 @each_thorough_program
-@pytest.mark.parametrize(
-    "shape",
-    [Shape(7, 5, 19, "ragged", directions=2), Shape(5, 7, 297, threads=4), Shape(0, 3, 4)],
-    ids=str,
-)
-def test_inference_is_training_bit_for_bit(program: Program, isa: str, shape: Shape) -> None:
-    drawn = case(program, shape)
-    trained, _ = numbers(drawn, by_kernels(isa), torch.float32)
-    output, last, _ = forward(drawn, isa)
-    for a, b in zip([output, *last], trained, strict=True):
-        assert torch.equal(a, b)
+def test_inference_is_training_bit_for_bit(program: Program, isa: str) -> None:
+    ragged = Shape(7, 5, 19, "ragged", directions=2)
+    for shape in (ragged, Shape(5, 7, 297, threads=4), Shape(0, 3, 4)):
+        drawn = case(program, shape)
+        trained, _ = numbers(drawn, by_kernels(isa), torch.float32)
+        output, last, _ = forward(drawn, isa)
+        for a, b in zip([output, *last], trained, strict=True):
+            assert torch.equal(a, b), shape
 
 
 @each_isa
 @each_program
-@pytest.mark.parametrize("lengths", ["", "ragged"], ids=["uniform", "ragged"])
-def test_a_nan_spreads_as_in_the_equations(program: Program, isa: str, lengths: str) -> None:
+def test_a_nan_spreads_as_in_the_equations(program: Program, isa: str) -> None:
     """A NaN at row n, step t reaches row n from step t on in the layer's direction, no other."""
     T, N = 9, 5
-    drawn = case(program, Shape(T, N, 21, lengths, directions=2))
     n = N // 2  # of full length
-    drawn.x[4, n, 1] = torch.nan
-    output, last, _ = forward(drawn, isa)
-    bad = output.isnan()
-    upward, downward = bad.chunk(2, dim=-1)
-    where = torch.zeros(T, N, 1, dtype=torch.bool)
-    where[4:, n] = True
-    assert torch.equal(upward, where.expand_as(upward))
-    where = torch.zeros(T, N, 1, dtype=torch.bool)
-    where[:5, n] = True
-    assert torch.equal(downward, where.expand_as(downward))
-    for state in last:
-        assert state[:, n].isnan().all()
-        assert not state.isnan().any(-1)[:, torch.arange(N) != n].any()
+    upward, downward = torch.zeros(2, T, N, 1, dtype=torch.bool)
+    upward[4:, n] = True
+    downward[:5, n] = True
+    for lengths in ("", "ragged"):
+        drawn = case(program, Shape(T, N, 21, lengths, directions=2))
+        drawn.x[4, n, 1] = torch.nan
+        output, last, _ = forward(drawn, isa)
+        for bad, where in zip(output.isnan().chunk(2, dim=-1), (upward, downward), strict=True):
+            assert torch.equal(bad, where.expand_as(bad)), drawn.shape
+        for state in last:
+            assert state[:, n].isnan().all(), drawn.shape
+            assert not state.isnan().any(-1)[:, torch.arange(N) != n].any(), drawn.shape
 
 
 @each_isa
@@ -208,23 +194,30 @@ def test_a_nan_in_a_state_stays_in_its_row(program: Program, isa: str) -> None:
 
 
 @each_isa
-@pytest.mark.parametrize("value", [torch.inf, -torch.inf, 1e30, -3e38, 1e-42], ids=str)
 @pytest.mark.parametrize(
     "program",
     [program_of(cell) for cell in (RNN(), LSTM(), GRU(), OriginalGRU(), NBRC(), SLSTM())],
     ids=lambda p: p.name,
 )
-def test_bounded_cells_saturate(program: Program, isa: str, value: float) -> None:
+def test_bounded_cells_saturate(program: Program, isa: str) -> None:
     """Where float64 has a number, so have the kernels, however large the input."""
-    drawn = case(program, Shape(6, 4, 23))
-    drawn.x[2, 1, 0] = value
-    drawn.x[3, 2, 1] = value
-    weights = split(program, drawn.weights, 1)
-    expected, states, _ = by_reference(drawn, drawn.x, drawn.initial, weights)
-    output, last, _ = forward(drawn, isa)
-    for found, wanted in zip([output, *last], [expected, *states], strict=True):
-        assert torch.equal(found.isnan(), wanted.isnan())
-        torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-5, equal_nan=True)
+    for value in (torch.inf, -torch.inf, 1e30, -3e38, 1e-42):
+        drawn = case(program, Shape(6, 4, 23))
+        drawn.x[2, 1, 0] = value
+        drawn.x[3, 2, 1] = value
+        weights = split(program, drawn.weights, 1)
+        expected, states, _ = by_reference(drawn, drawn.x, drawn.initial, weights)
+        output, last, _ = forward(drawn, isa)
+        for found, wanted in zip([output, *last], [expected, *states], strict=True):
+            assert torch.equal(found.isnan(), wanted.isnan()), value
+            torch.testing.assert_close(
+                found.double(),
+                wanted,
+                rtol=1e-5,
+                atol=1e-5,
+                equal_nan=True,
+                msg=lambda text, value=value: f"x = {value}: {text}",
+            )
 
 
 def whole_line() -> Tensor:

@@ -234,8 +234,8 @@ assert layer(x)[0].abs().max() == 0 < before.abs().max()
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork on this system")
 @pytest.mark.parametrize(
     "script",
-    [FORK, LARGE_FORK, WORKERS, SHARED],
-    ids=["fork", "fork-of-a-large-layer", "data-loader-workers", "shared-memory"],
+    [FORK + WORKERS + SHARED, LARGE_FORK],
+    ids=["fork-data-loader-workers-shared-memory", "fork-of-a-large-layer"],
 )
 def test_other_processes(script: str) -> None:
     done = subprocess.run(
