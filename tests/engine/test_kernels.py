@@ -216,7 +216,7 @@ def test_bounded_cells_saturate(program: Program, isa: str) -> None:
                 rtol=1e-5,
                 atol=1e-5,
                 equal_nan=True,
-                msg=lambda text, value=value: f"x = {value}: {text}",
+                msg=f"x = {value}: {{}}".format,
             )
 
 
