@@ -64,10 +64,14 @@ def cached(folder: Path, key: str) -> Path | None:
         try:
             status = path.lstat()
             regular = stat.S_ISREG(status.st_mode) and _ours(status)
-            if regular and path.name == _name(key, path.read_bytes()) and is_whole(path):
-                return path
+            named = regular and path.name == _name(key, path.read_bytes())
+            whole = named and is_whole(path)
         except OSError:
             continue
+        if whole:
+            return path
+        if named:  # kept by mistake, and no other file will ever take its name
+            forget(path)
     return None
 
 
