@@ -15,9 +15,20 @@ import unrolled
 SOURCE = Path(unrolled.__file__).parent
 
 # Imports go down this list only.
-ROOMS = ("errors", "cells", "compiler", "engine", "layers", "lens", "training", "tasks", "page")
+ROOMS = (
+    "errors",
+    "files",
+    "cells",
+    "compiler",
+    "engine",
+    "layers",
+    "lens",
+    "training",
+    "tasks",
+    "page",
+)
 BESIDE_LENS = ("bench",)  # may import layers and below
-TORCH_FREE = ("errors", "cells", "compiler")
+TORCH_FREE = ("errors", "files", "cells", "compiler")
 
 
 def room_of(module: Path) -> str:

@@ -38,6 +38,7 @@ _ROOMS = (
     "compiler",
     "engine",
     "errors",
+    "files",
     "layers",
     "lens",
     "page",

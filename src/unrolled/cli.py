@@ -24,6 +24,7 @@ from cyclopts.config import Dict
 
 from unrolled.bench.options import Options as BenchOptions
 from unrolled.bench.options import OptionsError
+from unrolled.errors import RUNTIME, USAGE, UserError, reason
 from unrolled.importing import importing
 from unrolled.page.launch import PORT, PORTS
 from unrolled.ranges import COUNT, Range, expected, fits, is_choice, number_kind, read, shown
@@ -36,10 +37,9 @@ from unrolled.tasks.text.options import (
     WritingOptions,
 )
 from unrolled.training.duration import format_duration
-from unrolled.training.errors import RUNTIME, USAGE, UserError, reason
 from unrolled.training.interruption import ending_signals
 from unrolled.training.options import TrainingOptions, check_table, read_toml
-from unrolled.training.run_folder import RunFolder
+from unrolled.training.run_folder.folder import RunFolder
 
 if TYPE_CHECKING:
     from unrolled.tasks.text.training_run import Summary
@@ -346,7 +346,7 @@ def bench(
     from unrolled.bench import Report, Result, run
     from unrolled.bench.picture import picture
     from unrolled.bench.table import line, tables
-    from unrolled.training.atomic import write_file
+    from unrolled.files import write_file
 
     out.mkdir(parents=True, exist_ok=True)
 

@@ -20,7 +20,7 @@ from unrolled import cells
 from unrolled.cells import Cell, tanh
 from unrolled.layers import GRU, LSTM, RNN, Options, Recurrent
 from unrolled.layers.layer import Layer
-from unrolled.training.checkpoint import load_weights
+from unrolled.training.run_folder.checkpoint import load_weights
 
 PLAIN: dict[str, tuple[Callable[[], Layer], Callable[[], nn.Module]]] = {
     "LSTM": (lambda: LSTM(4, 4, 2, proj_size=2), lambda: nn.LSTM(4, 4, 2, proj_size=2)),

@@ -15,6 +15,7 @@ import torch
 from starlette.testclient import TestClient
 
 from unrolled import cli
+from unrolled.errors import UserError
 from unrolled.page import desk as desks
 from unrolled.page.desk import Desk
 from unrolled.page.features import FEATURES, correlations, features
@@ -23,8 +24,7 @@ from unrolled.page.inspect_api import ROWS
 from unrolled.page.server import create_app
 from unrolled.page.subject import LIMIT, TextSubject
 from unrolled.tasks import text
-from unrolled.training.errors import UserError
-from unrolled.training.run_folder import RunFolder
+from unrolled.training.run_folder.folder import RunFolder
 
 SAMPLE = 'he said "aab" (3) to her\nhe said "c'
 LSTM, RNN = 0, 1

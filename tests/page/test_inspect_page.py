@@ -10,7 +10,7 @@ import pytest
 
 from unrolled import lens
 from unrolled.page.subject import LIMIT, TextSubject
-from unrolled.training.run_folder import RunFolder
+from unrolled.training.run_folder.folder import RunFolder
 
 from .conftest import OpenPage, Serve
 

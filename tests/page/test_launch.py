@@ -14,10 +14,10 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from unrolled.errors import UserError
 from unrolled.page.later import Later
 from unrolled.page.launch import launch
 from unrolled.page.server import create_app
-from unrolled.training.errors import UserError
 
 
 def test_the_files_of_the_page_need_nothing_that_is_slow_to_load() -> None:

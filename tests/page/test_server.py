@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from unrolled.errors import UserError
 from unrolled.page.guard import BODY_LIMIT
 from unrolled.page.server import STATIC, create_app
-from unrolled.training.errors import UserError
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8700", "[::1]:80", "LOCALHOST:1"])

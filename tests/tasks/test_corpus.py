@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unrolled.errors import UserError
 from unrolled.tasks.text import corpus
 from unrolled.tasks.text.vocabulary import UNKNOWN, Vocabulary
-from unrolled.training.errors import UserError
 
 HANGUL = "나는 학교에 간다.\n한글, 漢字, ünï, 🙂🙂\n"
 

@@ -15,11 +15,11 @@ import pytest
 import torch
 from tests.tasks.conftest import write_prose
 
+from unrolled.errors import UserError
 from unrolled.page.subject import TextSubject
 from unrolled.tasks import text
-from unrolled.training.checkpoint import read_tensors, write_tensors
-from unrolled.training.errors import UserError
-from unrolled.training.run_folder import RunFolder
+from unrolled.training.run_folder.checkpoint import read_tensors, write_tensors
+from unrolled.training.run_folder.folder import RunFolder
 
 Damage = Callable[[Path], None]
 
@@ -396,7 +396,7 @@ def small_run(parent: Path) -> Path:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unrolled.training.monitor.BUDGET", 1e9)
+        patch.setattr("unrolled.training.probe.monitor.BUDGET", 1e9)
         return small_run(tmp_path_factory.mktemp("damaged"))
 
 

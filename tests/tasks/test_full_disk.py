@@ -13,17 +13,18 @@ from typing import Any
 import pytest
 from tests.tasks.test_damaged_runs import within
 
+from unrolled.errors import UserError
+from unrolled.files import GrowingFile
 from unrolled.tasks import text
 from unrolled.tasks.text import training_run
 from unrolled.tasks.text.options import DataOptions, TextOptions
-from unrolled.training import monitor, tensorboard
-from unrolled.training.atomic import GrowingFile
-from unrolled.training.best_effort import BestEffort
-from unrolled.training.checkpoint import read_tensors
 from unrolled.training.display import Lines, Silent, Spare
-from unrolled.training.errors import UserError
 from unrolled.training.loop import Training
 from unrolled.training.options import TrainingOptions
+from unrolled.training.probe import monitor
+from unrolled.training.run_folder import tensorboard
+from unrolled.training.run_folder.best_effort import BestEffort
+from unrolled.training.run_folder.checkpoint import read_tensors
 
 SMALL: dict[str, Any] = {
     "hidden_size": 6,

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from unrolled.errors import UserError
 from unrolled.tasks import text
 from unrolled.tasks.text.options import DataOptions, ModelOptions, TextOptions
 from unrolled.tasks.text.training_run import create
-from unrolled.training.checkpoint import read_tensors
-from unrolled.training.errors import UserError
 from unrolled.training.loop import Training
 from unrolled.training.options import TrainingOptions
+from unrolled.training.run_folder.checkpoint import read_tensors
 
 OPTIONS: dict[str, Any] = {
     "hidden_size": 12,
@@ -175,7 +175,7 @@ def test_a_signal_saves_and_says_how_to_go_on(prose: Path, tmp_path: Path, numbe
 
 
 def test_two_processes_cannot_train_one_run(prose: Path, tmp_path: Path) -> None:
-    from unrolled.training.run_folder import RunFolder
+    from unrolled.training.run_folder.folder import RunFolder
 
     out = tmp_path / "run"
     start(prose, out)

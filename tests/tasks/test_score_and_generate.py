@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from unrolled.errors import UserError
 from unrolled.tasks.text.generate import draw, generate
 from unrolled.tasks.text.model import CharacterModel
 from unrolled.tasks.text.options import ModelOptions
 from unrolled.tasks.text.score import default_streams, score
 from unrolled.tasks.text.vocabulary import Vocabulary
-from unrolled.training.errors import UserError
 
 CELLS = [
     ModelOptions(cell="lstm", hidden_size=9, num_layers=2, embedding_size=4),

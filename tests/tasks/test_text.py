@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from unrolled.errors import UserError
 from unrolled.tasks import text
-from unrolled.training.errors import UserError
 
 SMALL: dict[str, Any] = {
     "hidden_size": 24,

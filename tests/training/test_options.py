@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from unrolled.errors import UserError
 from unrolled.tasks.text.options import DataOptions, ModelOptions, TextOptions
-from unrolled.training.errors import UserError
 from unrolled.training.options import TrainingOptions, read_options, write_options
 
 

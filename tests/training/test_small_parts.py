@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from unrolled.training import atomic
+from unrolled import files as atomic
+from unrolled.errors import UserError
 from unrolled.training.average import WeightAverage
 from unrolled.training.duration import format_duration, parse_duration
-from unrolled.training.errors import UserError
 from unrolled.training.guards import diagnose
 from unrolled.training.optimizer import build_optimizer, clip_gradients
 from unrolled.training.options import TrainingOptions
@@ -172,7 +172,7 @@ def test_a_crash_while_writing_leaves_the_old_file(
 def test_a_killed_writer_leaves_old_or_new_and_strays_are_removed(tmp_path: Path) -> None:
     path = tmp_path / "file"
     script = (
-        "import os, sys; from pathlib import Path; from unrolled.training import atomic\n"
+        "import os, sys; from pathlib import Path; from unrolled import files as atomic\n"
         "path = Path(sys.argv[1]); atomic.write_file(path, b'old')\n"
         "os.fsync = lambda handle: os.kill(os.getpid(), 9)\n"
         "atomic.write_file(path, b'new')\n"

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from fastapi import FastAPI
 
-from ..training.run_folder import RunFolder
+from unrolled.training.run_folder.folder import RunFolder
+
 from . import inspect_api, learn_api
 from .errors import HANDLERS
 

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from ..training.errors import UserError
+from unrolled.errors import UserError
 
 _Handler: TypeAlias = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from unrolled.engine.threads import one_thread
+from unrolled.errors import UserError
+from unrolled.lens.recording import call, recording
+
 from .. import lens
-from ..engine.threads import one_thread
-from ..lens.recording import call, recording
-from ..training.errors import UserError
 from .features import FEATURES, correlations, features
 from .refusal import refusing
 from .subject import Subject

@@ -13,9 +13,10 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..lens import HalfLife
-from ..training.errors import UserError
-from ..training.run_folder import RunFolder
+from unrolled.errors import UserError
+from unrolled.lens import HalfLife
+from unrolled.training.run_folder.folder import RunFolder
+
 from .desk import Desk
 from .features import FEATURES
 from .inspect import Inspection, find_units, influence, inspect

@@ -9,7 +9,7 @@ from threading import Thread
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..importing import importing
+from unrolled.importing import importing
 
 
 class Later:

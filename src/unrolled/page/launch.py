@@ -13,11 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from ..importing import importing
-from ..ranges import Range
-from ..training.errors import RUNTIME, UserError, reason
-from ..training.options import check_value
-from ..training.run_folder import RunFolder
+from unrolled.errors import RUNTIME, UserError, reason
+from unrolled.importing import importing
+from unrolled.ranges import Range
+from unrolled.training.options import check_value
+from unrolled.training.run_folder.folder import RunFolder
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..compiler.program import reads
-from ..lens.chain import Chain
-from ..lens.contributions import Parameter, contributions
-from ..lens.influence import StrandInfluence, influence
-from ..lens.recording import recording
-from ..lens.saturation import saturation
-from ..lens.terms import StrandContributions
-from ..lens.tracing import StrandTrace, Trace, trace
+from unrolled.compiler.program import reads
+from unrolled.lens.chain import Chain
+from unrolled.lens.contributions import Parameter, contributions
+from unrolled.lens.influence import StrandInfluence, influence
+from unrolled.lens.recording import recording
+from unrolled.lens.saturation import saturation
+from unrolled.lens.terms import StrandContributions
+from unrolled.lens.tracing import StrandTrace, Trace, trace
+
 from .worked import Network
 
 MANY = 100

@@ -11,8 +11,9 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from ..cells import GRU, LSTM, RNN
-from ..training.errors import UserError
+from unrolled.cells import GRU, LSTM, RNN
+from unrolled.errors import UserError
+
 from .learn import memory, run, train
 from .learn_detail import detail, equations_of
 from .refusal import refusing

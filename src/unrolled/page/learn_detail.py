@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from ..compiler.program import INPUT, Program, State
-from ..compiler.typeset import mathml
-from ..compiler.typeset.layout import Name
-from ..compiler.typeset.names import Names, parse
-from ..lens.gradients import gradients
-from ..lens.recording import Step, recording
+from unrolled.compiler.program import INPUT, Program, State
+from unrolled.compiler.typeset import mathml
+from unrolled.compiler.typeset.layout import Name
+from unrolled.compiler.typeset.names import Names, parse
+from unrolled.lens.gradients import gradients
+from unrolled.lens.recording import Step, recording
+
 from .worked import Network
 from .written_out import Point, without_bias, written_out
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from unrolled.engine.threads import one_thread
+from unrolled.errors import UserError
+
 from .. import lens
-from ..engine.threads import one_thread
-from ..training.errors import UserError
 from .inspect import two_or_more
 from .refusal import refusing
 from .subject import Subject

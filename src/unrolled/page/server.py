@@ -15,7 +15,8 @@ from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from ..training.run_folder import RunFolder
+from unrolled.training.run_folder.folder import RunFolder
+
 from .errors import HANDLERS
 from .guard import Guard
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..tasks.text import corpus
-from ..tasks.text.run import Run
-from ..tasks.text.vocabulary import UNKNOWN
-from ..training.errors import UserError
-from ..training.reading import read_bytes, read_json
-from ..training.run_folder import RunFolder
+from unrolled.errors import UserError
+from unrolled.files import read_bytes, read_json
+from unrolled.tasks.text import corpus
+from unrolled.tasks.text.run import Run
+from unrolled.tasks.text.vocabulary import UNKNOWN
+from unrolled.training.run_folder.folder import RunFolder
 
 LIMIT = 600
 """Most characters of a sample: influence takes memory and time with its square."""

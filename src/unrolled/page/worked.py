@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ..cells import BUILTIN, RNN, Cell
-from ..layers import Recurrent
-from ..layers.parameters import names as names_of
+from unrolled.cells import BUILTIN, RNN, Cell
+from unrolled.layers import Recurrent
+from unrolled.layers.parameters import names as names_of
 
 LETTERS = (2, 40)
 """The shortest and the longest word."""

@@ -14,10 +14,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ..cells.functions import FUNCTIONS
-from ..compiler.program import Product, Program
-from ..compiler.typeset import Equation, equations
-from ..compiler.typeset.layout import (
+from unrolled.cells.functions import FUNCTIONS
+from unrolled.compiler.program import Product, Program
+from unrolled.compiler.typeset import Equation, equations
+from unrolled.compiler.typeset.layout import (
     Apply,
     Brackets,
     Cases,
@@ -30,8 +30,8 @@ from ..compiler.typeset.layout import (
     Row,
     Sign,
 )
-from ..compiler.typeset.mathml import table
-from ..compiler.typeset.terms import FUNCTIONS as PRINTED
+from unrolled.compiler.typeset.mathml import table
+from unrolled.compiler.typeset.terms import FUNCTIONS as PRINTED
 
 Line: TypeAlias = "tuple[Node | None, Node]"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from unrolled.training.errors import UserError
+from unrolled.errors import UserError
 
 
 def choose_device(name: str) -> str:

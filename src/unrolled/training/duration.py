@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from unrolled.errors import UserError
 from unrolled.ranges import Range, shown
-from unrolled.training.errors import UserError
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _RANGE = Range(0, 36500 * 86400, open_below=True)

@@ -12,13 +12,13 @@ from typing import Any, cast
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
 
-from unrolled.training.best_effort import BestEffort
+from unrolled.errors import UserError
 from unrolled.training.device import choose_device
-from unrolled.training.errors import UserError
-from unrolled.training.log import CsvLog
 from unrolled.training.options import TrainingOptions
-from unrolled.training.run_folder import RunFolder
-from unrolled.training.tensorboard import TensorBoardLog
+from unrolled.training.run_folder.best_effort import BestEffort
+from unrolled.training.run_folder.folder import RunFolder
+from unrolled.training.run_folder.log import CsvLog
+from unrolled.training.run_folder.tensorboard import TensorBoardLog
 
 _PRECISION = {"32": "32-true", "64": "64-true", "bf16-mixed": "bf16-mixed"}
 

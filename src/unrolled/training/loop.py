@@ -18,23 +18,23 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from unrolled.training import checkpoint as ckpt
-from unrolled.training.advice import Advisor
+from unrolled.errors import RUNTIME, UserError, reason
 from unrolled.training.average import WeightAverage
-from unrolled.training.best_effort import BestEffort
+from unrolled.training.batches import Streams
 from unrolled.training.display import Display
 from unrolled.training.duration import format_duration, parse_duration
-from unrolled.training.errors import RUNTIME, UserError, reason
 from unrolled.training.guards import diagnose, first_nonfinite_parameter
 from unrolled.training.interruption import Interruption
-from unrolled.training.log import read_log
-from unrolled.training.monitor import Monitor, some_rows
 from unrolled.training.optimizer import build_optimizer, clip_gradients
 from unrolled.training.options import TrainingOptions
 from unrolled.training.position import Position, Window
-from unrolled.training.run_folder import RunFolder
+from unrolled.training.probe.advice import Advisor
+from unrolled.training.probe.monitor import Monitor, some_rows
+from unrolled.training.run_folder import checkpoint as ckpt
+from unrolled.training.run_folder.best_effort import BestEffort
+from unrolled.training.run_folder.folder import RunFolder
+from unrolled.training.run_folder.log import read_log
 from unrolled.training.schedule import learning_rate
-from unrolled.training.streams import AlignedStreams
 
 State = tuple[Tensor, ...]
 
@@ -81,7 +81,7 @@ class Training:
     def __init__(
         self,
         job: Job,
-        streams: AlignedStreams,
+        streams: Streams,
         options: TrainingOptions,
         folder: RunFolder,
         fabric: Fabric,
@@ -169,7 +169,7 @@ class Training:
     def _step(self) -> None:
         """One update, on the next chunk of every stream."""
         options, position = self.options, self.position
-        inputs, targets = self.streams.chunk(position.epoch, position.chunk)
+        inputs, targets = self.streams.batch(position.epoch, position.chunk)
         inputs, targets = self.fabric.to_device((inputs, targets))
         rate = learning_rate(
             self.progress(1),
@@ -214,7 +214,7 @@ class Training:
         position, monitor = self.position, self.monitor
         if not monitor.due(position.step, position.seconds):
             return
-        inputs, targets = self.streams.chunk(position.epoch, position.chunk)
+        inputs, targets = self.streams.batch(position.epoch, position.chunk)
         if len(inputs) < self.options.seq_len:
             return
         rows = some_rows(inputs.shape[1])
@@ -367,7 +367,7 @@ class Training:
 
     def _try_state(self) -> None:
         """Run the model on one step from the state; it raises if it does not fit."""
-        inputs, targets = self.streams.chunk(0, 0)
+        inputs, targets = self.streams.batch(0, 0)
         inputs, targets = self.fabric.to_device((inputs[:1], targets[:1]))
         with torch.no_grad():
             self.job.loss(self.model, inputs, targets, self.state)

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+from unrolled.errors import UserError
+from unrolled.files import read_bytes, write_file
 from unrolled.ranges import (
     COUNT,
     COUNT_OR_NONE,
@@ -27,10 +29,7 @@ from unrolled.ranges import (
     hints,
     shown,
 )
-from unrolled.training.atomic import write_file
 from unrolled.training.duration import parse_duration
-from unrolled.training.errors import UserError
-from unrolled.training.reading import read_bytes
 
 Options = TypeVar("Options")
 

@@ -8,12 +8,12 @@ import torch
 from torch import Generator, Tensor
 
 from unrolled import cells
+from unrolled.errors import UserError
 from unrolled.tasks.lag.decay import decay
 from unrolled.tasks.lag.model import LagModel
 from unrolled.tasks.lag.options import TASKS, LagOptions
 from unrolled.tasks.lag.problems import PROBLEMS
 from unrolled.tasks.lag.variants import Variant
-from unrolled.training.errors import UserError
 
 H, LAG = 12, 50
 

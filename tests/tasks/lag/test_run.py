@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from unrolled import cli
+from unrolled.errors import UserError
 from unrolled.page import launch
 from unrolled.tasks.lag import picture, run
 from unrolled.tasks.lag.options import LagOptions
 from unrolled.tasks.lag.results import Results, load, save
 from unrolled.tasks.lag.training import SOLVED, Job, Outcome, train
 from unrolled.tasks.lag.words import findings, lag_of, share
-from unrolled.training.errors import UserError
 
 TINY: dict[str, Any] = {
     "tasks": ("copy", "adding"),

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
+from unrolled.errors import UserError
 from unrolled.ranges import SEED, Range, shown
-from unrolled.training.errors import UserError
 from unrolled.training.options import CLIP, RATE, check
 
 from .variants import LAG, Variant, takes, variant

@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unrolled.errors import RUNTIME, UserError
+from unrolled.files import write_file
 from unrolled.lens.decay import HUNDREDTH
-from unrolled.training.atomic import write_file
-from unrolled.training.errors import RUNTIME, UserError
 
 from .problems import PROBLEMS
 from .results import Results

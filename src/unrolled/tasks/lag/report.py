@@ -5,10 +5,9 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from unrolled.training.atomic import write_file
+from unrolled.files import read_bytes, write_file
 from unrolled.training.duration import format_duration
-from unrolled.training.reading import read_bytes
-from unrolled.training.report import page
+from unrolled.training.report.report import page
 
 from .picture import TITLE
 from .problems import PROBLEMS

@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from unrolled.training.atomic import write_file
-from unrolled.training.errors import UserError
+from unrolled.errors import UserError
+from unrolled.files import read_json, write_file
 from unrolled.training.options import check_table
-from unrolled.training.reading import read_json
 
 from .options import LagOptions
 from .training import Job, Outcome

@@ -16,11 +16,11 @@ from typing import Annotated, Any
 import torch
 
 from unrolled.engine.threads import one_thread
-from unrolled.training.atomic import remove_strays
-from unrolled.training.errors import RUNTIME, UserError, reason
+from unrolled.errors import RUNTIME, UserError, reason
+from unrolled.files import remove_strays
 from unrolled.training.interruption import Interruption, ending_signals
-from unrolled.training.lock import FolderLock
 from unrolled.training.options import check_value
+from unrolled.training.run_folder.lock import FolderLock
 
 from .model import LagModel
 from .options import PROCESSES, LagOptions

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from unrolled.cells import CELLS, Cell
+from unrolled.errors import UserError
 from unrolled.ranges import shown
-from unrolled.training.errors import UserError
 
 CELLS_BY_NAME: Mapping[str, type[Cell]] = {kind.__name__.lower(): kind for kind in CELLS}
 

@@ -111,8 +111,8 @@ def load(path: str | Path, device: str = "cpu") -> Run:
 
 def _options(settings: dict[str, Any]) -> Any:
     """Options from flat keywords, each sorted into its section."""
+    from unrolled.errors import UserError
     from unrolled.tasks.text.options import DataOptions, ModelOptions, TextOptions
-    from unrolled.training.errors import UserError
     from unrolled.training.options import TrainingOptions, build, check_table
 
     sections: dict[str, Any] = {"data": DataOptions, "model": ModelOptions}

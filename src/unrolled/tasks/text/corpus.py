@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.errors import UserError, reason
+from unrolled.files import check_regular, open_regular
 from unrolled.tasks.text.vocabulary import UNKNOWN, Vocabulary
-from unrolled.training.errors import UserError, reason
-from unrolled.training.reading import check_regular, open_regular
 
 BLOCK = 1 << 22
 """Bytes read at a time."""

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.engine.threads import one_thread
+from unrolled.errors import UserError
 from unrolled.layers.layer import Layer
 from unrolled.tasks.text.model import CharacterModel
 from unrolled.tasks.text.options import WritingOptions
 from unrolled.tasks.text.vocabulary import UNKNOWN, Vocabulary
-from unrolled.training.errors import UserError
 
 
 def generate(

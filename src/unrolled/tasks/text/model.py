@@ -7,8 +7,8 @@ from typing import cast
 from torch import Tensor, nn
 
 from unrolled.layers import GRU, LSTM, RNN
+from unrolled.layers.dropout import Dropout
 from unrolled.tasks.text.options import ModelOptions
-from unrolled.training.dropout import Dropout
 
 State = tuple[Tensor, ...]
 

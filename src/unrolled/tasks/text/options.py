@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+from unrolled.errors import UserError
 from unrolled.ranges import SEED, SHARE, SIZE, THREADS, Range
-from unrolled.training.errors import UserError
 from unrolled.training.options import LENGTH, TrainingOptions, check
 
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import torch
 
+from unrolled.errors import UserError
 from unrolled.tasks.text import corpus
 from unrolled.tasks.text.generate import generate
 from unrolled.tasks.text.model import CharacterModel
 from unrolled.tasks.text.options import ScoringOptions, TextOptions
 from unrolled.tasks.text.score import Score, default_streams, score
 from unrolled.tasks.text.vocabulary import Vocabulary
-from unrolled.training.checkpoint import load_weights, read_tensors, under
 from unrolled.training.device import choose_device
-from unrolled.training.errors import UserError
 from unrolled.training.options import read_options
-from unrolled.training.run_folder import RunFolder
+from unrolled.training.run_folder.checkpoint import load_weights, read_tensors, under
+from unrolled.training.run_folder.folder import RunFolder
 
 
 class Run:

@@ -14,22 +14,22 @@ from pathlib import Path
 import torch
 
 from unrolled.engine.threads import threads_kept
+from unrolled.errors import RUNTIME, UserError, reason
 from unrolled.tasks.text import corpus
 from unrolled.tasks.text.job import CharacterJob
 from unrolled.tasks.text.options import TextOptions
 from unrolled.tasks.text.run import Run, build_model
 from unrolled.tasks.text.score import default_streams, score
 from unrolled.tasks.text.vocabulary import Vocabulary
-from unrolled.training.best_effort import BestEffort
-from unrolled.training.checkpoint import read_tensors
+from unrolled.training.batches import Streams
 from unrolled.training.display import Display, choose_display
-from unrolled.training.errors import RUNTIME, UserError, reason
 from unrolled.training.fabric import build_fabric
 from unrolled.training.loop import Training
 from unrolled.training.options import TrainingOptions, read_options, write_options
-from unrolled.training.report import write_report
-from unrolled.training.run_folder import RunFolder
-from unrolled.training.streams import AlignedStreams
+from unrolled.training.report.report import write_report
+from unrolled.training.run_folder.best_effort import BestEffort
+from unrolled.training.run_folder.checkpoint import read_tensors
+from unrolled.training.run_folder.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def _go_on(
         model = build_model(options, vocabulary)
         prompt = "\n" if "\n" in vocabulary.characters else vocabulary.characters[0]
         job = CharacterJob(model, vocabulary, validation, training.batch_size, prompt)
-        streams = AlignedStreams(
+        streams = Streams(
             tokens,
             batch_size=training.batch_size,
             seq_len=training.seq_len,

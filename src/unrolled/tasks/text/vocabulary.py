@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unrolled.training.atomic import write_file
-from unrolled.training.errors import UserError
-from unrolled.training.reading import read_json
+from unrolled.errors import UserError
+from unrolled.files import read_json, write_file
 
 UNKNOWN = 0
 """Token of every character that is not in the vocabulary."""

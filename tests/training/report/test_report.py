@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from unrolled.training.charts import Line, line_chart, number
-from unrolled.training.log import CsvLog, read_log
-from unrolled.training.report import write_report
-from unrolled.training.run_folder import RunFolder
+from unrolled.training.report.charts import Line, line_chart, number
+from unrolled.training.report.report import write_report
+from unrolled.training.run_folder.folder import RunFolder
+from unrolled.training.run_folder.log import CsvLog, read_log
 
 
 class Page(HTMLParser):

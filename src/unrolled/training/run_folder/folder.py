@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unrolled.training.atomic import remove_strays, sync_folder, write_file
-from unrolled.training.errors import RUNTIME, UserError, reason
-from unrolled.training.lock import NAME, STALE, FolderLock
+from unrolled.errors import RUNTIME, UserError, reason
+from unrolled.files import remove_strays, sync_folder, write_file
+from unrolled.training.run_folder.lock import NAME, STALE, FolderLock
 
 _HIDDEN = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{12}\.(?P<kind>draft|old)")
 """Names of the folders beside a run while it is set up (draft) or gives way to a new one (old)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from unrolled.training.errors import UserError, reason
+from unrolled.errors import UserError, reason
 
 
 class BestEffort:

@@ -16,19 +16,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import unrolled
+from unrolled.errors import UserError
 from unrolled.tasks import text
-from unrolled.training import monitor as monitor_module
-from unrolled.training.advice import Advisor
-from unrolled.training.best_effort import BestEffort
-from unrolled.training.checkpoint import read_tensors, under
+from unrolled.training.batches import Streams
 from unrolled.training.display import Silent
-from unrolled.training.errors import UserError
-from unrolled.training.look import LayerLook, Look, look
-from unrolled.training.look_log import LookLog, read_looks
 from unrolled.training.loop import Training
-from unrolled.training.monitor import Monitor, scalars, some_rows
 from unrolled.training.options import TrainingOptions
-from unrolled.training.streams import AlignedStreams
+from unrolled.training.probe import monitor as monitor_module
+from unrolled.training.probe.advice import Advisor
+from unrolled.training.probe.look import LayerLook, Look, look
+from unrolled.training.probe.look_log import LookLog, read_looks
+from unrolled.training.probe.monitor import Monitor, scalars, some_rows
+from unrolled.training.run_folder.best_effort import BestEffort
+from unrolled.training.run_folder.checkpoint import read_tensors, under
 
 SMALL: dict[str, Any] = {
     "hidden_size": 6,
@@ -182,9 +182,9 @@ def test_a_look_is_at_the_next_chunk_with_the_state_carried_into_it(
     model = text.load(tmp_path / "run").model
     model.load_state_dict(under(tensors, "model"))
     tokens = np.load(tmp_path / "run" / "cache" / "train.npy")
-    streams = AlignedStreams(tokens, batch_size=9, seq_len=8, random_boundaries=True)
+    streams = Streams(tokens, batch_size=9, seq_len=8, random_boundaries=True)
     position = record["position"]
-    inputs, targets = (x[:, :8] for x in streams.chunk(position["epoch"], position["chunk"]))
+    inputs, targets = (x[:, :8] for x in streams.batch(position["epoch"], position["chunk"]))
 
     def losses(state: tuple[Tensor, ...] | None) -> Tensor:
         logits, _ = model(inputs, state)

@@ -26,8 +26,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
-from unrolled.training.errors import RUNTIME, UserError, reason
-from unrolled.training.reading import check_regular, parse_json, read_bytes
+from unrolled.errors import RUNTIME, UserError, reason
+from unrolled.files import check_regular, parse_json, read_bytes
 
 NAME = ".lock"
 TOUCHED_EVERY = 10.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from statistics import median
 
 from unrolled.lens.decay import Decay
-from unrolled.training.look import Look
+from unrolled.training.probe.look import Look
 
 ROWS = 5
 """Rows of the log over which a gradient's norm is judged."""

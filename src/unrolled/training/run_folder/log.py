@@ -10,8 +10,7 @@ from typing import Any
 
 from lightning_fabric.loggers.logger import Logger
 
-from unrolled.training.atomic import GrowingFile, write_file
-from unrolled.training.reading import LARGEST_LOG, open_regular
+from unrolled.files import LARGEST_LOG, GrowingFile, open_regular, write_file
 
 COLUMNS = (
     "step", "epoch", "seconds", "train_nats", "val_nats", "lr", "grad_norm", "grad_norm_max",

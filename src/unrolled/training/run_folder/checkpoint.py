@@ -19,9 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from unrolled.training.atomic import write_file
-from unrolled.training.errors import UserError, reason
-from unrolled.training.reading import check_regular, parse_json
+from unrolled.errors import UserError, reason
+from unrolled.files import check_regular, parse_json, write_file
 
 FORMAT = 1
 

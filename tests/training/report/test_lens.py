@@ -4,10 +4,10 @@ import math
 import re
 
 import pytest
-from tests.training.test_report import EVIL, Page
+from tests.training.report.test_report import EVIL, Page
 
-from unrolled.training.look import LayerLook, Look
-from unrolled.training.report_lens import gradient_charts, lens_charts, warnings
+from unrolled.training.probe.look import LayerLook, Look
+from unrolled.training.report.lens import gradient_charts, lens_charts, warnings
 
 OPTIONS = {"training": {"clip": 0.5, "seq_len": 64}}
 

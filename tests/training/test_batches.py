@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unrolled.training.streams import AlignedStreams
+from unrolled.training.batches import Streams
 
 
 @given(
@@ -22,7 +22,7 @@ def test_every_token_is_predicted_once_in_order(
         return
     rng = np.random.default_rng(length)
     tokens = rng.integers(0, 250, length).astype(dtype)
-    streams = AlignedStreams(
+    streams = Streams(
         tokens, batch_size=batch_size, seq_len=seq_len, random_boundaries=random_boundaries
     )
     chunks = list(streams.epoch(epoch))
@@ -40,10 +40,8 @@ def test_boundaries_differ_between_epochs_and_depend_on_the_seed_only() -> None:
     tokens = np.zeros(1000, np.uint8)
 
     def first(seed: int) -> list[int]:
-        streams = AlignedStreams(
-            tokens, batch_size=2, seq_len=32, random_boundaries=True, seed=seed
-        )
-        return [len(streams.chunk(epoch, 0)[0]) for epoch in range(8)]
+        streams = Streams(tokens, batch_size=2, seq_len=32, random_boundaries=True, seed=seed)
+        return [len(streams.batch(epoch, 0)[0]) for epoch in range(8)]
 
     assert len(set(first(0))) > 1
     assert first(0) == first(0)
@@ -52,4 +50,4 @@ def test_boundaries_differ_between_epochs_and_depend_on_the_seed_only() -> None:
 
 def test_too_few_tokens() -> None:
     with pytest.raises(ValueError, match="3 streams need 4 tokens, got 3"):
-        AlignedStreams(np.zeros(3, np.uint8), batch_size=3, seq_len=1)
+        Streams(np.zeros(3, np.uint8), batch_size=3, seq_len=1)

@@ -10,7 +10,7 @@ import unrolled
 from unrolled.lens.influence import influence
 from unrolled.lens.saturation import saturation
 from unrolled.lens.tracing import trace
-from unrolled.training.look import look
+from unrolled.training.probe.look import look
 
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "rnn": lambda: unrolled.RNN(3, 5, num_layers=2),

@@ -12,7 +12,7 @@ from typing import Any
 
 from lightning_fabric.loggers.logger import Logger
 
-from unrolled.training.atomic import GrowingFile
+from unrolled.files import GrowingFile
 
 
 class TensorBoardLog(Logger):

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from unrolled.training.advice import Advisor
-from unrolled.training.look import LayerLook, Look
+from unrolled.training.probe.advice import Advisor
+from unrolled.training.probe.look import LayerLook, Look
 
 
 def row(step: int, norm: float, clipped: float = 0.0) -> dict[str, float]:

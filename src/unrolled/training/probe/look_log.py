@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unrolled.training.atomic import GrowingFile, write_file
-from unrolled.training.errors import UserError
-from unrolled.training.look import Look
-from unrolled.training.reading import LARGEST_LOG, open_regular, parse_json
+from unrolled.errors import UserError
+from unrolled.files import LARGEST_LOG, GrowingFile, open_regular, parse_json, write_file
+from unrolled.training.probe.look import Look
 
 _LONGEST = 1 << 24
 """Bytes of a line; a layer takes about ten for each step of a chunk."""

@@ -14,10 +14,10 @@ from textwrap import dedent
 
 import pytest
 
-from unrolled.training import run_folder
-from unrolled.training.errors import UserError
-from unrolled.training.lock import STALE, FolderLock, Owner
-from unrolled.training.run_folder import RunFolder
+from unrolled.errors import UserError
+from unrolled.training.run_folder import folder as run_folder
+from unrolled.training.run_folder.folder import RunFolder
+from unrolled.training.run_folder.lock import STALE, FolderLock, Owner
 
 
 def fill(content: str) -> Callable[[RunFolder], None]:
@@ -78,7 +78,7 @@ def test_a_new_run_is_held_from_its_first_moment(tmp_path: Path) -> None:
 def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:
     run = make(tmp_path / "run")
     script = (
-        "import os, sys; from unrolled.training.run_folder import RunFolder\n"
+        "import os, sys; from unrolled.training.run_folder.folder import RunFolder\n"
         "with RunFolder(sys.argv[1]).writing(): os.kill(os.getpid(), 9)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(run.path)], check=False)
@@ -103,7 +103,7 @@ def test_another_machine_holds_a_run_while_it_gives_a_sign_of_life(tmp_path: Pat
 
 
 def test_a_holder_touches_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unrolled.training.lock.TOUCHED_EVERY", 0.01)
+    monkeypatch.setattr("unrolled.training.run_folder.lock.TOUCHED_EVERY", 0.01)
     run = make(tmp_path / "run")
     with run.writing():
         os.utime(run.path / ".lock", (0, 0))
@@ -274,9 +274,9 @@ KILLS = dedent(
     """
     import json, os, sys
     from pathlib import Path
-    from unrolled.training import run_folder
-    from tests.training.test_run_folder import make, names
-    from unrolled.training.run_folder import RunFolder
+    from unrolled.training.run_folder import folder as run_folder
+    from tests.training.run_folder.test_folder import make, names
+    from unrolled.training.run_folder.folder import RunFolder
 
     run_folder.STALE = 0.0
     parent, begin = Path(sys.argv[1]), sys.argv[2]
@@ -335,7 +335,7 @@ def test_killed_at_every_point_of_a_replacement(tmp_path: Path, begin: str) -> N
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from unrolled.training.advice import Advisor
-from unrolled.training.charts import Line, line_chart
-from unrolled.training.look import LayerLook, Look
+from unrolled.training.probe.advice import Advisor
+from unrolled.training.probe.look import LayerLook, Look
+from unrolled.training.report.charts import Line, line_chart
 
 MOMENTS = 5
 """Looks whose influence against lag is drawn, evenly spread over the training."""

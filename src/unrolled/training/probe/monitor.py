@@ -10,12 +10,12 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from unrolled.engine.threads import one_thread
-from unrolled.training.advice import Advisor
-from unrolled.training.best_effort import BestEffort
 from unrolled.training.display import Display
-from unrolled.training.look import Look, look
-from unrolled.training.look_log import LookLog
 from unrolled.training.options import TrainingOptions
+from unrolled.training.probe.advice import Advisor
+from unrolled.training.probe.look import Look, look
+from unrolled.training.probe.look_log import LookLog
+from unrolled.training.run_folder.best_effort import BestEffort
 
 BUDGET = 0.03
 """Share of the training time that looks may take."""

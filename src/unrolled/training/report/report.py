@@ -8,14 +8,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from unrolled.training.charts import Line, line_chart
+from unrolled.files import open_regular
 from unrolled.training.duration import format_duration
-from unrolled.training.log import read_log
-from unrolled.training.look import Look
-from unrolled.training.look_log import read_looks
-from unrolled.training.reading import open_regular
-from unrolled.training.report_lens import gradient_charts, lens_charts, warnings
-from unrolled.training.run_folder import RunFolder
+from unrolled.training.probe.look import Look
+from unrolled.training.probe.look_log import read_looks
+from unrolled.training.report.charts import Line, line_chart
+from unrolled.training.report.lens import gradient_charts, lens_charts, warnings
+from unrolled.training.run_folder.folder import RunFolder
+from unrolled.training.run_folder.log import read_log
 
 SAMPLES = 6
 """Samples shown, evenly spread over the training."""

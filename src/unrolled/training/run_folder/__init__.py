@@ -1,0 +1,1 @@
+"""One run on the disk: its folder, lock, checkpoint and logs."""
