@@ -27,13 +27,14 @@ from unrolled.bench.options import OptionsError
 from unrolled.errors import RUNTIME, USAGE, UserError, reason
 from unrolled.importing import importing
 from unrolled.page.launch import PORT, PORTS
-from unrolled.ranges import COUNT, Range, expected, fits, is_choice, number_kind, read, shown
+from unrolled.ranges import COUNT, Range, expected, fits, hints, is_choice, number_kind, read, shown
 from unrolled.tasks.lag.options import PROCESSES, LagOptions
 from unrolled.tasks.text.options import (
     DataOptions,
     ModelOptions,
     ScoringOptions,
     TextOptions,
+    TextTraining,
     WritingOptions,
 )
 from unrolled.training.duration import format_duration
@@ -42,7 +43,7 @@ from unrolled.training.options import TrainingOptions, check_table, read_toml
 from unrolled.training.run_folder.folder import RunFolder
 
 if TYPE_CHECKING:
-    from unrolled.tasks.text.training_run import Summary
+    from unrolled.training.session import Summary
 
 RUN = Group("Run", sort_key=0)
 DATA = Group("Data", sort_key=1)
@@ -81,6 +82,9 @@ app.command(train)
 lens = App(name="lens", help="See which past steps still reach the loss, in a browser.")
 app.command(lens)
 
+# A subclass inherits annotations as text, which means nothing in its own module.
+TextTraining.__init__.__annotations__.update(hints(TextTraining))
+
 LIMITS = ("max_epochs", "max_steps", "max_time", "patience")
 
 
@@ -112,7 +116,7 @@ def train_text(
     *files: Annotated[str, Parameter(name="FILE", group=DATA)],
     data: Annotated[DataOptions, Parameter(name="*", group=DATA)] = DataOptions(),  # noqa: B008
     model: Annotated[ModelOptions, Parameter(name="*", group=MODEL)] = ModelOptions(),  # noqa: B008
-    training: Annotated[TrainingOptions, Parameter(name="*", group=TRAINING)] = TrainingOptions(),  # noqa: B008
+    training: Annotated[TextTraining, Parameter(name="*", group=TRAINING)] = TextTraining(),  # noqa: B008
     out: Annotated[Path | None, Parameter(group=RUN)] = None,
     overwrite: Annotated[bool, Parameter(group=RUN, negative=())] = False,
     resume: Annotated[Path | None, Parameter(group=RUN)] = None,
@@ -152,12 +156,13 @@ def train_text(
         data=replace(data, data=(*files, *data.data)), model=model, training=training
     )
     with _loading(f"reading {', '.join(options.data.data)}", quiet=quiet):
-        from unrolled.tasks.text import training_run
+        from unrolled.tasks import TASKS
+        from unrolled.training import session
 
     if out is None and options.data.data:
         out = Path("runs") / (Path(options.data.data[0]).stem or "text")
-    _, summary = training_run.train(
-        options, out or Path("runs/text"), overwrite=overwrite, quiet=quiet
+    summary = session.train(
+        TASKS["text"], options, out or Path("runs/text"), overwrite=overwrite, quiet=quiet
     )
     return _finish(summary, json)
 
@@ -193,15 +198,18 @@ def resume_run(
 def _resume(run: Path, limits: TrainingOptions, *, json: bool, quiet: bool) -> int:
     RunFolder.existing(run)
     with _loading(f"going on with {run}", quiet=quiet):
-        from unrolled.tasks.text import training_run
+        from unrolled.tasks import task_of
+        from unrolled.training import session
 
     given = {name: getattr(limits, name) for name in LIMITS}
-    _, summary = training_run.resume(run, **given, quiet=quiet)
+    summary = session.resume(task_of(run), run, given, quiet=quiet)
     return _finish(summary, json)
 
 
-def _finish(summary: Summary, json: bool) -> int:
+def _finish(summary: Summary | None, json: bool) -> int:
     """Print how a training ended; the exit code is 128 + N after signal N."""
+    if summary is None:
+        return 0
     if json:
         from dataclasses import asdict
 
@@ -216,14 +224,8 @@ def _finish(summary: Summary, json: bool) -> int:
 
 def _print_summary(summary: Summary) -> None:
     run = _quoted(summary.run)
-    if summary.val_nats is not None and summary.val_bits is not None:
-        how = "" if summary.val_streams == 1 else f", over {summary.val_streams} streams"
-        _print(
-            f"Best validation: {summary.val_nats:.4f} nats per character, "
-            f"{summary.val_bits:.4f} bits (step {summary.best_step}{how})"
-        )
-        if summary.val_unknown:
-            _print(f"  {summary.val_unknown} validation characters are not in the vocabulary")
+    for name, one in summary.metrics.items():
+        _print(f"{name}: {one['value']:.4f} (step {summary.best_step})")
     _print(
         f"Training: {summary.training_seconds / 60:.2f} minutes, {summary.steps} updates; "
         f"validation: {format_duration(summary.validation_seconds)}"
@@ -252,7 +254,7 @@ def generate(
     """
     RunFolder.existing(run)
     with _loading(f"reading {run}"):
-        from unrolled.tasks.text.run import Run
+        from unrolled.tasks import load as Run  # noqa: N812
 
     prompt = _decoded(prompt)
     characters = Run(run, device).stream(
@@ -292,13 +294,9 @@ def evaluate(
     """
     RunFolder.existing(run)
     with _loading(f"reading {run}"):
-        from unrolled.tasks.text.run import Run
+        from unrolled.tasks import load as Run  # noqa: N812
 
     loaded = Run(run, device)
-    if scoring.threads:
-        import torch
-
-        torch.set_num_threads(scoring.threads)
     result = loaded.evaluate(data, streams=scoring.streams)
     if json:
         _print(

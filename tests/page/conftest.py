@@ -15,7 +15,7 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from unrolled.page.server import create_app
-from unrolled.tasks import text
+from unrolled.tasks import train
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request
@@ -67,7 +67,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     settings |= {"lr": 0.01, "val_fraction": 0.014}  # some 120 characters, which are quickly seen
     for cell, layers, units in (("lstm", 2, 12), ("rnn", 1, 7)):
         out = folder / cell
-        text.train(
+        train(
+            "text",
             folder / "book.txt",
             out=out,
             quiet=True,

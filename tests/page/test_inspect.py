@@ -23,7 +23,7 @@ from unrolled.page.inspect import find_units
 from unrolled.page.inspect_api import ROWS
 from unrolled.page.server import create_app
 from unrolled.page.subject import LIMIT, TextSubject
-from unrolled.tasks import text
+from unrolled.tasks import load
 from unrolled.training.run_folder.folder import RunFolder
 
 SAMPLE = 'he said "aab" (3) to her\nhe said "c'
@@ -64,7 +64,7 @@ def test_predictions_and_losses_are_the_models_own(
 ) -> None:
     """On the fast engine, where the page's numbers come from the lens."""
     found = post(page, "inspect")
-    run = text.load(runs[0])
+    run = load(runs[0])
     tokens = torch.from_numpy(run.vocabulary.encode(SAMPLE).astype("int64"))
     with torch.no_grad():
         logits = run.model(tokens.unsqueeze(1))[0][:, 0]
@@ -92,7 +92,7 @@ def test_states_and_gates_follow_the_cells_equations(
     c = values["f"] * before + values["i"] * values["g"]
     np.testing.assert_allclose(values["c"], c, atol=1e-6)
     np.testing.assert_allclose(values["h"], values["o"] * np.tanh(c), atol=1e-6)
-    run = text.load(runs[0])
+    run = load(runs[0])
     tokens = torch.from_numpy(run.vocabulary.encode(SAMPLE).astype("int64"))
     with torch.no_grad():
         output = run.model.recurrent(run.model.embedding(tokens.unsqueeze(1)))[0][:, 0]
@@ -101,7 +101,7 @@ def test_states_and_gates_follow_the_cells_equations(
 
 def by_autograd(run: Path) -> np.ndarray[Any, Any]:
     """‖∂ℓ_t/∂x_k‖ in bits, with torch's own layers and nothing of ours."""
-    loaded = text.load(run)
+    loaded = load(run)
     tokens = torch.from_numpy(loaded.vocabulary.encode(SAMPLE).astype("int64"))
     recurrent = loaded.model.recurrent
     assert isinstance(recurrent, torch.nn.Module)
@@ -160,7 +160,7 @@ def test_spectra_of_a_plain_network(page: TestClient, runs: tuple[Path, Path]) -
     at = 9
     found = array(post(page, "singular-values", run=RNN, step=at)["recurrent.l0"])
     h = array(post(page, "values", run=RNN, strand="recurrent.l0", value="h")["values"])[at]
-    weights = text.load(runs[1]).model.recurrent.weight_hh_l0
+    weights = load(runs[1]).model.recurrent.weight_hh_l0
     assert isinstance(weights, torch.Tensor)
     jacobian = np.diag(1 - h.astype(float) ** 2) @ weights.detach().double().numpy()
     np.testing.assert_allclose(found, np.linalg.svd(jacobian)[1], rtol=1e-4)

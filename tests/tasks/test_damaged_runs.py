@@ -17,7 +17,7 @@ from tests.tasks.conftest import write_prose
 
 from unrolled.errors import UserError
 from unrolled.page.subject import TextSubject
-from unrolled.tasks import text
+from unrolled.tasks import load, resume, train
 from unrolled.training.run_folder.checkpoint import read_tensors, write_tensors
 from unrolled.training.run_folder.folder import RunFolder
 
@@ -314,15 +314,15 @@ EVERY: list[tuple[str, str, Damage]] = [
 
 
 def go_on(run: Path) -> None:
-    text.resume(run, max_steps=22, quiet=True)
+    resume(run, max_steps=22, quiet=True)
 
 
 def evaluate(run: Path) -> None:
-    text.load(run).evaluate(run.parent / "prose.txt")
+    load(run).evaluate(run.parent / "prose.txt")
 
 
 def write(run: Path) -> None:
-    text.load(run).generate("the", length=3)
+    load(run).generate("the", length=3)
 
 
 def inspect(run: Path) -> None:
@@ -371,7 +371,8 @@ def outcome(run: Path, name: str, damage: Damage, use: str) -> str:
 def small_run(parent: Path) -> Path:
     """A finished run with everything in it."""
     prose = write_prose(parent / "prose.txt", words=400)
-    text.train(
+    train(
+        "text",
         prose,
         out=parent / "run",
         quiet=True,

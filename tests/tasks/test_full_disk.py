@@ -15,7 +15,7 @@ from tests.tasks.test_damaged_runs import within
 
 from unrolled.errors import UserError
 from unrolled.files import GrowingFile
-from unrolled.tasks import text
+from unrolled.tasks import load, resume, train
 from unrolled.tasks.text import training_run
 from unrolled.tasks.text.options import DataOptions, TextOptions
 from unrolled.training.display import Lines, Silent, Spare
@@ -89,7 +89,7 @@ def test_tensorboard_is_no_reason_to_stop(
 ) -> None:
     out = tmp_path / "run"
     at_step(monkeypatch, 3, lambda _: monkeypatch.setattr(tensorboard, "_record", full))
-    text.train(prose, out=out, **SMALL)
+    train("text", prose, out=out, **SMALL)
     assert read_tensors(out / "checkpoint.safetensors")[1]["position"]["step"] == 24
     warnings = [line for line in notes.lines if line.startswith("warning: ")]
     assert warnings == [
@@ -120,13 +120,13 @@ def test_a_log_that_fails_is_told_at_the_end(
 
     at_step(monkeypatch, 3, lambda _: monkeypatch.setattr(owner, name, fail))
     with pytest.raises(UserError) as caught:
-        text.train(prose, out=out, **SMALL)
+        train("text", prose, out=out, **SMALL)
     assert caught.value.code == 1
     message = f"trained and saved to {out}, but {out}/{file}: no space left on device"
     assert str(caught.value) == message
     assert sum(line.startswith("warning: ") for line in notes.lines) == 1
     assert read_tensors(out / "checkpoint.safetensors")[1]["position"]["step"] == 24
-    assert len(text.load(out).generate("the", length=5)) == 5
+    assert len(load(out).generate("the", length=5)) == 5
 
 
 def test_a_log_that_fails_for_a_while_is_complete_in_the_end(
@@ -142,7 +142,7 @@ def test_a_log_that_fails_for_a_while_is_complete_in_the_end(
                 self._log()
 
     monkeypatch.setattr(Training, "_step", patched)
-    text.train(prose, out=out, **SMALL | {"log_every": 100})
+    train("text", prose, out=out, **SMALL | {"log_every": 100})
     steps = [row.split(",")[0] for row in (out / "log.csv").read_text().splitlines()[1:]]
     assert steps == ["8", "12", "13", "14", "15", "16", "24"]
     assert [line for line in notes.lines if line.startswith("warning: ")] == [
@@ -165,7 +165,7 @@ def test_a_full_disk_stops_it_with_the_last_checkpoint_whole(
     at_step(monkeypatch, 14, fill)
     try:
         with pytest.raises(UserError) as caught:
-            text.train(prose, out=out, **SMALL)
+            train("text", prose, out=out, **SMALL)
     finally:
         disk.__exit__(None, None, None)
     assert caught.value.code == 1
@@ -175,7 +175,7 @@ def test_a_full_disk_stops_it_with_the_last_checkpoint_whole(
     assert str(caught.value).startswith("stopped at step 17: ")
     assert (out / "checkpoint.safetensors").read_bytes() == kept[0]
     monkeypatch.undo()
-    text.resume(out, quiet=True)
+    resume(out, quiet=True)
     assert read_tensors(out / "checkpoint.safetensors")[1]["position"]["step"] == 24
 
 
@@ -213,14 +213,14 @@ def test_a_run_that_is_being_trained_is_not_replaced(
 
     def replace(self: Training) -> None:
         with pytest.raises(UserError) as caught:
-            text.train(prose, out=out, overwrite=True, **SMALL)
+            train("text", prose, out=out, overwrite=True, **SMALL)
         said.append(str(caught.value))
         with pytest.raises(UserError) as caught:
-            text.resume(out)
+            resume(out)
         said.append(str(caught.value))
 
     at_step(monkeypatch, 10, replace)
-    text.train(prose, out=out, **SMALL)
+    train("text", prose, out=out, **SMALL)
     assert all(f"{out}: held by process {os.getpid()} on " in line for line in said)
     assert read_tensors(out / "checkpoint.safetensors")[1]["position"]["step"] == 24
     assert [path.name for path in tmp_path.glob("*run*")] == ["run"]
@@ -238,7 +238,7 @@ def test_a_training_whose_run_was_replaced_stops_and_writes_nothing(
 
     at_step(monkeypatch, 10, replace)
     with pytest.raises(UserError, match="was replaced or removed by somebody else") as caught:
-        text.train(prose, out=out, **SMALL)
+        train("text", prose, out=out, **SMALL)
     assert caught.value.code == 1
     assert [path.name for path in out.iterdir()] == ["options.toml"]
 
@@ -297,5 +297,5 @@ def test_no_logger_waits_for_a_thread(prose: Path, tmp_path: Path) -> None:
             seen.update(thread.name for thread in set(threading.enumerate()) - before)
 
         patch.setattr(Training, "_step", count)
-        text.train(prose, out=tmp_path / "run", **SMALL)
+        train("text", prose, out=tmp_path / "run", **SMALL)
     assert seen == {"lock"}

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+from unrolled.tasks.text.training_run import create
 
 from unrolled.errors import UserError
-from unrolled.tasks import text
+from unrolled.tasks import load, resume, train
 from unrolled.tasks.text.options import DataOptions, ModelOptions, TextOptions
-from unrolled.tasks.text.training_run import create
 from unrolled.training.loop import Training
 from unrolled.training.options import TrainingOptions
 from unrolled.training.run_folder.checkpoint import read_tensors
@@ -78,7 +78,7 @@ def test_stopped_and_resumed_is_the_same(
     prose: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: str
 ) -> None:
     settings = OPTIONS | {"cell": cell}
-    text.train(prose, out=tmp_path / "whole", quiet=True, **settings)
+    train("text", prose, out=tmp_path / "whole", quiet=True, **settings)
     step = Training._step
     for stop in (3, 25, 118):
 
@@ -91,10 +91,10 @@ def test_stopped_and_resumed_is_the_same(
         if not (tmp_path / "parts").exists():
             start(prose, tmp_path / "parts", **settings)
         with pytest.raises(Stopped):
-            text.resume(tmp_path / "parts", quiet=True)
+            resume(tmp_path / "parts", quiet=True)
     monkeypatch.setattr(Training, "_step", step)
     prose.unlink()  # a run keeps what it needs
-    text.resume(tmp_path / "parts", quiet=True)
+    resume(tmp_path / "parts", quiet=True)
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
@@ -104,9 +104,9 @@ def test_extended_is_the_same_as_long_from_the_start(
 ) -> None:
     # With a constant rate the limit has no say in the updates.
     settings = OPTIONS | {"optimizer": optimizer, "schedule": "constant", "warmup": 0.0, "ema": 0.0}
-    text.train(prose, out=tmp_path / "long", quiet=True, **(settings | {"max_steps": 74}))
-    text.train(prose, out=tmp_path / "short", quiet=True, **(settings | {"max_steps": 37}))
-    text.resume(tmp_path / "short", max_steps=74, quiet=True)
+    train("text", prose, out=tmp_path / "long", quiet=True, **(settings | {"max_steps": 74}))
+    train("text", prose, out=tmp_path / "short", quiet=True, **(settings | {"max_steps": 37}))
+    resume(tmp_path / "short", max_steps=74, quiet=True)
     assert_same_run(tmp_path / "long", tmp_path / "short")
 
 
@@ -150,10 +150,10 @@ def test_killed_at_random_moments_and_resumed_is_the_same(prose: Path, tmp_path:
         assert process.returncode == -signal.SIGKILL
         read_tensors(out / "checkpoint.safetensors")  # it loads
     steps = read_tensors(out / "checkpoint.safetensors")[1]["position"]["step"] + 60
-    text.resume(out, max_steps=steps, quiet=True)
+    resume(out, max_steps=steps, quiet=True)
     whole = tmp_path / "whole"
     start(prose, whole, max_steps=steps, schedule="constant", warmup=0.0)
-    text.resume(whole, quiet=True)
+    resume(whole, quiet=True)
     assert_same_run(whole, out)
 
 
@@ -171,7 +171,7 @@ def test_a_signal_saves_and_says_how_to_go_on(prose: Path, tmp_path: Path, numbe
     assert f"saved at step {step}" in stdout
     assert (out / "report.html").exists()
     # A run that was never validated can write already, with its last weights.
-    assert len(text.load(out).generate("the", length=5)) == 5
+    assert len(load(out).generate("the", length=5)) == 5
 
 
 def test_two_processes_cannot_train_one_run(prose: Path, tmp_path: Path) -> None:
@@ -183,13 +183,14 @@ def test_two_processes_cannot_train_one_run(prose: Path, tmp_path: Path) -> None
         RunFolder(out).writing(),
         pytest.raises(UserError, match=f"held by process {os.getpid()} on"),
     ):
-        text.resume(out, quiet=True)
+        resume(out, quiet=True)
 
 
 def test_a_number_that_is_not_finite_stops_with_one_line(prose: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with pytest.raises(UserError) as caught:
-        text.train(
+        train(
+            "text",
             prose,
             out=out,
             quiet=True,
@@ -207,11 +208,11 @@ def test_a_number_that_is_not_finite_stops_with_one_line(prose: Path, tmp_path: 
 
 def test_time_limit_and_early_stopping(prose: Path, tmp_path: Path) -> None:
     settings = OPTIONS | {"max_steps": None, "max_time": 0.3}
-    run = text.train(prose, out=tmp_path / "timed", quiet=True, **settings)
+    run = train("text", prose, out=tmp_path / "timed", quiet=True, **settings)
     record = read_tensors(run.folder.checkpoint)[1]["position"]
     assert 0.3 <= record["seconds"] < 3
     settings = OPTIONS | {"patience": 2, "val_every": 3, "lr": 1e-12, "max_steps": 5000, "ema": 0.0}
-    run = text.train(prose, out=tmp_path / "early", quiet=True, **settings)
+    run = train("text", prose, out=tmp_path / "early", quiet=True, **settings)
     record = read_tensors(run.folder.checkpoint)[1]["position"]
     assert record["strikes"] == 2
     assert record["step"] < 100

@@ -13,12 +13,15 @@ from torch import nn
 
 from unrolled import files as atomic
 from unrolled.errors import UserError
-from unrolled.training.average import WeightAverage
 from unrolled.training.duration import format_duration, parse_duration
 from unrolled.training.guards import diagnose
-from unrolled.training.optimizer import build_optimizer, clip_gradients
+from unrolled.training.optimizer import (
+    WeightAverage,
+    build_optimizer,
+    clip_gradients,
+    learning_rate,
+)
 from unrolled.training.options import TrainingOptions
-from unrolled.training.schedule import learning_rate
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ from torch.nn import functional
 from unrolled.errors import UserError
 from unrolled.files import read_bytes, read_json
 from unrolled.tasks.text import corpus
-from unrolled.tasks.text.run import Run
+from unrolled.tasks.text.predictor import TextPredictor
+from unrolled.tasks.text.task import TASK
 from unrolled.tasks.text.vocabulary import UNKNOWN
+from unrolled.training import session
 from unrolled.training.run_folder.folder import RunFolder
 
 LIMIT = 600
@@ -101,7 +103,7 @@ class TextSubject:
 
     def __init__(self, folder: RunFolder, name: str) -> None:
         _check_inside(folder)
-        self._run = Run(folder.path)
+        self._run: TextPredictor = session.load(TASK, folder.path)
         self.name = name
         self.model: nn.Module = self._run.model
 
@@ -112,7 +114,7 @@ class TextSubject:
             summary = read_json(self._run.folder.summary)
         except UserError:  # not trained to its end
             summary = {}
-        bits = summary.get("val_bits") if isinstance(summary, dict) else None
+        bits = _bits(summary)
         return {
             "cell": options.cell.upper(),
             "layers": options.num_layers,
@@ -207,3 +209,10 @@ def _check_inside(folder: RunFolder) -> None:
     for path in (*parts, *others, *folder.samples.glob("*.txt")):
         if not Path(os.path.realpath(path)).is_relative_to(root):
             raise UserError(f"{path}: leads out of the run's folder")
+
+
+def _bits(summary: Any) -> Any:
+    """Bits per character that a run's summary tells; None if it tells none."""
+    for key in ("metrics", "bits", "value"):
+        summary = summary.get(key) if isinstance(summary, dict) else None
+    return summary

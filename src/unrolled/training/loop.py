@@ -1,109 +1,233 @@
-"""The training loop: truncated backpropagation through time over aligned streams.
+"""The training loop: updates, and around them validation, log, checkpoints and guards.
 
-Each update trains on the next chunk of every stream. The state that a chunk ends with is carried
-into the next one; its gradient is cut there. An epoch begins with the zero state.
+`Updates` makes one update after another from batches and a loss, and knows nothing else. `Training`
+is a run: it trains until a limit, early stopping or a signal, and keeps everything in its folder.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from unrolled.errors import RUNTIME, UserError, reason
-from unrolled.training.average import WeightAverage
-from unrolled.training.batches import Streams
-from unrolled.training.display import Display
+from unrolled.training import carry as carried
+from unrolled.training.batches import Batches
 from unrolled.training.duration import format_duration, parse_duration
 from unrolled.training.guards import diagnose, first_nonfinite_parameter
 from unrolled.training.interruption import Interruption
-from unrolled.training.optimizer import build_optimizer, clip_gradients
-from unrolled.training.options import TrainingOptions
+from unrolled.training.optimizer import (
+    WeightAverage,
+    build_optimizer,
+    clip_gradients,
+    learning_rate,
+)
 from unrolled.training.position import Position, Window
 from unrolled.training.probe.advice import Advisor
-from unrolled.training.probe.monitor import Monitor, some_rows
+from unrolled.training.probe.monitor import Monitor
+from unrolled.training.processes import ALONE, Processes
 from unrolled.training.run_folder import checkpoint as ckpt
-from unrolled.training.run_folder.best_effort import BestEffort
-from unrolled.training.run_folder.folder import RunFolder
-from unrolled.training.run_folder.log import read_log
-from unrolled.training.schedule import learning_rate
+from unrolled.training.run_folder.logs import Logs, read_log
+from unrolled.training.task import Loss, Opened
 
-State = tuple[Tensor, ...]
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from unrolled.training.display import Display
+    from unrolled.training.options import TrainingOptions
+    from unrolled.training.run_folder.best_effort import BestEffort
+    from unrolled.training.run_folder.folder import RunFolder
+
+LossFunction = Callable[[nn.Module, Any, Any], Loss]
+Start = tuple[dict[str, Tensor], dict[str, Any]]
+"""A checkpoint's tensors and record."""
 
 
-class Job(Protocol):
-    """What a task brings to the loop."""
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One update.
 
-    @property
-    def model(self) -> nn.Module:
-        """The model to train."""
+    Attributes:
+        loss: Mean loss of the batch before it, over all processes.
+        count: What it is the mean of.
+        norm: The gradient's norm before clipping.
+        clipped: Whether it was clipped.
+    """
 
-    def loss(
-        self, model: nn.Module, inputs: Tensor, targets: Tensor, state: State | None
-    ) -> tuple[Tensor, State]:
-        """Mean loss of a chunk in nats per prediction, and the state after it."""
+    loss: float
+    count: int
+    norm: float
+    clipped: bool
 
-    def losses(
-        self, model: nn.Module, inputs: Tensor, targets: Tensor, state: State | None
-    ) -> Tensor:
-        """Loss of each prediction of a chunk in nats, ``[T, N]``."""
 
-    def validate(self) -> float | None:
-        """Loss of ``self.model`` on the validation data; None if there is none."""
+class NotFiniteError(ArithmeticError):
+    """A loss or a gradient that is not finite; the weights are those before the update.
 
-    def sample(self, length: int) -> str | None:
-        """Something the model can show for itself, in text."""
+    Attributes:
+        loss: The loss.
+        norm: The gradient's norm.
+        batch: The batch.
+        carry: What was carried into it.
+    """
+
+    def __init__(self, loss: float, norm: float, batch: Any, carry: Any) -> None:
+        what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient norm is {norm}"
+        super().__init__(what)
+        self.loss, self.norm, self.batch, self.carry = loss, norm, batch, carry
+
+
+class Updates:
+    """Updates of a model's weights, one after another: loss, gradient, clipping, step.
+
+    What a batch's loss carries is detached and handed on with the epoch's next batch.
+
+    Args:
+        model: The model, perhaps wrapped for several processes.
+        loss: Its loss on a batch.
+        batches: The data.
+        optimizer: The optimizer.
+        clip: Largest norm of the gradient; 0 for none.
+        usual_count: Count of an ordinary batch: a batch is weighted by its count over this. None
+            gives every batch the same weight.
+        skip: Leave an update out whose gradient alone is not finite, instead of raising.
+        position: Where to begin; kept up to date.
+        processes: Those that share the batches.
+        backward: Differentiates.
+        moved: Moves a batch to the model's device.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: LossFunction,
+        batches: Batches,
+        optimizer: torch.optim.Optimizer,
+        *,
+        clip: float = 0.0,
+        usual_count: float | None = None,
+        skip: bool = False,
+        position: Position | None = None,
+        processes: Processes = ALONE,
+        backward: Callable[[Tensor], object] = torch.autograd.backward,
+        moved: Callable[[Any], Any] = lambda batch: batch,
+    ) -> None:
+        self.model, self.batches, self.optimizer = model, batches, optimizer
+        self.position = Position() if position is None else position
+        self.carry: Any = None
+        self._loss, self._clip, self._usual, self._skip = loss, clip, usual_count, skip
+        self._processes, self._backward, self._moved = processes, backward, moved
+        self._parameters = list(model.parameters())
+
+    def next(self) -> Update:
+        """Make the next update.
+
+        Raises:
+            NotFiniteError: The loss or the gradient is not finite.
+        """
+        position, before = self.position, self.carry
+        batch = self.batches.batch(position.epoch, position.index)
+        share = 1
+        if batch is None:  # fewer sequences than processes: take part, with weight zero
+            batch, share = self._any_batch(), 0
+        batch = self._moved(batch)
+        loss = self._loss(self.model, batch, before)
+        count = loss.count * share
+        weight = 1.0
+        if self._usual is not None:
+            # Gradients of several processes are averaged: their number makes it a sum again.
+            weight = count * self._processes.count / self._usual
+        self._backward(loss.mean if weight == 1 else loss.mean * weight)
+        value = float(loss.mean.detach())
+        if self._processes.count > 1:
+            total, items = self._processes.sum([value * count if share else 0.0, count])
+            value, count = total / max(items, 1), int(items)
+        norm = clip_gradients(self._parameters, self._clip)
+        finite = math.isfinite(norm)
+        if not math.isfinite(value) or not (finite or self._skip):
+            raise NotFiniteError(value, norm, batch, before)
+        if finite:
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.carry = carried.mapped(Tensor.detach, loss.carry)
+
+        position.step += 1
+        position.index += 1
+        if position.index == self.batches.count(position.epoch):
+            position.epoch, position.index, self.carry = position.epoch + 1, 0, None
+        return Update(value, count, norm, not finite or 0 < self._clip < norm)
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate of the updates to come."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def _any_batch(self) -> Any:
+        found = (self.batches.batch(0, index) for index in range(self.batches.count(0)))
+        return next(batch for batch in found if batch is not None)
 
 
 class Training:
     """One run of training, from its last checkpoint or from the start.
 
     Args:
-        job: Model, loss and metric.
-        streams: The training data.
+        opened: Model, batches, loss and validation.
         options: How to train.
         folder: Where to keep everything.
-        fabric: Device, precision and loggers, already launched.
+        fabric: Device and precision, already launched.
+        processes: Those that train together.
+        logs: The run's logs.
         display: Where to say how far it is.
         best_effort: Writes what training can do without.
         start: A checkpoint's content to go on from.
         on_validation: Called after each validation and at the end.
+
+    Attributes:
+        position: Where the run is.
+        stopped_by: Number of the signal that stopped it, or None.
     """
 
     def __init__(
         self,
-        job: Job,
-        streams: Streams,
+        opened: Opened,
         options: TrainingOptions,
         folder: RunFolder,
         fabric: Fabric,
+        processes: Processes,
+        logs: Logs,
         display: Display,
         best_effort: BestEffort,
-        start: tuple[dict[str, Tensor], dict[str, Any]] | None = None,
-        on_validation: Callable[[], None] | None = None,
+        start: Start | None = None,
+        on_validation: Callable[[], None] = lambda: None,
     ) -> None:
-        self.job, self.streams, self.options = job, streams, options
-        self.folder, self.fabric, self.display = folder, fabric, display
-        self.best_effort = best_effort
+        self.opened, self.options, self.folder = opened, options, folder
+        self.fabric, self.processes, self.logs = fabric, processes, logs
+        self.display, self.best_effort = display, best_effort
         self.on_validation = on_validation
-        self.position = Position()
-        self.state: State | None = None
         self.stopped_by: int | None = None
 
-        optimizer = build_optimizer(job.model, options)
-        self.parameters = list(job.model.parameters())
+        optimizer = build_optimizer(opened.model, options)
         if start is not None:
-            ckpt.load_weights(job.model, ckpt.under(start[0], "model"), folder.checkpoint)
-        self.model, self.optimizer = fabric.setup(job.model, optimizer)
-        self.average = WeightAverage(job.model, options.ema) if options.ema else None
+            ckpt.load_weights(opened.model, ckpt.under(start[0], "model"), folder.checkpoint)
+        model, optimizer = fabric.setup(opened.model, optimizer)
+        self.updates = Updates(
+            model,
+            opened.loss,
+            opened.batches,
+            optimizer,
+            clip=options.clip,
+            usual_count=opened.usual_count,
+            processes=processes,
+            backward=fabric.backward,
+            moved=fabric.to_device,
+        )
+        self.average = WeightAverage(opened.model, options.ema) if options.ema else None
         if start is not None:
             try:
                 self._restore(*start)
@@ -117,25 +241,31 @@ class Training:
             ) as e:
                 raise UserError(f"{folder.checkpoint}: does not fit the run's options: {e}") from e
         self.total = self._total_steps()
-        self.advisor = Advisor(options.clip, options.seq_len)
+        self.advisor = Advisor(options.clip, opened.batches.window)
         for row in read_log(folder.log):  # what was said before the run went on
             self.advisor.row(row)
         self.monitor = Monitor(
-            options,
+            options.lens_every if processes.first else 0,
+            opened.batches.window,
             folder.lens,
             self.position.step,
             self.advisor,
             display,
-            fabric.log_dict,
+            logs.scalars,
             best_effort,
         )
+
+    @property
+    def position(self) -> Position:
+        """Where the run is."""
+        return self.updates.position
 
     # The loop -------------------------------------------------------------------------------
 
     def run(self) -> Position:
         """Train until a limit, early stopping or a signal; ``stopped_by`` is then its number."""
         options, position = self.options, self.position
-        self.job.model.train()
+        self.opened.model.train()
         saved_at = clock = time.monotonic()
         every = parse_duration(options.checkpoint_every, "--checkpoint-every")
         with Interruption() as interruption:
@@ -146,6 +276,9 @@ class Training:
                 position.seconds += now - clock
                 position.window.seconds += now - clock
                 clock = now
+                due, stop = now - saved_at >= every, interruption.signal
+                if self.processes.count > 1:
+                    due, stop = self._agreed(due, stop)
 
                 if position.step % options.log_every == 0:
                     self._log()
@@ -157,74 +290,65 @@ class Training:
                 by_count = options.checkpoint_steps and (
                     position.step % options.checkpoint_steps == 0
                 )
-                due = by_count or now - saved_at >= every
-                if due or position.validated == position.step or interruption.signal:
+                if due or by_count or position.validated == position.step or stop:
                     self._save()
                     saved_at = time.monotonic()
-                if interruption.signal:
-                    self.stopped_by = interruption.signal
+                if stop:
+                    self.stopped_by = stop
                     break
         return position
 
-    def _step(self) -> None:
-        """One update, on the next chunk of every stream."""
-        options, position = self.options, self.position
-        inputs, targets = self.streams.batch(position.epoch, position.chunk)
-        inputs, targets = self.fabric.to_device((inputs, targets))
-        rate = learning_rate(
-            self.progress(1),
-            peak=options.lr,
-            course=options.schedule,
-            warmup=options.warmup,
-            final=options.final_lr,
+    def _agreed(self, due: bool, stop: int | None) -> tuple[bool, int | None]:
+        """Several processes: the first one's clock is everyone's, a signal to one is to all."""
+        position, first = self.position, self.processes.first
+        seconds, late, signal = self.processes.largest(
+            [position.seconds if first else 0.0, float(due and first), float(stop or 0)]
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        position.window.seconds += seconds - position.seconds
+        position.seconds = seconds
+        return bool(late), int(signal) or None
 
-        before = self.state
-        loss, after = self.job.loss(self.model, inputs, targets, before)
-        # A chunk shorter than the others counts for less: every prediction has the same weight.
-        share = len(inputs) / options.seq_len
-        self.fabric.backward(loss if share == 1 else loss * share)
-        nats = float(loss.detach())
-        norm = clip_gradients(self.parameters, options.clip)
-        if not (math.isfinite(nats) and math.isfinite(norm)):
-            self._stop_nonfinite(nats, norm, inputs, targets, before)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.state = tuple(s.detach() for s in after)
-
-        position.step += 1
-        position.chunk += 1
+    def _step(self) -> None:
+        """One update."""
+        options, position = self.options, self.position
+        self.updates.set_rate(
+            learning_rate(
+                self.progress(1),
+                peak=options.lr,
+                course=options.schedule,
+                warmup=options.warmup,
+                final=options.final_lr,
+            )
+        )
+        try:
+            update = self.updates.next()
+        except NotFiniteError as error:
+            self._stop_nonfinite(error)
         if self.average is not None:
             self.average.update(position.step)
-        if position.chunk == self.streams.count(position.epoch):
-            position.epoch, position.chunk, self.state = position.epoch + 1, 0, None
         window = position.window
         window.updates += 1
-        window.predictions += targets.numel()
-        window.nats += nats * targets.numel()
-        window.norm += norm
-        window.norm_max = max(window.norm_max, norm)
-        window.clipped += 0 < options.clip < norm
-        self.display.progress(self.progress(), self._words(nats))
+        window.items += update.count
+        window.loss += update.loss * update.count
+        window.norm += update.norm
+        window.norm_max = max(window.norm_max, update.norm)
+        window.clipped += update.clipped
+        self.display.progress(self.progress(), self._words(update.loss))
 
     def _look(self) -> None:
-        """Look through time at the chunk that comes next, if a look is due and the chunk whole."""
-        position, monitor = self.position, self.monitor
-        if not monitor.due(position.step, position.seconds):
+        """Look through time at the batch that comes next, if a look is due."""
+        position, updates = self.position, self.updates
+        if not self.monitor.due(position.step, position.seconds):
             return
-        inputs, targets = self.streams.batch(position.epoch, position.chunk)
-        if len(inputs) < self.options.seq_len:
+        batch = self.opened.batches.batch(position.epoch, position.index)
+        if batch is None:
             return
-        rows = some_rows(inputs.shape[1])
-        inputs, targets = self.fabric.to_device((inputs[:, rows], targets[:, rows]))
-        state = self.state and tuple(s[:, rows] for s in self.state)
-        monitor.look(
+        model = self.opened.model
+        self.monitor.look(
             position.step,
             position.seconds,
-            self.job.model,
-            lambda: self.job.losses(self.job.model, inputs, targets, state),
+            model,
+            lambda: self.opened.step_losses(model, self.fabric.to_device(batch), updates.carry),
         )
 
     def progress(self, ahead: int = 0) -> float:
@@ -240,7 +364,7 @@ class Training:
         if self.options.max_steps is not None:
             limits.append(self.options.max_steps)
         if self.options.epochs is not None:
-            limits.append(sum(self.streams.count(e) for e in range(self.options.epochs)))
+            limits.append(sum(self.opened.batches.count(e) for e in range(self.options.epochs)))
         return min(limits) if limits else None
 
     def _finished(self) -> bool:
@@ -252,7 +376,7 @@ class Training:
 
     def _validation_due(self) -> bool:
         position, every = self.position, self.options.val_every
-        regular = position.step % every == 0 if every else position.chunk == 0
+        regular = position.step % every == 0 if every else position.index == 0
         return regular or self._finished()
 
     def averaged(self) -> AbstractContextManager[None]:
@@ -260,36 +384,48 @@ class Training:
         return nullcontext() if self.average is None else self.average.applied()
 
     def _validate(self) -> None:
-        position = self.position
+        position, opened = self.position, self.opened
         self._check_weights()
-        self.job.model.eval()
+        opened.model.eval()
         with self.averaged():
-            nats = self.job.validate()
-            position.validated, position.val_nats = position.step, nats
-            if nats is not None and not math.isfinite(nats):
-                nats = math.inf  # worse than any
-            if nats is None or position.best is None or nats < position.best:
-                position.best, position.best_step, position.strikes = nats, position.step, 0
-                record = {"step": position.step, "val_nats": nats}
-                self._keep(self.folder.weights, self.job.model.state_dict(), record)
+            measured = dict(opened.validate())
+            position.validated = position.step
+            better = not measured or self._is_best(measured)
+            if better:
+                position.best_step, position.strikes = position.step, 0
+                record = {"step": position.step, "metrics": measured}
+                self._keep(self.folder.weights, opened.model.state_dict(), record)
             else:
                 position.strikes += 1
-            sample = self.job.sample(self.options.sample_length)
-        self.job.model.train()
+            sample = opened.sample() if self.processes.first else None
+        opened.model.train()
         if sample is not None:
             self.best_effort(self.folder.samples, lambda: self._write_sample(sample))
-        if nats is not None:
-            self.fabric.log_dict(
-                {"epoch": position.epoch, "seconds": position.seconds, "val_nats": nats},
-                step=position.step,
+        if measured:
+            values = {f"val_{name}": value for name, value in measured.items()}
+            seconds = {"epoch": position.epoch, "seconds": position.seconds}
+            self.logs.row(position.step, seconds | values)
+            units = {metric.name: metric.unit for metric in opened.metrics}
+            shown = ", ".join(
+                f"{value:.4f} {units.get(name) or name}" for name, value in measured.items()
             )
             self.display.note(
                 f"step {position.step}  epoch {position.epoch}  "
-                f"{format_duration(position.seconds)}  validation {nats:.4f} nats"
-                + (" (best)" if position.best_step == position.step else "")
+                f"{format_duration(position.seconds)}  validation {shown}"
+                + (" (best)" if better else "")
             )
-        if self.on_validation is not None:
-            self.on_validation()
+        self.on_validation()
+
+    def _is_best(self, measured: Mapping[str, float]) -> bool:
+        """Whether the first metric is better than ever before; kept if it is."""
+        metric, position = self.opened.metrics[0], self.position
+        value = measured[metric.name]
+        if not math.isfinite(value):
+            value = metric.worst
+        if not metric.improves(value, position.best):
+            return False
+        position.best = value
+        return True
 
     def _write_sample(self, sample: str) -> None:
         self.folder.samples.mkdir(exist_ok=True)
@@ -301,25 +437,25 @@ class Training:
         row = {
             "epoch": position.epoch,
             "seconds": position.seconds,
-            "train_nats": window.nats / window.predictions,
-            "lr": self.optimizer.param_groups[0]["lr"],
+            f"train_{self.opened.objective.name}": window.loss / max(window.items, 1),
+            "lr": self.updates.optimizer.param_groups[0]["lr"],
             "grad_norm": window.norm / window.updates,
             "grad_norm_max": window.norm_max,
             "clipped": window.clipped / window.updates,
-            "per_second": window.predictions / max(window.seconds, 1e-9),
+            "per_second": window.items / max(window.seconds, 1e-9),
         }
-        self.fabric.log_dict(row, step=position.step)
+        self.logs.row(position.step, row)
         for words in self.advisor.row({"step": position.step, **row}):
             self.display.note(f"warning: {words}")
         position.window = Window()
 
-    def _words(self, nats: float) -> str:
+    def _words(self, loss: float) -> str:
         position, window = self.position, self.position.window
-        speed = window.predictions / window.seconds if window.seconds else 0.0
+        speed = window.items / window.seconds if window.seconds else 0.0
         of = f"/{self.total}" if self.total else ""
         best = "" if position.best is None else f"  best {position.best:.4f}"
         rate = f"  {speed:,.0f}/s" if speed else ""
-        return f"step {position.step}{of}  loss {nats:.4f}{best}{rate}"
+        return f"step {position.step}{of}  loss {loss:.4f}{best}{rate}"
 
     def _save(self) -> None:
         """Write the checkpoint.
@@ -329,65 +465,97 @@ class Training:
                 this process's own any more; the checkpoint before stays.
         """
         self._check_weights()
-        moments, values = ckpt.optimizer_state(self.optimizer.optimizer)
+        carry = self.updates.carry
+        own = (ckpt.random_state(), list(carried.leaves(carry)), carried.form(carry))
+        everyone = self.processes.gather(own)
+        if not self.processes.first:
+            return
+        moments, values = ckpt.optimizer_state(self._plain_optimizer())
         tensors = (
-            ckpt.over("model", self.job.model.state_dict())
+            ckpt.over("model", self.opened.model.state_dict())
             | ckpt.over("optimizer", moments)
-            | ckpt.over("random", ckpt.random_state())
-            | ckpt.over("state", self.state or ())
             | (ckpt.over("average", self.average.state()) if self.average else {})
         )
-        record = {"position": asdict(self.position), "optimizer": values}
+        for rank, (random, state, _) in enumerate(everyone):
+            tensors |= ckpt.over(f"random.{rank}", random) | ckpt.over(f"carry.{rank}", state)
+        record = {
+            "position": asdict(self.position),
+            "optimizer": values,
+            "carry": [form for _, _, form in everyone],
+        }
         self._keep(self.folder.checkpoint, tensors, record)
 
     def _keep(self, path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
-        """Write what the run cannot do without."""
+        """Write what the run cannot do without; the first process does."""
+        if not self.processes.first:
+            return
         try:
             ckpt.write_tensors(path, tensors, record, self.folder.write)
         except OSError as error:
             raise self._stopped(f"{path}: {reason(error)}") from error
 
+    def _plain_optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer that Fabric wraps."""
+        return self.updates.optimizer.optimizer  # type: ignore[attr-defined,no-any-return]
+
     def _restore(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
         """Go on from a checkpoint; the weights are loaded already."""
-        device = self.fabric.device
         ckpt.load_optimizer(
-            self.optimizer.optimizer, ckpt.under(tensors, "optimizer"), record["optimizer"]
+            self._plain_optimizer(), ckpt.under(tensors, "optimizer"), record["optimizer"]
         )
-        state = ckpt.under(tensors, "state")
-        self.state = tuple(state[str(i)].to(device) for i in range(len(state))) or None
-        self.position = Position.from_record(record["position"])
-        if self.position.chunk >= self.streams.count(self.position.epoch):
-            raise ValueError(f"position: there is no chunk {self.position.chunk}")
-        self._try_state()
+        position = Position.from_record(record["position"])
+        if position.index >= self.opened.batches.count(position.epoch):
+            raise ValueError(f"position: there is no batch {position.index}")
+        self.updates.position = position
+        self._restore_own(tensors, record["carry"])
+        self._try_carry()
         if self.average is not None:
             average = ckpt.under(tensors, "average")
             # A run extended with --ema switched on begins to average here.
-            self.average.load(average or dict(self.job.model.named_parameters()))
-        ckpt.load_random_state(ckpt.under(tensors, "random"))
+            self.average.load(average or dict(self.opened.model.named_parameters()))
+        ckpt.load_random_state(ckpt.under(tensors, f"random.{self.processes.rank}"))
 
-    def _try_state(self) -> None:
-        """Run the model on one step from the state; it raises if it does not fit."""
-        inputs, targets = self.streams.batch(0, 0)
-        inputs, targets = self.fabric.to_device((inputs[:1], targets[:1]))
-        with torch.no_grad():
-            self.job.loss(self.model, inputs, targets, self.state)
+    def _restore_own(self, tensors: dict[str, Tensor], forms: Sequence[Any]) -> None:
+        """Take what this process carried.
+
+        Raises:
+            UserError: There were more or fewer processes.
+        """
+        rank, count = self.processes.rank, self.processes.count
+        if len(forms) != count:
+            raise UserError(
+                f"its batches were shared by {len(forms)} processes, now there are {count}; go on "
+                "with as many"
+            )
+        carry = carried.rebuilt(forms[rank], ckpt.under(tensors, f"carry.{rank}"))
+        self.updates.carry = carried.mapped(lambda leaf: leaf.to(self.fabric.device), carry)
+
+    def _try_carry(self) -> None:
+        """Run the model on a batch with what is carried; it raises if that does not fit."""
+        if self.updates.carry is None:
+            return
+        batch = self.opened.batches.batch(self.position.epoch, self.position.index)
+        if batch is not None:
+            with torch.no_grad():
+                self.opened.loss(
+                    self.opened.model, self.fabric.to_device(batch), self.updates.carry
+                )
 
     def _check_weights(self) -> None:
         # A finite gradient can still make an update overflow; what is kept must be finite.
-        name = first_nonfinite_parameter(self.job.model)
+        name = first_nonfinite_parameter(self.opened.model)
         if name is not None:
             self._stop(f"the weight '{name}' is no longer finite")
 
     # Guards ---------------------------------------------------------------------------------
 
-    def _stop_nonfinite(
-        self, nats: float, norm: float, inputs: Tensor, targets: Tensor, state: State | None
-    ) -> NoReturn:
-        what = f"the loss is {nats}" if not math.isfinite(nats) else f"the gradient norm is {norm}"
+    def _stop_nonfinite(self, error: NotFiniteError) -> NoReturn:
         where = diagnose(
-            self.job.model, state, lambda: self.job.loss(self.model, inputs, targets, state)
+            self.opened.model,
+            carried.leaves(error.carry),
+            lambda: self.opened.loss(self.opened.model, error.batch, error.carry),
         )
-        self._stop(f"{what}; the first value that is not finite: {where}")
+        self._stop(f"{error}; the first value that is not finite: {where}")
 
     def _stop(self, why: str) -> NoReturn:
         raise self._stopped(f"{why}; a lower --lr or --clip may help")

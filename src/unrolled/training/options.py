@@ -1,4 +1,4 @@
-"""Options as typed dataclasses: what training can be told, and the way to and from TOML.
+"""Options of training as a typed dataclass, and the way of any such dataclass to and from TOML.
 
 Flags, TOML files and Python keywords all build the same dataclass. Each option's annotation has its
 range; a wrong value is reported in the same words wherever it came from.
@@ -39,20 +39,22 @@ RATE = Range(0, 1e38, open_below=True)
 CLIP = Range(0, 1e38)
 """Largest norms of a gradient; 0 for none."""
 
-LENGTH = Range(0, 10**9)
-"""Characters to write."""
+PROCESSES = Range(1, 256)
+"""Processes of one machine."""
+
+LIMITS = ("max_epochs", "max_steps", "max_time", "patience")
+"""Options that may be changed when a run goes on."""
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train, whatever the task.
+    """How to train, whatever the task. Tasks set defaults of their own and add options.
 
     Attributes:
-        seq_len: Steps of one chunk: the gradient is cut after so many.
-        batch_size: Streams trained side by side, each with its own carried state.
-        random_boundaries: Let each epoch cut its chunks at other places.
+        batch_size: Sequences or streams trained side by side in an update.
         optimizer: Update rule.
         lr: Highest learning rate.
+        beta2: Decay of the average of squared gradients, for adam and adamw.
         weight_decay: Weight decay, on weight matrices only (never on biases or embeddings).
         clip: Largest norm of the gradient; 0 leaves it alone.
         schedule: Course of the learning rate after warm-up.
@@ -69,19 +71,18 @@ class TrainingOptions:
         log_every: Updates between rows of the log.
         lens_every: Updates between looks through time (influence, half-life, saturation), more
             where these would take over 3 % of the training time; 0 for none.
-        sample_length: Length of the sample written at each validation; 0 for none.
         seed: Seed of everything random.
-        threads: Threads for the CPU; 0 leaves it to PyTorch.
+        threads: Threads for the CPU, of each process; 0 leaves it to PyTorch.
+        processes: Processes of this machine that share every batch; torchrun's number goes first.
         device: Where to train.
         precision: Number format; bf16-mixed keeps the weights in 32 bits.
     """
 
-    seq_len: Annotated[int, SIZE] = 64
     batch_size: Annotated[int, SIZE] = 32
-    random_boundaries: bool = True
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    lr: Annotated[float, RATE] = 4e-3
-    weight_decay: Annotated[float, Range(0, 1e38)] = 0.3
+    lr: Annotated[float, RATE] = 1e-3
+    beta2: Annotated[float, SHARE] = 0.999
+    weight_decay: Annotated[float, Range(0, 1e38)] = 0.01
     clip: Annotated[float, CLIP] = 1.0
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: Annotated[float, SHARE] = 0.03
@@ -96,9 +97,9 @@ class TrainingOptions:
     checkpoint_steps: Annotated[int, COUNT_OR_NONE] = 0
     log_every: Annotated[int, COUNT] = 20
     lens_every: Annotated[int, COUNT_OR_NONE] = 100
-    sample_length: Annotated[int, LENGTH] = 300
     seed: Annotated[int, SEED] = 0
     threads: Annotated[int, THREADS] = 0
+    processes: Annotated[int, PROCESSES] = 1
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["32", "bf16-mixed", "64"] = "32"
 

@@ -1,13 +1,28 @@
-"""One training shared by several processes."""
+"""Devices, and one training shared by several processes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.distributed
+
+from unrolled.errors import UserError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from unrolled.training.options import TrainingOptions
+
+_PRECISION = {"32": "32-true", "64": "64-true", "bf16-mixed": "bf16-mixed"}
+_PATIENCE = datetime.timedelta(days=1)
+"""How long a process waits for the others; one that has ended is noticed at once."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +56,81 @@ class Processes:
 
     def sum(self, numbers: Sequence[float]) -> list[float]:
         """Each number summed over all processes; all must call it."""
+        return self._reduced(numbers, torch.distributed.ReduceOp.SUM)
+
+    def largest(self, numbers: Sequence[float]) -> list[float]:
+        """The largest of each number over all processes; all must call it."""
+        return self._reduced(numbers, torch.distributed.ReduceOp.MAX)
+
+    def _reduced(self, numbers: Sequence[float], operation: Any) -> list[float]:
         if self.count == 1:
             return list(numbers)
-        totals = torch.tensor(numbers, dtype=torch.float64, device="cpu")
-        torch.distributed.all_reduce(totals)
-        return totals.tolist()
+        both = torch.tensor(numbers, dtype=torch.float64, device="cpu")
+        torch.distributed.all_reduce(both, operation)
+        return cast("list[float]", both.tolist())
 
 
 ALONE = Processes()
 """A process that trains by itself."""
+
+
+def choose_device(name: str) -> str:
+    """The device to use: ``cpu``, ``cuda`` or ``mps``; ``auto`` takes what is there.
+
+    Raises:
+        UserError: The device is not there.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return next(device for device, available in there.items() if available)
+    if not there.get(name, False):
+        present = ", ".join(device for device, available in there.items() if available)
+        raise UserError(f"--device {name}: not available here; available: {present}")
+    return name
+
+
+@contextmanager
+def launched(options: TrainingOptions) -> Iterator[tuple[Fabric, Processes]]:
+    """Fabric on a device, in this process or in several, until the block ends.
+
+    Several processes are those that torchrun has started, or Fabric starts them now: each runs the
+    program's command once more. They share gradients by gloo on the CPU and NCCL on GPUs.
+
+    Raises:
+        UserError: The device is not there.
+    """
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    device = choose_device(options.device)
+    here, machines = options.processes, 1
+    if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
+        here = int(os.environ["LOCAL_WORLD_SIZE"])
+        machines = int(os.environ["WORLD_SIZE"]) // here
+    shared = here * machines > 1
+    strategy = DDPStrategy(
+        process_group_backend="cpu:gloo,cuda:nccl" if device == "cuda" else "gloo",
+        timeout=_PATIENCE,
+        broadcast_buffers=False,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*GPU available but not used.*")
+        fabric = Fabric(
+            accelerator=device,
+            devices=here,
+            num_nodes=machines,
+            strategy=strategy if shared else "auto",
+            precision=cast(Any, _PRECISION[options.precision]),
+        )
+    if not shared:
+        yield fabric, ALONE
+        return
+    fabric.launch()
+    try:
+        yield fabric, Processes(fabric.global_rank, fabric.world_size)
+    finally:
+        torch.distributed.destroy_process_group()

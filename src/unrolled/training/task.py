@@ -221,7 +221,7 @@ class Task(Protocol):
             UserError: The data cannot be used; the draft is thrown away.
         """
 
-    def open(self, options: Any, folder: RunFolder, processes: Processes) -> Opened:
+    def open(self, options: Any, folder: RunFolder, processes: Processes) -> Any:
         """Model with fresh weights, batches and validation, from the run folder alone."""
 
     def load(self, options: Any, folder: RunFolder, device: device) -> Predictor:

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 import unrolled
 from unrolled.errors import UserError
-from unrolled.tasks import text
+from unrolled.tasks import load, resume, train
 from unrolled.training.batches import Streams
 from unrolled.training.display import Silent
 from unrolled.training.loop import Training
@@ -67,7 +67,7 @@ def build(path: Path, display: Notes, step: int = 0, **options: Any) -> Monitor:
 
 
 def train(prose: Path, out: Path, **more: Any) -> None:
-    text.train(prose, out=out, **(SMALL | more))
+    train("text", prose, out=out, **(SMALL | more))
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_a_look_is_at_the_next_chunk_with_the_state_carried_into_it(
 ) -> None:
     train(prose, tmp_path / "run", batch_size=9, max_steps=18, lens_every=18, val_fraction=0.0)
     tensors, record = read_tensors(tmp_path / "run" / "checkpoint.safetensors")
-    model = text.load(tmp_path / "run").model
+    model = load(tmp_path / "run").model
     model.load_state_dict(under(tensors, "model"))
     tokens = np.load(tmp_path / "run" / "cache" / "train.npy")
     streams = Streams(tokens, batch_size=9, seq_len=8, random_boundaries=True)
@@ -217,7 +217,7 @@ def test_a_run_that_was_stopped_has_the_same_looks(
     with pytest.raises(KeyboardInterrupt):
         train(prose, tmp_path / "parts", checkpoint_steps=5)
     monkeypatch.setattr(Training, "_step", step)
-    text.resume(tmp_path / "parts", quiet=True)
+    resume(tmp_path / "parts", quiet=True)
     assert layers("parts") == layers("whole")
 
 

@@ -8,7 +8,7 @@ import pytest
 from unrolled.training.report.charts import Line, line_chart, number
 from unrolled.training.report.report import write_report
 from unrolled.training.run_folder.folder import RunFolder
-from unrolled.training.run_folder.log import CsvLog, read_log
+from unrolled.training.run_folder.logs import CsvLog, read_log
 
 
 class Page(HTMLParser):

@@ -66,6 +66,20 @@ def read_blocks(path: Path) -> Iterator[str]:
         raise UserError(f"{path}: the file is empty")
 
 
+def read_lines(path: Path) -> Iterator[list[str]]:
+    """The lines of a file without their ends, some at a time.
+
+    Raises:
+        UserError: As `read_blocks`.
+    """
+    rest = ""
+    for block in read_blocks(path):
+        *lines, rest = (rest + block).split("\n")
+        yield lines
+    if rest:
+        yield [rest]
+
+
 def _decode(
     decoder: codecs.IncrementalDecoder, block: bytes, path: Path, start: int, final: bool = False
 ) -> str:

@@ -46,7 +46,7 @@ def generate(
     Raises:
         UserError: A number is out of range, or the prompt has characters the model does not know.
     """
-    WritingOptions(length, temperature, top_k, seed)
+    WritingOptions(prompt, length, temperature, top_k, seed)
     prompt = prompt.replace("\r\n", "\n").replace("\r", "\n")  # as the corpus was read
     unknown = vocabulary.unknown_in(prompt)
     if unknown:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 from torch import Tensor, nn
 
+from unrolled.errors import UserError
 from unrolled.layers import GRU, LSTM, RNN
 from unrolled.layers.dropout import Dropout
 from unrolled.tasks.text.options import ModelOptions
@@ -54,3 +56,21 @@ def build_recurrent(options: ModelOptions) -> nn.Module:
     if options.cell == "gru":
         return GRU(*sizes, dropout=dropout, reset_after=options.reset_after)
     return RNN(*sizes, nonlinearity=options.nonlinearity, dropout=dropout)
+
+
+def build_model(options: ModelOptions, vocabulary_size: int) -> CharacterModel:
+    """The model of some options, with fresh weights.
+
+    Raises:
+        UserError: It does not fit into memory.
+    """
+    options.check_memory(vocabulary_size)
+    try:
+        return CharacterModel(options, vocabulary_size)
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and not re.search("alloc|overflow", str(error)):
+            raise
+        raise UserError(
+            f"--hidden-size {options.hidden_size} --num-layers {options.num_layers}: "
+            "the model does not fit into memory"
+        ) from error

@@ -8,8 +8,14 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from unrolled.errors import UserError
-from unrolled.ranges import SEED, SHARE, SIZE, THREADS, Range
-from unrolled.training.options import LENGTH, TrainingOptions, check
+from unrolled.ranges import SEED, SHARE, SIZE, Range
+from unrolled.training.options import RATE, TrainingOptions, check
+
+LENGTH = Range(0, 10**9)
+"""Characters to write."""
+
+TEMPERATURE = Range(1e-6, 1e6, or_zero=True)
+"""Logits are divided by it in 32 bits: smaller ones would make numbers that are not finite."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,24 @@ def _memory() -> float:
 
 
 @dataclass(frozen=True)
+class TextTraining(TrainingOptions):
+    """How to train a character model.
+
+    Attributes:
+        seq_len: Steps of one chunk: the gradient is cut after so many.
+        random_boundaries: Let each epoch cut its chunks at other places.
+        sample_length: Length of the sample written at each validation; 0 for none.
+    """
+
+    lr: Annotated[float, RATE] = 4e-3
+    beta2: Annotated[float, SHARE] = 0.99
+    weight_decay: Annotated[float, Range(0, 1e38)] = 0.3
+    seq_len: Annotated[int, SIZE] = 64
+    random_boundaries: bool = True
+    sample_length: Annotated[int, LENGTH] = 300
+
+
+@dataclass(frozen=True)
 class TextOptions:
     """Everything about one run of the text task; the sections of its ``options.toml``.
 
@@ -113,7 +137,7 @@ class TextOptions:
     task: Literal["text"] = "text"
     data: DataOptions = field(default_factory=DataOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
-    training: TrainingOptions = field(default_factory=TrainingOptions)
+    training: TextTraining = field(default_factory=TextTraining)
 
     def __post_init__(self) -> None:
         """Check what concerns several sections.
@@ -132,15 +156,16 @@ class WritingOptions:
     """How a model writes.
 
     Attributes:
+        prompt: What to continue; if empty, a new line.
         length: Characters to write.
         temperature: Below 1 more careful, above 1 more daring; 0 always takes the likeliest.
         top_k: Choose among so many likeliest characters only; 0 for all.
         seed: Seed of the choices.
     """
 
+    prompt: str = ""
     length: Annotated[int, LENGTH] = 500
-    # logits are divided by it in 32 bits: smaller ones would make numbers that are not finite
-    temperature: Annotated[float, Range(1e-6, 1e6, or_zero=True)] = 0.8
+    temperature: Annotated[float, TEMPERATURE] = 0.8
     top_k: Annotated[int, Range(0, 2**31 - 1)] = 0
     seed: Annotated[int, SEED] = 0
 
@@ -160,11 +185,34 @@ class ScoringOptions:
     Attributes:
         streams: Cut the text in so many streams, which is faster; each begins with 1024 characters
             of context that are not counted. [default: 1, or one per million characters]
-        threads: Threads for the CPU; 0 leaves it to PyTorch.
     """
 
     streams: Annotated[int | None, SIZE] = None
-    threads: Annotated[int, THREADS] = 0
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: A value is outside its range.
+        """
+        check(self)
+
+
+@dataclass(frozen=True)
+class PromptOptions:
+    """How a model continues many prompts, one a line.
+
+    Attributes:
+        length: Characters to write after each.
+        temperature: Below 1 more careful, above 1 more daring; 0 always takes the likeliest.
+        top_k: Choose among so many likeliest characters only; 0 for all.
+        seed: Seed of the choices, the same for every prompt.
+    """
+
+    length: Annotated[int, LENGTH] = 100
+    temperature: Annotated[float, TEMPERATURE] = 0.8
+    top_k: Annotated[int, Range(0, 2**31 - 1)] = 0
+    seed: Annotated[int, SEED] = 0
 
     def __post_init__(self) -> None:
         """Check the values.

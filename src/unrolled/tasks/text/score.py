@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from unrolled.engine.threads import one_thread
 from unrolled.tasks.text.vocabulary import UNKNOWN
+from unrolled.training.processes import ALONE, Processes
 
 Tokens = np.ndarray[Any, np.dtype[Any]]
 
@@ -71,6 +72,7 @@ def score(
     streams: int = 1,
     warm_up: int = WARM_UP,
     device: torch.device | str = "cpu",
+    processes: Processes = ALONE,
 ) -> Score:
     """Score a text.
 
@@ -80,12 +82,13 @@ def score(
         streams: N; fewer if the text is short.
         warm_up: Uncounted characters at the start of each stream but the first.
         device: Where the model is.
+        processes: Those among which the streams are divided; all must call this.
     """
     predictions = len(tokens) - 1
     streams = max(1, min(streams, predictions))
     small = streams == 1 and sum(p.numel() for p in model.parameters()) < 1_000_000
     with one_thread() if small else contextlib.nullcontext():
-        total = _sum(model, tokens, streams, warm_up, device)
+        (total,) = processes.sum([_sum(model, tokens, streams, warm_up, device, processes)])
     return Score(total / predictions, predictions, _unknown(tokens), streams)
 
 
@@ -95,17 +98,20 @@ def _sum(
     streams: int,
     warm_up: int,
     device: torch.device | str,
+    processes: Processes,
 ) -> float:
-    """Sum of nats over all predictions."""
+    """Sum of nats over all predictions of this process's streams."""
     predictions = len(tokens) - 1
     length = predictions // streams
     # The last stream takes what does not divide evenly; it is scored alone at the end.
-    starts = [i * length for i in range(streams)]
+    starts = [i * length for i in range(streams)][processes.part(streams)]
+    if not starts:
+        return 0.0
     state = _warm(model, tokens, starts, warm_up, device)
     chunk = max(16, min(1024, (1 << 16) // streams))
     total, state = _run(model, tokens, starts, length, state, chunk, device)
     left = predictions - streams * length
-    if left:
+    if left and processes.rank == processes.count - 1:
         last = tuple(s[:, -1:].contiguous() for s in state)
         total += _run(model, tokens, [streams * length], left, last, chunk, device)[0]
     return total
@@ -151,15 +157,16 @@ def _warm(
     # Streams near the start have less text before them than warm_up; they read what there is.
     groups: list[tuple[Tensor, ...]] = []
     full = [s for s in starts if s >= warm_up]
-    if warm_up == 0 or len(starts) == 1:
+    if warm_up == 0 or starts == [0]:
         return None
-    for start in (s for s in starts[1:] if s < warm_up):
+    for start in (s for s in starts if 0 < s < warm_up):
         groups.append(_run(model, tokens, [0], start, None, 1024, device, count=False)[1])
     if full:
         early = [s - warm_up for s in full]
         groups.append(_run(model, tokens, early, warm_up, None, 256, device, count=False)[1])
-    first = tuple(torch.zeros_like(s[:, :1]) for s in groups[0])
-    columns = zip(first, *groups, strict=True)
+    if starts[0] == 0:
+        groups.insert(0, tuple(torch.zeros_like(s[:, :1]) for s in groups[0]))
+    columns = zip(*groups, strict=True)
     return tuple(torch.cat(parts, dim=1) for parts in columns)
 
 

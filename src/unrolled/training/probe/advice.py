@@ -29,14 +29,14 @@ class Advisor:
 
     Args:
         clip: Largest norm of the gradient; 0 for none.
-        seq_len: Steps of the truncation window.
+        window: Steps of the truncation window; None where the gradient is never cut.
 
     Attributes:
         said: All warnings so far.
     """
 
-    def __init__(self, clip: float, seq_len: int) -> None:
-        self.clip, self.seq_len = clip, seq_len
+    def __init__(self, clip: float, window: int | None) -> None:
+        self.clip, self.window = clip, window
         self.said: dict[str, str] = {}
         self._rows: deque[tuple[float, float, float]] = deque(maxlen=ROWS)
         self._lowest: tuple[float, float] | None = None
@@ -53,10 +53,13 @@ class Advisor:
 
     def look(self, look: Look) -> list[str]:
         """One more look; returned are warnings that are new."""
-        reach = max((layer.reach for layer in look.layers.values()), default=self.seq_len)
+        window = self.window
+        if window is None:
+            return []
+        reach = max((layer.reach for layer in look.layers.values()), default=window)
         # A loss that reaches no state at all has no memory to be short.
         measured = all(layer.decay.lags for layer in look.layers.values())
-        self._short = [*self._short, reach] if measured and reach * SHORT <= self.seq_len else []
+        self._short = [*self._short, reach] if measured and reach * SHORT <= window else []
         if len(self._short) < LOOKS:
             return []
         *before, now = self._short[-LOOKS:]
@@ -66,7 +69,7 @@ class Advisor:
         return self._say(
             "memory",
             f"step {look.step}: memory is shorter than the truncation window uses: 99 % of the "
-            f"loss's influence falls on the last {reach} of {self.seq_len} steps"
+            f"loss's influence falls on the last {reach} of {window} steps"
             f"{_lags(farthest.decay)}, the rest costs time and so far teaches next to nothing; try "
             "a shorter --seq-len, or, if the task needs a longer memory, a gated cell (--cell gru "
             "or lstm) or orthogonal, forget-bias or chrono initialisation",

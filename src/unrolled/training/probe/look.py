@@ -110,7 +110,7 @@ class Look:
         return {"step": self.step, "seconds": self.seconds, "layers": layers}
 
 
-def look(model: nn.Module, losses: Callable[[], Tensor]) -> dict[str, LayerLook]:
+def look(model: nn.Module, losses: Callable[[], Tensor | None]) -> dict[str, LayerLook] | None:
     r"""Look through time: one run on the reference, one backward pass, both of a few rows.
 
     The last loss of every row is differentiated by every earlier output of every layer,
@@ -123,11 +123,12 @@ def look(model: nn.Module, losses: Callable[[], Tensor]) -> dict[str, LayerLook]
 
     Args:
         model: any module with recurrent layers of unrolled's or torch.nn's in it.
-        losses: runs the model and gives the loss of each prediction, ``[T, N]`` with time first;
-            rows must not see each other.
+        losses: runs the model and gives the loss of each prediction, ``[T, N]`` with time first,
+            or of whole sequences, ``[1, N]``; rows must not see each other. None where there is
+            nothing to look at.
 
     Returns:
-        What it found, by the layer's name and direction.
+        What it found, by the layer's name and direction; None where ``losses`` gives none.
 
     Raises:
         ValueError: if there is no layer that can be watched, or none was used.
@@ -135,6 +136,8 @@ def look(model: nn.Module, losses: Callable[[], Tensor]) -> dict[str, LayerLook]
     devices = {p.device.index for p in model.parameters() if p.is_cuda}
     with torch.random.fork_rng(devices), recording(model, "look", values=True) as recorder:
         found = losses()
+        if found is None:
+            return None
         recorder.check_used("look")
         strands = [strand for strand in recorder.strands.values() if strand.steps]
         layers: dict[str, LayerLook] = {}

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from unrolled.engine.threads import one_thread
 from unrolled.training.display import Display
-from unrolled.training.options import TrainingOptions
 from unrolled.training.probe.advice import Advisor
 from unrolled.training.probe.look import Look, look
 from unrolled.training.probe.look_log import LookLog
@@ -22,7 +21,9 @@ BUDGET = 0.03
 ROWS = 8
 """Rows of a batch that are looked at."""
 GUESS = 2e-3
-"""Seconds per step of the chunk that the first look is taken to cost."""
+"""Seconds per step that the first look is taken to cost."""
+STEPS = 100
+"""Steps of a whole sequence, as long as none was looked at."""
 
 
 class Monitor:
@@ -32,7 +33,8 @@ class Monitor:
     and without it.
 
     Args:
-        options: How often, and the length of a chunk.
+        every: Updates between looks; 0 for none.
+        window: Steps after which the gradient is cut; None where it never is.
         path: Where to keep the looks.
         last_step: The update from which the run goes on; looks after it are dropped.
         advisor: Who is told of them.
@@ -43,7 +45,8 @@ class Monitor:
 
     def __init__(
         self,
-        options: TrainingOptions,
+        every: int,
+        window: int | None,
         path: Path,
         last_step: int,
         advisor: Advisor,
@@ -51,10 +54,11 @@ class Monitor:
         log: Callable[[Mapping[str, float], int], None],
         best_effort: BestEffort,
     ) -> None:
-        self.options, self.advisor = options, advisor
+        self.advisor = advisor
         self._display, self._log, self._best_effort = display, log, best_effort
         self._file = LookLog(path, last_step)
-        self._off = options.lens_every == 0
+        self._every, self._off = every, every == 0
+        self._guess = GUESS * (window or STEPS)
         self._said = bool(self._file.looks)
         self._spent = sum(found.seconds for found in self._file.looks)
         for found in self._file.looks:  # what was said before the run went on is not said again
@@ -62,17 +66,17 @@ class Monitor:
 
     def due(self, step: int, seconds: float) -> bool:
         """Whether to look now, after so many updates in so much training time."""
-        looks, every = self._file.looks, self.options.lens_every
+        looks, every = self._file.looks, self._every
         if self._off:
             return False
         last = looks[-1].step if looks else 0
         if step // every == last // every:
             return False
-        cost = looks[-1].seconds if looks else GUESS * self.options.seq_len
+        cost = looks[-1].seconds if looks else self._guess
         return self._spent + cost <= BUDGET * seconds
 
     def look(
-        self, step: int, seconds: float, model: nn.Module, losses: Callable[[], Tensor]
+        self, step: int, seconds: float, model: nn.Module, losses: Callable[[], Tensor | None]
     ) -> None:
         """Look, keep what is found and warn of what is wrong.
 
@@ -82,7 +86,8 @@ class Monitor:
             step: Updates made so far.
             seconds: Training time so far.
             model: The model.
-            losses: Runs it on a few rows and gives the loss of each prediction, time first.
+            losses: Runs it on a few rows and gives the loss of each prediction, time first; None
+                where this batch is not to be looked at.
         """
         start = time.perf_counter()
         try:
@@ -91,6 +96,8 @@ class Monitor:
         except ValueError as error:
             self._off = True
             self._display.note(f"lens: nothing to look at: {error}")
+            return
+        if layers is None:
             return
         found = Look(step, time.perf_counter() - start, layers)
         self._spent += found.seconds
@@ -105,10 +112,10 @@ class Monitor:
     def _say_interval(self, found: Look, step: int, seconds: float) -> None:
         """Once: that looks are fewer than was asked for, where they cost too much."""
         updates = found.seconds / BUDGET / (seconds / max(step, 1))
-        if updates > 1.2 * self.options.lens_every:
+        if updates > 1.2 * self._every:
             self._display.note(
                 f"lens: a look takes {found.seconds * 1000:.0f} ms, so there will be one about "
-                f"every {updates:.0f} updates, not every {self.options.lens_every}: "
+                f"every {updates:.0f} updates, not every {self._every}: "
                 f"{BUDGET:.0%} of the training time at most"
             )
 

@@ -23,11 +23,13 @@ Chart = tuple[str, str, str]
 
 
 def warnings(
-    rows: Sequence[Mapping[str, float]], looks: Sequence[Look], options: Mapping[str, Any]
+    rows: Sequence[Mapping[str, float]],
+    looks: Sequence[Look],
+    options: Mapping[str, Any],
+    window: int | None,
 ) -> str:
     """What was wrong, as a section; empty if nothing was."""
-    training = options.get("training", {})
-    advisor = Advisor(training.get("clip", 0.0), training.get("seq_len", 1))
+    advisor = Advisor(options.get("training", {}).get("clip", 0.0), window)
     for row in rows:
         advisor.row(row)
     for look in looks:
@@ -59,13 +61,13 @@ def gradient_charts(rows: Sequence[Mapping[str, float]], options: Mapping[str, A
     return charts
 
 
-def lens_charts(looks: Sequence[Look], seconds: float, options: Mapping[str, Any]) -> list[Chart]:
+def lens_charts(looks: Sequence[Look], seconds: float, window: int | None) -> list[Chart]:
     """Memory, influence against lag and gate saturation; nothing if there was no look.
 
     Args:
         looks: All looks of the run.
         seconds: Training time.
-        options: The run's options, by section.
+        window: Steps after which the gradient is cut; None where it never is.
     """
     if not looks:
         return []
@@ -73,7 +75,7 @@ def lens_charts(looks: Sequence[Look], seconds: float, options: Mapping[str, Any
     for look in looks:
         for name, layer in look.layers.items():
             layers.setdefault(name, []).append((look.step, layer))
-    charts = [_memory(layers, looks, seconds, options)]
+    charts = [_memory(layers, looks, seconds, window)]
     for name, seen in layers.items():
         charts.append(_influence(name, seen))
     for name, seen in layers.items():
@@ -85,7 +87,7 @@ def _memory(
     layers: Mapping[str, list[tuple[int, LayerLook]]],
     looks: Sequence[Look],
     seconds: float,
-    options: Mapping[str, Any],
+    window: int | None,
 ) -> Chart:
     lines = []
     for style, (name, seen) in _styled(layers):
@@ -93,7 +95,6 @@ def _memory(
         lines.append(Line(f"{name}: down to a half", half, style, dots=len(half) <= 40))
         reach = [(step, float(layer.reach)) for step, layer in seen]
         lines.append(Line(f"{name}: 99 % within", reach, style, faint=True))
-    window = options.get("training", {}).get("seq_len")
     if window:
         steps = [(look.step, 0.0) for look in looks]
         lines.append(Line("truncation window", _level(steps, window), "n"))

@@ -15,7 +15,8 @@ from unrolled.training.probe.look_log import read_looks
 from unrolled.training.report.charts import Line, line_chart
 from unrolled.training.report.lens import gradient_charts, lens_charts, warnings
 from unrolled.training.run_folder.folder import RunFolder
-from unrolled.training.run_folder.log import read_log
+from unrolled.training.run_folder.logs import read_log
+from unrolled.training.task import Evaluation, Metric, Opened
 
 SAMPLES = 6
 """Samples shown, evenly spread over the training."""
@@ -28,18 +29,18 @@ _STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
 def write_report(
     folder: RunFolder,
     options: Mapping[str, Any],
+    opened: Opened,
     *,
-    unit: str,
-    exact: float | None = None,
+    evaluation: Evaluation | None = None,
     parameters: int | None = None,
 ) -> None:
-    """Write ``report.html`` from a run's log, looks and samples.
+    """Write ``report.html`` from a run's log, looks, samples and final evaluation.
 
     Args:
         folder: The run.
         options: Its options, sections of names and values.
-        unit: What a prediction is: ``character``.
-        exact: The final validation loss in nats, if it has been computed.
+        opened: The run as its task opened it: units and names of what was measured.
+        evaluation: The final evaluation, if there has been one.
         parameters: Number of the model's parameters.
 
     Raises:
@@ -48,19 +49,34 @@ def write_report(
             process's own any more.
     """
     rows, looks = read_log(folder.log), read_looks(folder.lens)
-    validations = [(r["step"], r["val_nats"]) for r in rows if "val_nats" in r]
-    best = min(validations, key=lambda point: point[1], default=None)
+    best = _best(rows, opened)
     name = folder.path.resolve().name
     body = [
         f"<header><h1>{escape(name)}</h1>{_headline(options)}</header>",
-        _figures(rows, best, unit, exact, parameters),
-        warnings(rows, looks, options),
-        _charts(rows, looks, validations, best, unit, options),
+        _figures(rows, best, opened, evaluation, parameters),
+        _notes(evaluation),
+        warnings(rows, looks, options, opened.batches.window),
+        *(_section(*section) for section in (evaluation.sections if evaluation else ())),
+        _charts(rows, looks, best, opened, options),
         _samples(folder.samples),
         _settings(options),
     ]
     # A name or a sample may hold what is not a character by itself; the page stays valid UTF-8.
     folder.write(folder.report, page(name, "".join(body)).encode("utf-8", "replace"))
+
+
+def _best(rows: list[dict[str, float]], opened: Opened) -> tuple[float, float] | None:
+    """Step and value of the best validation by the first metric."""
+    if not opened.metrics:
+        return None
+    metric = opened.metrics[0]
+    found = _column(rows, f"val_{metric.name}")
+    pick = min if metric.better == "lower" else max
+    return pick(found, key=lambda point: point[1], default=None)
+
+
+def _column(rows: list[dict[str, float]], name: str) -> list[tuple[float, float]]:
+    return [(row["step"], row[name]) for row in rows if name in row]
 
 
 def page(title: str, body: str, *, style: str = "") -> str:
@@ -90,17 +106,25 @@ def _headline(options: Mapping[str, Any]) -> str:
 def _figures(
     rows: list[dict[str, float]],
     best: tuple[float, float] | None,
-    unit: str,
-    exact: float | None,
+    opened: Opened,
+    evaluation: Evaluation | None,
     parameters: int | None,
 ) -> str:
     """The numbers to read first."""
     shown: list[tuple[str, str, str]] = []
-    nats = exact if exact is not None else best[1] if best else None
-    if nats is not None:
-        kind = "validation" if exact is not None else "validation so far"
-        shown.append((f"{nats:.4f}", f"nats per {unit}", kind))
-        shown.append((f"{nats / math.log(2):.4f}", f"bits per {unit}", kind))
+    units = {metric.name: metric.unit for metric in opened.metrics}
+    if evaluation is not None:
+        for name, estimate in evaluation.metrics.items():
+            between = (
+                "" if estimate.low is None else f", 95 %: {estimate.low:.3f} to {estimate.high:.3f}"
+            )
+            shown.append(
+                (f"{estimate.value:.4f}", units.get(name) or _words(name), f"validation{between}")
+            )
+    elif best is not None:
+        metric = opened.metrics[0]
+        name = metric.unit or _words(metric.name)
+        shown.append((f"{best[1]:.4f}", name, "validation so far"))
     if rows:
         last = rows[-1]
         shown.append(
@@ -109,7 +133,7 @@ def _figures(
         speeds = sorted(r["per_second"] for r in rows if "per_second" in r)
         if speeds:
             median = speeds[len(speeds) // 2]
-            shown.append((f"{median:,.0f}", f"{unit}s per second", "median, trained"))
+            shown.append((f"{median:,.0f}", f"{opened.item}s per second", "median, trained"))
     if parameters is not None:
         shown.append((f"{parameters:,}", "parameters", ""))
     cards = "".join(
@@ -120,52 +144,87 @@ def _figures(
     return f'<section class="figures">{cards}</section>'
 
 
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _notes(evaluation: Evaluation | None) -> str:
+    """What the numbers mean, in sentences."""
+    notes = evaluation.notes if evaluation is not None else ()
+    return "".join(f"<p>{escape(note)}</p>" for note in notes)
+
+
+def _section(title: str, body: str, caption: str = "") -> str:
+    return (
+        f"<section><h2>{escape(title)}</h2><figure>{body}"
+        + (f"<figcaption>{escape(caption)}</figcaption>" if caption else "")
+        + "</figure></section>"
+    )
+
+
 def _charts(
     rows: list[dict[str, float]],
     looks: list[Look],
-    validations: list[tuple[float, float]],
     best: tuple[float, float] | None,
-    unit: str,
+    opened: Opened,
     options: Mapping[str, Any],
 ) -> str:
-    def column(name: str) -> list[tuple[float, float]]:
-        return [(r["step"], r[name]) for r in rows if name in r]
-
+    seconds = rows[-1].get("seconds", 0.0) if rows else 0.0
+    window, speed = opened.batches.window, _column(rows, "per_second")
     charts = [
-        (
-            "Loss",
-            "The upright line marks the weights that are kept." if best else "",
-            line_chart(
-                [
-                    Line("training", column("train_nats"), "a"),
-                    Line("validation", validations, "b", dots=len(validations) <= 60),
-                ],
-                unit=f"nats per {unit}",
-                right=(1 / math.log(2), f"bits per {unit}"),
-                best=best[0] if best else None,
-            ),
-        ),
+        *_measured(rows, best, opened),
         *gradient_charts(rows, options),
-        *lens_charts(looks, rows[-1].get("seconds", 0.0) if rows else 0.0, options),
+        *lens_charts(looks, seconds, window),
         (
             "Learning rate",
             "",
-            line_chart([Line("learning rate", column("lr"), "a")], unit="rate", zero=True),
+            line_chart([Line("learning rate", _column(rows, "lr"), "a")], unit="rate", zero=True),
         ),
         (
             "Throughput",
             "",
-            line_chart(
-                [Line("trained", column("per_second"), "a")], unit=f"{unit}s per second", zero=True
-            ),
+            line_chart([Line("trained", speed, "a")], unit=f"{opened.item}s per second", zero=True),
         ),
     ]
-    return "".join(
-        f"<section><h2>{escape(title)}</h2><figure>{chart}"
-        + (f"<figcaption>{escape(caption)}</figcaption>" if caption else "")
-        + "</figure></section>"
-        for title, caption, chart in charts
-    )
+    return "".join(_section(title, chart, caption) for title, caption, chart in charts)
+
+
+def _measured(
+    rows: list[dict[str, float]], best: tuple[float, float] | None, opened: Opened
+) -> list[tuple[str, str, str]]:
+    """The loss, then every metric of the validations that is not the same as the loss."""
+    objective = opened.objective
+    names = [metric.name for metric in opened.metrics]
+    first = names[0] if names else None
+
+    def chart(metric: Metric, lines: list[Line], title: str) -> tuple[str, str, str]:
+        marked = best if metric.name == first else None
+        caption = "The upright line marks the weights that are kept." if marked else ""
+        per = metric.unit.removeprefix("nats per ")
+        return (
+            title,
+            caption,
+            line_chart(
+                lines,
+                unit=metric.unit or _words(metric.name),
+                right=(1 / math.log(2), f"bits per {per}") if per != metric.unit else None,
+                best=marked[0] if marked else None,
+            ),
+        )
+
+    def validations(metric: Metric, style: str) -> Line:
+        points = _column(rows, f"val_{metric.name}")
+        return Line("validation", points, style, dots=len(points) <= 60)
+
+    loss = [Line("training", _column(rows, f"train_{objective.name}"), "a")]
+    if objective.name in names:
+        loss.append(validations(objective, "b"))
+    others = [
+        chart(metric, [validations(metric, "b")], _words(metric.name).capitalize())
+        for metric in opened.metrics
+        if metric.name != objective.name
+    ]
+    return [chart(objective, loss, "Loss"), *others]
 
 
 def _samples(folder: Path) -> str:

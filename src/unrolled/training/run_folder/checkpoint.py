@@ -8,6 +8,7 @@ from a stranger executes nothing.
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from unrolled.errors import UserError, reason
 from unrolled.files import check_regular, parse_json, write_file
+from unrolled.training.run_folder.folder import RunFolder
 
 FORMAT = 1
 
@@ -113,6 +115,20 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) ->
         if not (weights[name].is_floating_point() and bool(weights[name].isfinite().all())):
             raise UserError(f"{path}: corrupt: {name} has values that are not finite numbers")
     model.load_state_dict(dict(weights))
+
+
+def best_weights(folder: RunFolder) -> tuple[dict[str, Tensor], Path]:
+    """The best weights of a run, and their file; those of the checkpoint if there are none yet.
+
+    Raises:
+        UserError: The run has no weights yet, or its file is corrupt.
+    """
+    if os.path.lexists(folder.weights):  # even if it leads nowhere
+        return read_tensors(folder.weights)[0], folder.weights
+    if folder.checkpoint.exists():
+        tensors = read_tensors(folder.checkpoint)[0]
+        return under(tensors, "model") | under(tensors, "average"), folder.checkpoint
+    raise UserError(f"{folder.path}: has no weights yet; train it with --resume")
 
 
 def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

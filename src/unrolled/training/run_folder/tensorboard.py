@@ -8,14 +8,11 @@ import struct
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from lightning_fabric.loggers.logger import Logger
 
 from unrolled.files import GrowingFile
 
 
-class TensorBoardLog(Logger):
+class TensorBoardLog:
     """Numbers as an event file of TensorBoard, written in the thread that logs them.
 
     The writers of tensorboardX and of torch hand events to a thread of their own through a queue;
@@ -27,22 +24,13 @@ class TensorBoardLog(Logger):
     """
 
     def __init__(self, folder: Path, last_step: int) -> None:
-        self._folder, self._last_step = folder, last_step
+        self.folder, self._last_step = folder, last_step
         # By its number the process is told from one that began in the same second.
         name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
         self._file = GrowingFile(folder / name)
         self._begun = False
 
-    @property
-    def name(self) -> str:
-        """Kind of the logger."""
-        return "tensorboard"
-
-    @property
-    def version(self) -> None:
-        """None: a run folder has one log."""
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def append(self, numbers: Mapping[str, float], step: int) -> None:
         """Write numbers by their names.
 
         Raises:
@@ -52,7 +40,7 @@ class TensorBoardLog(Logger):
         from tensorboardX.summary import scalar
 
         now = time.time()
-        events = [Event(wall_time=now, step=step, summary=scalar(*one)) for one in metrics.items()]
+        events = [Event(wall_time=now, step=step, summary=scalar(*one)) for one in numbers.items()]
         if not self._begun:
             start = SessionLog(status=SessionLog.START)
             events = [
@@ -60,15 +48,16 @@ class TensorBoardLog(Logger):
                 Event(wall_time=now, step=self._last_step + 1, session_log=start),
                 *events,
             ]
-            self._folder.mkdir(exist_ok=True)
+            self.folder.mkdir(exist_ok=True)
             self._begun = True
         self._file.append(b"".join(_record(event.SerializeToString()) for event in events))
 
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the options are in their own file."""
+    def flush(self) -> None:
+        """Write what is still to be written.
 
-    def finalize(self, status: str) -> None:
-        """Write what is still to be written."""
+        Raises:
+            OSError: It cannot be written.
+        """
         self._file.append(b"")
 
 

@@ -1,0 +1,184 @@
+"""A trained character model, ready for use."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from unrolled.errors import UserError
+from unrolled.tasks.text import corpus
+from unrolled.tasks.text.generate import generate
+from unrolled.tasks.text.model import build_model
+from unrolled.tasks.text.options import PromptOptions, ScoringOptions, TextOptions, WritingOptions
+from unrolled.tasks.text.score import Score, default_streams, score
+from unrolled.tasks.text.vocabulary import Vocabulary
+from unrolled.training.run_folder.checkpoint import best_weights, load_weights
+from unrolled.training.run_folder.folder import RunFolder
+from unrolled.training.task import Estimate, Evaluation
+
+
+class TextPredictor:
+    """The best model of a run, and what can be done with it.
+
+    Args:
+        options: What it was trained with.
+        folder: The run.
+        device: Where to put the model.
+
+    Attributes:
+        folder: Paths of the run.
+        options: What it was trained with.
+        vocabulary: The characters it knows.
+        model: The model, in eval mode.
+
+    Raises:
+        UserError: Something in the run is corrupt, or it has no weights yet.
+    """
+
+    def __init__(self, options: TextOptions, folder: RunFolder, device: torch.device) -> None:
+        self.folder, self.options, self.device = folder, options, device
+        self.vocabulary = Vocabulary.load(folder.path / "vocabulary.json")
+        self.model = build_model(options.model, len(self.vocabulary))
+        load_weights(self.model, *best_weights(folder))
+        self.model.to(self.device).eval()
+
+    def predict(
+        self, items: Iterable[str], options: PromptOptions | None = None
+    ) -> Iterator[dict[str, str]]:
+        """Prompts and what the model writes after each: ``{"prompt": …, "text": …}``."""
+        options = options or PromptOptions()
+        for prompt in items:
+            text = self.generate(
+                prompt,
+                length=options.length,
+                temperature=options.temperature,
+                top_k=options.top_k,
+                seed=options.seed,
+            )
+            yield {"prompt": prompt, "text": text}
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 500,
+        temperature: float = 0.8,
+        top_k: int = 0,
+        seed: int = 0,
+    ) -> Iterator[str]:
+        """Characters that continue the prompt, one by one; see ``generate.generate``."""
+        return generate(
+            self.model,
+            self.vocabulary,
+            prompt,
+            length=length,
+            temperature=temperature,
+            top_k=top_k,
+            seed=seed,
+            device=self.device,
+        )
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 500,
+        temperature: float = 0.8,
+        top_k: int = 0,
+        seed: int = 0,
+    ) -> str:
+        """Text that continues the prompt, without the prompt; see ``generate.generate``."""
+        return "".join(
+            self.stream(prompt, length=length, temperature=temperature, top_k=top_k, seed=seed)
+        )
+
+    def evaluate(
+        self, data: Path | str | Sequence[Path | str], *, streams: int | None = None
+    ) -> Score:
+        """Score text files, read one after another as one text.
+
+        Args:
+            data: One or several files.
+            streams: Streams to cut the text in. One is exact; more are faster, each begins with
+                1024 uncounted characters of context. Default: one up to a million characters,
+                beyond that one for each million.
+
+        Raises:
+            UserError: A file cannot be read or is not text, or there are fewer than two characters.
+        """
+        ScoringOptions(streams)
+        files = [Path(data)] if isinstance(data, Path | str) else [Path(d) for d in data]
+        with tempfile.TemporaryDirectory(prefix="unrolled-") as folder:
+            cache = Path(folder) / "tokens.npy"
+            length = corpus.count(files).length
+            if length < 2:
+                raise UserError(f"{files[0]}: expected at least 2 characters, got {length}")
+            corpus.write_tokens(files, self.vocabulary, [(cache, length)])
+            tokens = corpus.open_tokens(cache, self.vocabulary)
+            return score(
+                self.model,
+                tokens,
+                streams=streams or default_streams(length),
+                device=self.device,
+            )
+
+
+# What the command line calls ----------------------------------------------------------------
+
+
+def predict(
+    predictor: TextPredictor, files: Sequence[str], options: PromptOptions
+) -> Iterator[dict[str, str]]:
+    """Continue every line of some files."""
+    lines = (line for name in files for block in corpus.read_lines(Path(name)) for line in block)
+    return predictor.predict(lines, options)
+
+
+def write(predictor: TextPredictor, files: Sequence[str], options: WritingOptions) -> Iterator[str]:
+    """The prompt, and what the model writes after it, character by character."""
+    if files:
+        raise UserError(f"{files[0]}: expected no file; what to continue is given as --prompt")
+    characters = predictor.stream(
+        options.prompt,
+        length=options.length,
+        temperature=options.temperature,
+        top_k=options.top_k,
+        seed=options.seed,
+    )
+
+    def pieces() -> Iterator[str]:
+        yield options.prompt
+        yield from characters
+        yield "\n"
+
+    return pieces()
+
+
+def evaluate(predictor: TextPredictor, files: Sequence[str], options: ScoringOptions) -> Evaluation:
+    """Nats and bits per character of some files, read as one text."""
+    return evaluation(predictor.evaluate(files, streams=options.streams))
+
+
+def evaluation(found: Score) -> Evaluation:
+    """A score as every task's evaluation is told."""
+    notes = [f"over {found.characters:,} characters"]
+    if found.streams > 1:
+        notes.append(f"cut into {found.streams} streams, so the score is nearly exact")
+    if found.unknown:
+        notes.append(f"{found.unknown:,} characters are not in the vocabulary and count as unknown")
+    return Evaluation(
+        {
+            "nats": Estimate(found.nats),
+            "bits": Estimate(found.bits),
+            "perplexity": Estimate(found.perplexity),
+        },
+        notes=notes,
+        details={
+            "characters": found.characters,
+            "unknown": found.unknown,
+            "streams": found.streams,
+        },
+    )
