@@ -106,7 +106,13 @@ def parse_json(text: str | bytes, path: Path) -> Any:
         raise UserError(f"{path}: corrupt: nested too deeply") from error
 
 
-def write_file(path: Path, data: bytes, *, ready: Callable[[], None] = lambda: None) -> None:
+def write_file(
+    path: Path,
+    data: bytes,
+    *,
+    ready: Callable[[], None] = lambda: None,
+    private: bool = False,
+) -> None:
     """Replace a file by new content in one step.
 
     The content goes to a temporary file in the same folder, is flushed to the disk, takes the name
@@ -118,6 +124,7 @@ def write_file(path: Path, data: bytes, *, ready: Callable[[], None] = lambda: N
         path: The file.
         data: Its new content.
         ready: Called right before the rename; if it raises, the old file stays.
+        private: Let nobody else read or write it, whatever the process's umask says.
 
     Raises:
         OSError: The folder cannot be written, or the disk is full; the old file is untouched.
@@ -128,7 +135,7 @@ def write_file(path: Path, data: bytes, *, ready: Callable[[], None] = lambda: N
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            if hasattr(os, "fchmod"):
+            if not private and hasattr(os, "fchmod"):
                 os.fchmod(file.fileno(), 0o666 & ~_umask())  # mkstemp's 0600 is for secrets
         ready()
         Path(temporary).replace(path)

@@ -1,0 +1,468 @@
+"""The recurrent layers of every task's model: options, and the layers made from them.
+
+Reading options loads no torch and executes nobody's code; making layers does the one, and
+`cell_class` the other where it is allowed to.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from unrolled.cells import CELLS, GRU, Cell, OriginalGRU
+from unrolled.errors import UserError
+from unrolled.ranges import SHARE, SIZE, Range, complaint, flag, shown
+from unrolled.tasks import own_cell
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from unrolled.compiler.program import Program
+
+CELLS_BY_NAME: Mapping[str, type[Cell]] = {kind.__name__.lower(): kind for kind in CELLS}
+"""The library's cells as options name them."""
+
+Activation = Literal[
+    "tanh",
+    "relu",
+    "sigmoid",
+    "identity",
+    "leaky_relu",
+    "elu",
+    "gelu",
+    "silu",
+    "softplus",
+    "sin",
+    "cos",
+    "abs",
+]
+"""Functions that may stand in the place of a cell's own."""
+
+LAYER_OPTIONS = (
+    "forget_bias",
+    "chrono",
+    "learn_initial",
+    "layer_norm",
+    "activation",
+    "recurrent_activation",
+    "cell_clip",
+    "recurrent_dropout",
+    "candidate_dropout",
+    "zoneout",
+    "weight_drop",
+)
+"""Options that a layer takes under the same name and with the same value."""
+
+
+@dataclass(frozen=True)
+class RecurrentOptions:
+    """Recurrent layers. A task's model options inherit from this, and may set other defaults.
+
+    Attributes:
+        cell: Recurrent cell, as lstm, gru, rnn, slstm or mingru; or FILE.py:CLASS for your own.
+        hidden_size: Units of each recurrent layer.
+        num_layers: Recurrent layers, one upon another.
+        bidirectional: Also read every sequence from its end.
+        dropout: Share of values dropped between and after the recurrent layers.
+        recurrent_dropout: Share of recurrent connections dropped, the same ones at every step.
+        candidate_dropout: Share of units dropped from what a cell writes to its memory.
+        zoneout: Share of units that keep their old value, other ones at every step.
+        weight_drop: Share of recurrent weights dropped, the same ones at every step.
+        layer_norm: Normalise every product of a cell over its units.
+        proj_size: Size to which the recurrent output is projected; 0 for no projection.
+        heads: Groups of units that see each other only through the input.
+        recurrent_init: How the recurrent weights begin.
+        forget_bias: Bias of the forget gate at the beginning: the larger, the longer a cell
+            remembers. [default: random]
+        chrono: Longest time, in steps, over which a cell remembers at the beginning, in place of
+            --forget-bias. [default: random]
+        learn_initial: Learn the initial state.
+        cell_clip: Bound of what a cell remembers. [default: none]
+        activation: Function in the place of a cell's tanh.
+        recurrent_activation: Function in the place of a cell's sigmoid.
+        nonlinearity: Nonlinearity of the rnn cell.
+        reset_after: Whether the gru cell's reset gate acts after the recurrent product
+            (as in torch.nn) or before it (the original form).
+    """
+
+    cell: str = "gru"
+    hidden_size: Annotated[int, SIZE] = 256
+    num_layers: Annotated[int, Range(1, 1000)] = 1
+    bidirectional: bool = False
+    dropout: Annotated[float, SHARE] = 0.3
+    recurrent_dropout: Annotated[float, SHARE] = 0.0
+    candidate_dropout: Annotated[float, SHARE] = 0.0
+    zoneout: Annotated[float, SHARE] = 0.0
+    weight_drop: Annotated[float, SHARE] = 0.0
+    layer_norm: bool = False
+    proj_size: Annotated[int, Range(0, 65536)] = 0
+    heads: Annotated[int, SIZE] = 1
+    recurrent_init: Literal["random", "orthogonal", "identity"] = "random"
+    forget_bias: Annotated[float | None, Range(-100, 100)] = None
+    chrono: Annotated[float | None, Range(2, 1e9, open_below=True)] = None
+    learn_initial: bool = False
+    cell_clip: Annotated[float | None, Range(0, 1e6, open_below=True)] = None
+    activation: Activation | None = None
+    recurrent_activation: Activation | None = None
+    nonlinearity: Literal["tanh", "relu", "sigmoid", "identity"] = "tanh"
+    reset_after: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the values, and that the cell can take them.
+
+        The user's own cell is not looked at here, since that would execute it: see `cell_class`.
+
+        Raises:
+            UserError: A value is outside its range, or two do not go together.
+        """
+        if wrong := complaint(self):
+            raise UserError(wrong)
+        if own_cell.is_own(self.cell):
+            own_cell.parse(self.cell)
+            _check_sizes(self)
+            return
+        object.__setattr__(self, "cell", _known(self.cell))
+        _check_sizes(self)
+        _check_cell(self, _cell_of(self, CELLS_BY_NAME[self.cell]))
+
+
+Options = TypeVar("Options", bound=RecurrentOptions)
+
+
+def cell_class(
+    options: RecurrentOptions,
+    folder: Path | None = None,
+    trusted: type[Cell] | str | None = None,
+) -> type[Cell]:
+    """The class of the options' cell; the user's own is loaded, if it may be executed.
+
+    Args:
+        options: Names the cell.
+        folder: The run, of which only ``cell.py`` is executed, and only if this user trained with
+            the same source before. None where the user has just given the options: then the file
+            that they name is executed.
+        trusted: The cell, or ``FILE.py:CLASS``, that the user has given for the run's own cell. It
+            is executed.
+
+    Raises:
+        UserError: There is no such file or class, its execution failed, it is not the run's cell,
+            the run is somebody else's, or the cell cannot take one of the options.
+    """
+    if not own_cell.is_own(options.cell):
+        return CELLS_BY_NAME[options.cell]
+    own = own_cell.parse(options.cell)
+    if isinstance(trusted, type):
+        kind = trusted
+        if kind.__name__ != own.name:
+            raise UserError(f"the run's cell is called {own.name}, got {kind.__name__}")
+    elif folder is not None:
+        kind = own_cell.load_kept(own, folder, trusted)
+    elif own.digest:
+        raise UserError(f"--cell: {own.file}:{own.name} is kept with a run, and none was given")
+    else:
+        kind, _ = own_cell.load_file(own)
+    _check_cell(options, _cell_of(options, kind))
+    return kind
+
+
+def keep_cell(options: Options, folder: Path) -> Options:
+    """Put the user's own cell, if the options name one, into a new run.
+
+    Its file is executed, copied to the run's ``cell.py``, and trusted from now on.
+
+    Args:
+        options: As the user gave them.
+        folder: The new run, still a draft.
+
+    Returns:
+        The options to write to the run: they name that copy, and its SHA-256.
+
+    Raises:
+        UserError: As `cell_class`, or the trust cannot be kept.
+    """
+    if not own_cell.is_own(options.cell):
+        return options
+    own = own_cell.parse(options.cell)
+    if not own.digest:  # a mistake in the options is found before anything is trusted
+        cell_class(options)
+    return replace(options, cell=str(own_cell.keep(own, folder)))
+
+
+def build_recurrent(
+    options: RecurrentOptions, input_size: int, cell: type[Cell] | None = None
+) -> nn.Module:
+    """The recurrent layers.
+
+    lstm, gru and rnn are `unrolled.LSTM`, `GRU` and `RNN`; another cell is a `Recurrent`, with a
+    linear map of the input before it where x itself stands in its equations.
+
+    Args:
+        options: Cell, sizes and options.
+        input_size: Features of the input.
+        cell: The class of the user's own cell, from `cell_class`.
+
+    Returns:
+        A module of ``(x, hx=None, lengths=None, reset=None, …) -> (output, states)`` with a method
+        ``stream``; output has `output_size` features.
+
+    Raises:
+        UserError: The user's own cell names something that it does not have.
+        ValueError: The user's own cell was not given.
+    """
+    from unrolled import layers
+
+    own = own_cell.is_own(options.cell)
+    kind = _given(options, cell)
+    sizes = (input_size, options.hidden_size, options.num_layers)
+    keywords = _keywords(options)
+    if not own and options.heads == 1:
+        if options.cell == "lstm":
+            return layers.LSTM(*sizes, **keywords)
+        if options.cell == "gru":
+            return layers.GRU(*sizes, reset_after=options.reset_after, **keywords)
+        if options.cell == "rnn":
+            return layers.RNN(*sizes, nonlinearity=options.nonlinearity, **keywords)
+    equations = _cell_of(options, kind)
+    try:
+        if not _program(equations).reads_input:
+            return layers.Recurrent(equations, *sizes, heads=options.heads, **keywords)
+        from .mapped_input import MappedInput
+
+        sizes = (options.hidden_size, options.hidden_size, options.num_layers)
+        layer = layers.Recurrent(equations, *sizes, heads=options.heads, **keywords)
+    except (TypeError, ValueError) as error:
+        if own:  # such as a gate of memory that is not there
+            raise UserError(f"--cell {options.cell}: {error}") from error
+        raise
+    return MappedInput(input_size, layer)
+
+
+def output_size(options: RecurrentOptions) -> int:
+    """Features of the recurrent layers' output."""
+    return (options.proj_size or options.hidden_size) * (1 + options.bidirectional)
+
+
+def as_tuple(states: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The states that a layer returns as a tuple, also if there is only one.
+
+    They can be carried, cut and stored alike, whatever the cell.
+    """
+    return states if isinstance(states, tuple) else (states,)
+
+
+def as_hx(states: tuple[Tensor, ...] | None) -> Any:
+    """A tuple of states as a layer takes them: bare if there is only one."""
+    return states[0] if states is not None and len(states) == 1 else states
+
+
+def check_memory(
+    options: RecurrentOptions,
+    input_size: int,
+    others: int = 0,
+    cell: type[Cell] | None = None,
+) -> None:
+    """Refuse a model whose weights this machine cannot hold, before anything is made for it.
+
+    A system that promises more memory than it has would kill the process when they are written.
+
+    Args:
+        options: Cell, sizes and options.
+        input_size: Features of the layers' input.
+        others: Weights of the rest of the model.
+        cell: The class of the user's own cell.
+
+    Raises:
+        UserError: The weights take more than all memory.
+    """
+    needed = 4 * (weight_count(options, input_size, cell) + others)
+    if needed > (there := memory()):
+        raise UserError(
+            f"--hidden-size {options.hidden_size} --num-layers {options.num_layers}: the model "
+            f"does not fit into memory: its weights take {needed / 1e9:,.1f} GB, this machine has "
+            f"{there / 1e9:,.1f} GB"
+        )
+
+
+def weight_count(options: RecurrentOptions, input_size: int, cell: type[Cell] | None = None) -> int:
+    """Number of weights of the recurrent layers, without making them."""
+    from unrolled.compiler.program import Space, VectorKind
+    from unrolled.compiler.transforms import Variant, vary
+
+    program = _program(_cell_of(options, _given(options, cell)))
+    hidden, output = options.hidden_size, options.proj_size or options.hidden_size
+    directions = 1 + options.bidirectional
+    count = 0
+    if program.reads_input:
+        count, input_size = hidden * (input_size + 1), hidden
+    variant = Variant(projected=bool(options.proj_size), layer_norm=options.layer_norm)
+    program = vary(program, variant)
+    gates, products = len(program.gates), len(program.rows("U"))
+    kinds = [vector.kind for vector in program.vectors]
+    each = hidden * (
+        products * (output // options.heads)
+        + gates
+        + products
+        + (output if program.projected else 0)
+        + kinds.count(VectorKind.UNIT)
+    ) + kinds.count(VectorKind.SCALAR)
+    if options.learn_initial:
+        spaces = [state.new.space for state in program.states]
+        each += sum(output if space is Space.PROJECTED else hidden for space in spaces)
+    inputs = input_size + (options.num_layers - 1) * directions * output
+    return count + directions * (options.num_layers * each + gates * hidden * inputs)
+
+
+def memory() -> float:
+    """Bytes of memory of this machine; infinite where the system does not tell."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):
+        return math.inf
+
+
+def _known(name: str) -> str:
+    """A cell's name as the library has it: ``Coupled-LSTM`` is ``coupledlstm``.
+
+    Raises:
+        UserError: There is no such cell.
+    """
+    plain = name.lower().replace("-", "").replace("_", "")
+    if plain in CELLS_BY_NAME:
+        return plain
+    near = difflib.get_close_matches(plain, CELLS_BY_NAME, 1, cutoff=0.5)
+    guess = f"; did you mean {near[0]}?" if near else ";"
+    raise UserError(
+        f"--cell: unknown cell {shown(name)}{guess} known: {', '.join(sorted(CELLS_BY_NAME))}, "
+        "or FILE.py:CLASS for your own"
+    )
+
+
+def _cell_of(options: RecurrentOptions, kind: type[Cell]) -> Cell:
+    """The cell with the choices among the options."""
+    if own_cell.is_own(options.cell):
+        return kind()
+    if options.cell == "rnn":
+        return kind(nonlinearity=options.nonlinearity)
+    return OriginalGRU() if kind is GRU and not options.reset_after else kind()
+
+
+def _given(options: RecurrentOptions, cell: type[Cell] | None) -> type[Cell]:
+    """The cell's class; one of the user's own is not loaded here, but with `cell_class`.
+
+    Raises:
+        ValueError: It is the user's own and was not given.
+    """
+    if not own_cell.is_own(options.cell):
+        return CELLS_BY_NAME[options.cell]
+    if cell is None:
+        raise ValueError(f"expected the class of {options.cell}, see cell_class; got none")
+    return cell
+
+
+def _program(cell: Cell) -> Program:
+    from unrolled.compiler.trace import trace
+
+    return trace(cell)
+
+
+def _keywords(options: RecurrentOptions) -> dict[str, Any]:
+    """A layer's keyword arguments."""
+    chosen = options.recurrent_init
+    return {
+        "dropout": options.dropout if options.num_layers > 1 else 0.0,
+        "bidirectional": options.bidirectional,
+        "proj_size": options.proj_size,
+        "recurrent_init": None if chosen == "random" else chosen,
+        **{name: getattr(options, name) for name in LAYER_OPTIONS},
+    }
+
+
+def _check_sizes(options: RecurrentOptions) -> None:
+    """Refuse options that do not go together whatever the cell.
+
+    Raises:
+        UserError: They do not.
+    """
+    if not options.reset_after and options.cell != "gru":
+        raise UserError("--no-reset-after: only for --cell gru")
+    if options.nonlinearity != "tanh" and options.cell != "rnn":
+        raise UserError("--nonlinearity: only for --cell rnn")
+    if options.forget_bias is not None and options.chrono is not None:
+        raise UserError("--forget-bias and --chrono set the same bias; give one of them")
+    if options.proj_size >= options.hidden_size:
+        raise UserError(
+            f"--proj-size: expected less than --hidden-size {options.hidden_size}, "
+            f"got {options.proj_size}"
+        )
+    for name in ("hidden_size", "proj_size"):
+        if getattr(options, name) % options.heads:
+            raise UserError(
+                f"--heads: expected a divisor of {flag(name)} {getattr(options, name)}, "
+                f"got {options.heads}"
+            )
+
+
+def _check_cell(options: RecurrentOptions, cell: Cell) -> None:
+    """Refuse an option that the cell cannot take.
+
+    Raises:
+        UserError: There is one.
+    """
+    program = _program(cell)
+    lacks: dict[str, str] = {}
+    if not cell.gates_of_memory:
+        lacks |= dict.fromkeys(("forget_bias", "chrono"), "has no gate of memory")
+    if not cell.candidate:
+        lacks["candidate_dropout"] = "names no candidate for its memory"
+    if not program.matrix("U"):
+        matrix = ("recurrent_init", "recurrent_dropout", "weight_drop", "heads")
+        lacks |= dict.fromkeys(matrix, "has no recurrent matrix")
+    if cell.antisymmetric:
+        lacks["proj_size"] = "has a recurrent matrix that is antisymmetric and so square"
+    operations = _operations(program)
+    if "tanh" not in operations:
+        lacks["activation"] = "has no tanh that another function could replace"
+    if "sigmoid" not in operations:
+        lacks["recurrent_activation"] = "has no sigmoid that another function could replace"
+    if (
+        program.reads_input
+        and options.num_layers > 1
+        and output_size(options) != options.hidden_size
+    ):
+        why = "has its input in its equations, so that each of several layers must give as many "
+        lacks |= dict.fromkeys(("proj_size", "bidirectional"), why + "features as it has units")
+    for name, why in lacks.items():
+        if getattr(options, name) != _OFF[name]:
+            raise UserError(f"{flag(name)}: --cell {options.cell} cannot take it: it {why}")
+
+
+_OFF: Mapping[str, Any] = {
+    "forget_bias": None,
+    "chrono": None,
+    "candidate_dropout": 0.0,
+    "recurrent_init": "random",
+    "recurrent_dropout": 0.0,
+    "weight_drop": 0.0,
+    "heads": 1,
+    "proj_size": 0,
+    "activation": None,
+    "recurrent_activation": None,
+    "bidirectional": False,
+}
+"""Values that ask for nothing, whatever a task's defaults are."""
+
+
+def _operations(program: Program) -> set[str]:
+    """The functions that stand in a step."""
+    from unrolled.compiler.program import Call
+
+    return {
+        step.expression.operation
+        for step in program.assignments
+        if isinstance(step.expression, Call)
+    }
