@@ -1,6 +1,8 @@
 """The recurrent layers of tasks: every cell, every option, and the errors of both."""
 
 import pickle
+import subprocess
+import sys
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, get_args
 
@@ -57,7 +59,8 @@ def run(module: nn.Module, given: RecurrentOptions, inputs: int = 3) -> Tensor:
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
-    return output
+    result: Tensor = output
+    return result
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -250,6 +253,18 @@ def test_what_the_options_take_the_layer_takes(option: str) -> None:
             assert str(error).startswith(flag), name  # noqa: PT017
         else:
             build_recurrent(given, 3)
+
+
+def test_options_are_read_without_torch() -> None:
+    """The command line reads them for its help pages."""
+    code = (
+        "import sys\n"
+        "from unrolled.tasks.recurrent import RecurrentOptions\n"
+        "RecurrentOptions(cell='lstm', forget_bias=1.0)\n"
+        "print([name for name in ('torch', 'numpy') if name in sys.modules])\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert found.stdout.strip() == b"[]"
 
 
 def test_names_of_cells_are_read_in_any_spelling() -> None:

@@ -102,7 +102,7 @@ def keep(own: OwnCell, folder: Path) -> OwnCell:
     _, source = load_file(own)
     trust(source)
     write_file(folder / FILE, source)
-    return OwnCell(FILE, own.name, _digest(source))
+    return OwnCell(FILE, own.name, digest(source))
 
 
 def load_kept(own: OwnCell, folder: Path, trusted: str | None = None) -> type[Cell]:
@@ -126,10 +126,10 @@ def load_kept(own: OwnCell, folder: Path, trusted: str | None = None) -> type[Ce
     elif path.is_symlink():
         raise UserError(f"{path}: expected a file, got a symbolic link")
     source = _read(path)
-    if own.digest and _digest(source) != own.digest:
+    if own.digest and digest(source) != own.digest:
         raise UserError(
             f"{path}: not the cell that {folder} was trained with: expected a file with SHA-256 "
-            f"{own.digest[:12]}…, got {_digest(source)[:12]}…"
+            f"{own.digest[:12]}…, got {digest(source)[:12]}…"
         )
     if trusted is None and not is_trusted(source):
         raise UserError(
@@ -147,7 +147,7 @@ def trust(source: bytes) -> None:
     """
     folder = _trust_folder()
     try:
-        write_file(folder / f"{_digest(source)}.py", source, private=True)
+        write_file(folder / f"{digest(source)}.py", source, private=True)
     except OSError as error:
         raise UserError(
             f"--cell: the trust in a cell of your own cannot be kept: {folder}: {reason(error)}"
@@ -160,7 +160,7 @@ def is_trusted(source: bytes) -> bool:
     Raises:
         UserError: As `trust`.
     """
-    path = _trust_folder() / f"{_digest(source)}.py"
+    path = _trust_folder() / f"{digest(source)}.py"
     try:
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode) or not _is_private(status):
@@ -201,7 +201,8 @@ def _read(path: Path) -> bytes:
     return read_bytes(path, LARGEST_SOURCE)
 
 
-def _digest(source: bytes) -> str:
+def digest(source: bytes) -> str:
+    """SHA-256 of a source, in hexadecimal."""
     return hashlib.sha256(source).hexdigest()
 
 
@@ -259,7 +260,7 @@ def _see(kind: type[Cell], path: Path) -> None:
         trace(kind())
     except TraceError as error:  # says where
         raise UserError(str(error)) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"{_place(error, path)}: the equations of {kind.__name__} cannot be read: "
             f"{_words(error)}"
@@ -267,7 +268,7 @@ def _see(kind: type[Cell], path: Path) -> None:
 
 
 def _module_name(source: bytes) -> str:
-    return f"unrolled_own_cell_{_digest(source)[:32]}"
+    return f"unrolled_own_cell_{digest(source)[:32]}"
 
 
 def _words(error: BaseException) -> str:

@@ -413,6 +413,9 @@ def _check_cell(options: RecurrentOptions, cell: Cell) -> None:
     Raises:
         UserError: There is one.
     """
+    asked = [name for name, off in _OFF.items() if getattr(options, name) != off]
+    if not asked:
+        return
     program = _program(cell)
     lacks: dict[str, str] = {}
     if not cell.gates_of_memory:
@@ -422,23 +425,20 @@ def _check_cell(options: RecurrentOptions, cell: Cell) -> None:
     if not program.matrix("U"):
         matrix = ("recurrent_init", "recurrent_dropout", "weight_drop", "heads")
         lacks |= dict.fromkeys(matrix, "has no recurrent matrix")
-    if cell.antisymmetric:
-        lacks["proj_size"] = "has a recurrent matrix that is antisymmetric and so square"
     operations = _operations(program)
     if "tanh" not in operations:
         lacks["activation"] = "has no tanh that another function could replace"
     if "sigmoid" not in operations:
         lacks["recurrent_activation"] = "has no sigmoid that another function could replace"
-    if (
-        program.reads_input
-        and options.num_layers > 1
-        and output_size(options) != options.hidden_size
-    ):
-        why = "has its input in its equations, so that each of several layers must give as many "
-        lacks |= dict.fromkeys(("proj_size", "bidirectional"), why + "features as it has units")
-    for name, why in lacks.items():
-        if getattr(options, name) != _OFF[name]:
-            raise UserError(f"{flag(name)}: --cell {options.cell} cannot take it: it {why}")
+    stacked = program.reads_input and options.num_layers > 1
+    if stacked and output_size(options) != options.hidden_size:
+        why = "uses its input unit by unit, so each of several layers must give --hidden-size "
+        lacks |= dict.fromkeys(("proj_size", "bidirectional"), why + "features")
+    if cell.antisymmetric:
+        lacks["proj_size"] = "has a recurrent matrix that is antisymmetric and so square"
+    for name in asked:
+        if name in lacks:
+            raise UserError(f"{flag(name)}: --cell {options.cell} cannot take it: it {lacks[name]}")
 
 
 _OFF: Mapping[str, Any] = {
@@ -449,12 +449,12 @@ _OFF: Mapping[str, Any] = {
     "recurrent_dropout": 0.0,
     "weight_drop": 0.0,
     "heads": 1,
-    "proj_size": 0,
     "activation": None,
     "recurrent_activation": None,
+    "proj_size": 0,
     "bidirectional": False,
 }
-"""Values that ask for nothing, whatever a task's defaults are."""
+"""Options that not every cell can take, and the values that ask for nothing."""
 
 
 def _operations(program: Program) -> set[str]:
