@@ -105,12 +105,13 @@ def train(
     return None if summary is None else session.load(found, out)
 
 
-def resume(path: str | Path, *, quiet: bool = False, **limits: Any) -> Any:
+def resume(path: str | Path, *, quiet: bool = False, cell: str | None = None, **limits: Any) -> Any:
     """Go on with a run from its last checkpoint, with new limits if given.
 
     Args:
         path: The run's folder.
         quiet: Show no progress.
+        cell: As `load` takes it.
         **limits: ``max_epochs``, ``max_steps``, ``max_time``, ``patience``, over the whole run.
 
     Returns:
@@ -123,16 +124,19 @@ def resume(path: str | Path, *, quiet: bool = False, **limits: Any) -> Any:
     from unrolled.training import session
 
     task = task_of(path)
+    _trust(cell, path)
     summary = session.resume(task, path, limits, quiet=quiet)
     return None if summary is None else session.load(task, path)
 
 
-def load(path: str | Path, device: str = "cpu") -> Any:
+def load(path: str | Path, device: str = "cpu", *, cell: str | None = None) -> Any:
     """The best model of a run, ready for use.
 
     Args:
         path: The run's folder.
         device: Where to put the model.
+        cell: ``RUN/cell.py:CLASS``, to execute the cell that somebody else's run was trained with.
+            That file is code: read it before. Not needed for runs of one's own.
 
     Returns:
         A predictor of the run's task.
@@ -142,7 +146,17 @@ def load(path: str | Path, device: str = "cpu") -> Any:
     """
     from unrolled.training import session
 
-    return session.load(task_of(path), path, device)
+    task = task_of(path)
+    _trust(cell, path)
+    return session.load(task, path, device)
+
+
+def _trust(cell: str | None, run: str | Path) -> None:
+    """Trust a run's own cell, if the user says so."""
+    if cell is not None:
+        from unrolled.tasks.own_cell import trust_given
+
+        trust_given(cell, Path(run))
 
 
 def options_from(task: Task, settings: Mapping[str, Any]) -> Any:

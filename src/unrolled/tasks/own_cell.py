@@ -154,6 +154,20 @@ def trust(source: bytes) -> None:
         ) from error
 
 
+def trust_given(cell: str, folder: Path) -> None:
+    """Trust the own cell of a run, which the user has read and names: ``RUN/cell.py:CLASS``.
+
+    Raises:
+        UserError: The run has no such cell, or the trust cannot be kept.
+    """
+    source = _read(Path(parse(cell).file))
+    if source != _read(folder / FILE):
+        raise UserError(
+            f"--cell {cell}: not the file that the run was trained with, {folder / FILE}"
+        )
+    trust(source)
+
+
 def is_trusted(source: bytes) -> bool:
     """Whether this user has trained with a source, or said that it may be executed.
 

@@ -104,7 +104,7 @@ def train(
     ):
         if folder is None:
             return None
-        kept: Any = read_options(task.options, folder.options)  # a task may add to them
+        kept: Any = read_options(task.options, folder.options)  # as the task has kept them
         return _train(task, folder, kept, fabric, processes, quiet=quiet)
 
 
@@ -183,8 +183,7 @@ def _created(
     """A new run, held by this process until the block ends."""
 
     def fill(draft: RunFolder) -> None:
-        write_options(options, draft.options)
-        task.prepare(options, draft)
+        write_options(task.prepare(options, draft), draft.options)
 
     with RunFolder.created(out, fill, overwrite=overwrite) as folder:
         yield folder

@@ -214,8 +214,11 @@ class Task(Protocol):
     options: ClassVar[type]
     verbs: ClassVar[Mapping[str, Verb]]
 
-    def prepare(self, options: Any, draft: RunFolder) -> None:
+    def prepare(self, options: Any, draft: RunFolder) -> Any:
         """Read the user's files and write what training needs to the draft of a run folder.
+
+        Returns:
+            The options to keep with the run; those given, unless something is to be added.
 
         Raises:
             UserError: The data cannot be used; the draft is thrown away.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from unrolled.engine.threads import one_thread
 from unrolled.errors import UserError
 from unrolled.layers.layer import Layer
+from unrolled.tasks.mapped_input import MappedInput
 from unrolled.tasks.text.model import CharacterModel
 from unrolled.tasks.text.options import WritingOptions
 from unrolled.tasks.text.vocabulary import UNKNOWN, Vocabulary
@@ -87,7 +88,7 @@ def _reader(model: nn.Module) -> Callable[[Tensor], Tensor]:
     """The model as a function from the next tokens to their logits, its state carried."""
     if (
         isinstance(model, CharacterModel)
-        and isinstance(model.recurrent, Layer)
+        and isinstance(model.recurrent, Layer | MappedInput)
         and not model.training
     ):
         stream = model.recurrent.stream()

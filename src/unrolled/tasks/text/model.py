@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import cast
+from pathlib import Path
 
 from torch import Tensor, nn
 
+from unrolled.cells import Cell
 from unrolled.errors import UserError
-from unrolled.layers import GRU, LSTM, RNN
 from unrolled.layers.dropout import Dropout
+from unrolled.tasks.recurrent import (
+    as_hx,
+    as_tuple,
+    build_recurrent,
+    cell_class,
+    check_memory,
+    output_size,
+)
 from unrolled.tasks.text.options import ModelOptions
 
 State = tuple[Tensor, ...]
@@ -21,52 +29,48 @@ class CharacterModel(nn.Module):
     Args:
         options: Sizes and cell.
         vocabulary_size: Number of tokens V.
+        cell: The class of the user's own cell, if the options name one.
 
     Shape:
         tokens: int64 [T, N], time first.
-        state: For each of the layers' states a tensor [num_layers, N, hidden_size]: (h,) for rnn
-            and gru, (h, c) for lstm; None for zeros.
+        state: For each of the cell's states a tensor [num_layers, N, ·]: (h,) for rnn and gru,
+            (h, c) for lstm; None for zeros.
         logits: [T, N, V].
     """
 
-    def __init__(self, options: ModelOptions, vocabulary_size: int) -> None:
+    def __init__(
+        self, options: ModelOptions, vocabulary_size: int, cell: type[Cell] | None = None
+    ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, options.embedding_size)
-        self.recurrent = build_recurrent(options)
-        self.readout = nn.Linear(options.hidden_size, vocabulary_size)
+        self.recurrent = build_recurrent(options, options.embedding_size, cell)
+        self.readout = nn.Linear(output_size(options), vocabulary_size)
         self.embedding_dropout = Dropout(options.embedding_dropout)
         self.dropout = Dropout(options.dropout)
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Logits and the state after the last character."""
         x = self.embedding_dropout(self.embedding(tokens))
-        # torch.nn's convention: one state comes bare, several as a tuple.
-        given = state[0] if state is not None and len(state) == 1 else state
-        y, after = self.recurrent(x, given)
+        y, after = self.recurrent(x, as_hx(state))
         logits: Tensor = self.readout(self.dropout(y))
-        return logits, cast(State, after) if isinstance(after, tuple) else (after,)
+        return logits, as_tuple(after)
 
 
-def build_recurrent(options: ModelOptions) -> nn.Module:
-    """The recurrent layers."""
-    sizes = (options.embedding_size, options.hidden_size, options.num_layers)
-    dropout = options.dropout if options.num_layers > 1 else 0.0
-    if options.cell == "lstm":
-        return LSTM(*sizes, dropout=dropout)
-    if options.cell == "gru":
-        return GRU(*sizes, dropout=dropout, reset_after=options.reset_after)
-    return RNN(*sizes, nonlinearity=options.nonlinearity, dropout=dropout)
-
-
-def build_model(options: ModelOptions, vocabulary_size: int) -> CharacterModel:
+def build_model(options: ModelOptions, vocabulary_size: int, run: Path) -> CharacterModel:
     """The model of some options, with fresh weights.
 
+    Args:
+        options: Sizes and cell.
+        vocabulary_size: Number of tokens.
+        run: The run's folder, which holds the user's own cell, if there is one.
+
     Raises:
-        UserError: It does not fit into memory.
+        UserError: It does not fit into memory, or the run's own cell is not trusted.
     """
-    options.check_memory(vocabulary_size)
+    cell = cell_class(options, run)
+    check_model(options, vocabulary_size, cell)
     try:
-        return CharacterModel(options, vocabulary_size)
+        return CharacterModel(options, vocabulary_size, cell)
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, RuntimeError) and not re.search("alloc|overflow", str(error)):
             raise
@@ -74,3 +78,13 @@ def build_model(options: ModelOptions, vocabulary_size: int) -> CharacterModel:
             f"--hidden-size {options.hidden_size} --num-layers {options.num_layers}: "
             "the model does not fit into memory"
         ) from error
+
+
+def check_model(options: ModelOptions, vocabulary_size: int, cell: type[Cell] | None) -> None:
+    """Refuse a model that the machine's memory cannot hold.
+
+    Raises:
+        UserError: It does not fit.
+    """
+    others = vocabulary_size * (options.embedding_size + output_size(options))
+    check_memory(options, options.embedding_size, others, cell)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import os
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from unrolled.errors import UserError
 from unrolled.ranges import SEED, SHARE, SIZE, Range
+from unrolled.tasks.recurrent import RecurrentOptions
 from unrolled.training.options import RATE, TrainingOptions, check
 
 LENGTH = Range(0, 10**9)
@@ -42,67 +41,27 @@ class DataOptions:
 
 
 @dataclass(frozen=True)
-class ModelOptions:
+class ModelOptions(RecurrentOptions):
     """The model: embedding, recurrent layers, linear read-out.
 
     Attributes:
-        cell: Recurrent cell.
-        hidden_size: Units of each recurrent layer.
-        num_layers: Recurrent layers, one upon another.
         embedding_size: Size of a character's vector.
-        dropout: Share of values dropped between and after the recurrent layers.
-        embedding_dropout: Share of values dropped before them.
-        nonlinearity: Nonlinearity of the rnn cell.
-        reset_after: Whether the gru cell's reset gate acts after the recurrent product
-            (as in torch.nn) or before it (the original form).
+        embedding_dropout: Share of values dropped before the recurrent layers.
     """
 
-    cell: Literal["lstm", "gru", "rnn"] = "gru"
     hidden_size: Annotated[int, SIZE] = 512
-    num_layers: Annotated[int, Range(1, 1000)] = 1
     embedding_size: Annotated[int, SIZE] = 64
-    dropout: Annotated[float, SHARE] = 0.3
     embedding_dropout: Annotated[float, SHARE] = 0.0
-    nonlinearity: Literal["tanh", "relu", "sigmoid", "identity"] = "tanh"
-    reset_after: bool = True
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            UserError: A value is outside its range.
+            UserError: A value is outside its range, or two do not go together.
         """
-        check(self)
-
-    def check_memory(self, tokens: int) -> None:
-        """Refuse a model whose weights this machine cannot hold, before anything is made for it.
-
-        A system that promises more memory than it has would kill the process when they are written.
-
-        Args:
-            tokens: Size of the vocabulary.
-
-        Raises:
-            UserError: The weights take more than all memory.
-        """
-        blocks = {"lstm": 4, "gru": 3, "rnn": 1}[self.cell]
-        inputs = self.embedding_size + (self.num_layers - 1) * self.hidden_size
-        recurrent = blocks * self.hidden_size * (inputs + self.num_layers * self.hidden_size)
-        weights = recurrent + tokens * (self.embedding_size + self.hidden_size)
-        if 4 * weights > (memory := _memory()):
-            raise UserError(
-                f"--hidden-size {self.hidden_size} --num-layers {self.num_layers}: the model does "
-                f"not fit into memory: its weights take {4 * weights / 1e9:,.1f} GB, this machine "
-                f"has {memory / 1e9:,.1f} GB"
-            )
-
-
-def _memory() -> float:
-    """Bytes of memory of this machine; infinite where the system does not tell."""
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, OSError, ValueError):
-        return math.inf
+        super().__post_init__()
+        if self.bidirectional:
+            raise UserError("--bidirectional: a text is continued, so its end cannot be read first")
 
 
 @dataclass(frozen=True)
@@ -138,17 +97,6 @@ class TextOptions:
     data: DataOptions = field(default_factory=DataOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     training: TextTraining = field(default_factory=TextTraining)
-
-    def __post_init__(self) -> None:
-        """Check what concerns several sections.
-
-        Raises:
-            UserError: The options contradict each other.
-        """
-        if not self.model.reset_after and self.model.cell != "gru":
-            raise UserError("--no-reset-after: only for --cell gru")
-        if self.model.nonlinearity != "tanh" and self.model.cell != "rnn":
-            raise UserError("--nonlinearity: only for --cell rnn")
 
 
 @dataclass(frozen=True)

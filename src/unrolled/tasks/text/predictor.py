@@ -41,7 +41,7 @@ class TextPredictor:
     def __init__(self, options: TextOptions, folder: RunFolder, device: torch.device) -> None:
         self.folder, self.options, self.device = folder, options, device
         self.vocabulary = Vocabulary.load(folder.path / "vocabulary.json")
-        self.model = build_model(options.model, len(self.vocabulary))
+        self.model = build_model(options.model, len(self.vocabulary), folder.path)
         load_weights(self.model, *best_weights(folder))
         self.model.to(self.device).eval()
 

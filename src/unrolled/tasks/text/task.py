@@ -64,11 +64,11 @@ class TextTask:
         ),
     }
 
-    def prepare(self, options: TextOptions, draft: RunFolder) -> None:
+    def prepare(self, options: TextOptions, draft: RunFolder) -> TextOptions:
         """Read the text; write vocabulary and tokens."""
         from unrolled.tasks.text.training import prepare
 
-        prepare(options, draft)
+        return prepare(options, draft)
 
     def open(self, options: TextOptions, folder: RunFolder, processes: Processes) -> OpenedText:
         """Model, streams and validation."""

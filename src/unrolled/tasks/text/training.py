@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unrolled.errors import UserError
+from unrolled.tasks.recurrent import cell_class, keep_cell
 from unrolled.tasks.text import corpus
 from unrolled.tasks.text.generate import generate
-from unrolled.tasks.text.model import State, build_model
+from unrolled.tasks.text.model import State, build_model, check_model
 from unrolled.tasks.text.options import TextOptions
 from unrolled.tasks.text.predictor import evaluation
 from unrolled.tasks.text.score import default_streams, score
@@ -29,8 +31,11 @@ Tokens = np.ndarray[Any, np.dtype[Any]]
 NATS = Metric("nats", "nats per character", "lower")
 
 
-def prepare(options: TextOptions, draft: RunFolder) -> None:
+def prepare(options: TextOptions, draft: RunFolder) -> TextOptions:
     """Write vocabulary and tokens to a run's folder.
+
+    Returns:
+        The options to keep: they name the user's own cell as the run holds it.
 
     Raises:
         UserError: The text cannot be read, or is too short.
@@ -46,7 +51,8 @@ def prepare(options: TextOptions, draft: RunFolder) -> None:
     _check_lengths(options, train_length, val_length)
 
     vocabulary = Vocabulary(found.characters)
-    options.model.check_memory(len(vocabulary))
+    model = keep_cell(options.model, draft.path)
+    check_model(model, len(vocabulary), cell_class(model, draft.path))
     draft.cache.mkdir()
     train, validation = draft.cache / "train.npy", draft.cache / "validation.npy"
     if val_files:
@@ -58,6 +64,7 @@ def prepare(options: TextOptions, draft: RunFolder) -> None:
     else:
         corpus.write_tokens(files, vocabulary, [(train, train_length)])
     vocabulary.save(draft.path / "vocabulary.json")
+    return replace(options, model=model)
 
 
 def _check_lengths(options: TextOptions, train: int, validation: int) -> None:
@@ -93,7 +100,7 @@ class OpenedText:
             self._validation = corpus.open_tokens(folder.cache / "validation.npy", self.vocabulary)
         unseen = 0 if self._validation is None else len(self._validation)
         _check_lengths(options, len(tokens), unseen)
-        self.model: nn.Module = build_model(options.model, len(self.vocabulary))
+        self.model: nn.Module = build_model(options.model, len(self.vocabulary), folder.path)
         self.batches = Streams(
             tokens,
             batch_size=training.batch_size,
