@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .engine.choice import using
     from .engine.cpu import KernelWarning, release_memory
     from .layers import GRU, LSTM, RNN, Recurrent, Stream, accelerate, deaccelerate, explain
+    from .tasks import load, resume, train
 
 _HOMES = {
     "Cell": ".cells",
@@ -29,7 +30,10 @@ _HOMES = {
     "accelerate": ".layers",
     "deaccelerate": ".layers",
     "explain": ".layers",
+    "load": ".tasks",
     "release_memory": ".engine.cpu",
+    "resume": ".tasks",
+    "train": ".tasks",
     "using": ".engine.choice",
 }
 _ROOMS = (
@@ -58,7 +62,10 @@ __all__ = [
     "accelerate",
     "deaccelerate",
     "explain",
+    "load",
     "release_memory",
+    "resume",
+    "train",
     "using",
 ]
 

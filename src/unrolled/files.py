@@ -10,7 +10,8 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -113,12 +114,7 @@ def write_file(
     ready: Callable[[], None] = lambda: None,
     private: bool = False,
 ) -> None:
-    """Replace a file by new content in one step.
-
-    The content goes to a temporary file in the same folder, is flushed to the disk, takes the name
-    by a rename (atomic within one file system), and the folder's entry is flushed in turn. A crash
-    leaves the old content or the new, and at worst a stray ``.NAME.*.tmp`` that
-    ``remove_strays`` clears.
+    """Replace a file by new content in one step, as ``replacing`` does.
 
     Args:
         path: The file.
@@ -129,10 +125,33 @@ def write_file(
     Raises:
         OSError: The folder cannot be written, or the disk is full; the old file is untouched.
     """
+    with replacing(path, ready=ready, private=private) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(
+    path: Path, *, ready: Callable[[], None] = lambda: None, private: bool = False
+) -> Iterator[BinaryIO]:
+    """A file to write that takes a name when the block ends, in one step.
+
+    The content goes to a temporary file in the same folder, is flushed to the disk, takes the name
+    by a rename (atomic within one file system), and the folder's entry is flushed in turn. A crash
+    leaves the old content or the new, and at worst a stray ``.NAME.*.tmp`` that
+    ``remove_strays`` clears.
+
+    Args:
+        path: The name.
+        ready: Called right before the rename; if it raises, the old file stays.
+        private: Let nobody else read or write it, whatever the process's umask says.
+
+    Raises:
+        OSError: The folder cannot be written, or the disk is full; the old file is untouched.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
             if not private and hasattr(os, "fchmod"):

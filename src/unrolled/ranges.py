@@ -142,8 +142,13 @@ def read(text: str, hint: Any) -> object:
 
 
 def is_choice(hint: Any) -> bool:
-    """Whether an annotation lists the words that it takes."""
-    return typing.get_origin(hint) is Literal
+    """Whether an annotation lists the words that it takes, if any is given."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return is_choice(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return all(is_choice(one) for one in arguments if one is not types.NoneType)
+    return origin is Literal
 
 
 def number_kind(hint: Any) -> type[int] | type[float] | None:

@@ -1,11 +1,10 @@
-"""The command line: what it prints, how it exits, and one clear line for every mistake."""
+"""The text task on the command line: what is printed, how it exits, a line for every mistake."""
 
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from unrolled import cli
+from unrolled.cli import entry
+
+from .conftest import Fails
 
 TEXT = "나는 학교에 간다. the cell remembers what came before.\n" * 60
 SMALL = [
@@ -34,12 +36,6 @@ SMALL = [
     "10",
     "--quiet",
 ]
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.set_num_threads(1)
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -65,27 +61,6 @@ def copy(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "copy"))
 
 
-Fails = Callable[..., str]
-
-
-@pytest.fixture
-def fails(capfd: pytest.CaptureFixture[str]) -> Fails:
-    """Runs a command that must fail with one clear line, and returns the line."""
-
-    def check(*arguments: object, code: int = 2) -> str:
-        capfd.readouterr()
-        assert cli.run([str(a) for a in arguments]) == code
-        out, err = capfd.readouterr()
-        assert out == ""
-        assert err.startswith("unrolled: ")
-        assert err.count("\n") == 1
-        assert err.endswith("\n")
-        assert "Traceback" not in err
-        return err
-
-    return check
-
-
 # Doing the job ----------------------------------------------------------------------------------
 
 
@@ -94,7 +69,9 @@ def test_train_prints_what_came_out_and_how_to_go_on(
 ) -> None:
     assert cli.run(["train", "text", "book.txt", *SMALL]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"Best validation: \d+\.\d{4} nats per character, \d+\.\d{4} bits", out)
+    assert re.search(
+        r"Best validation \(step \d+\):\n  nats +\d+\.\d{4}\n  bits +\d+\.\d{4}\n", out
+    )
     assert "minutes" in out
     for line in ("unrolled generate runs/book", "unrolled evaluate runs/book", "report.html"):
         assert line in out
@@ -125,7 +102,8 @@ def test_json_summary_is_the_exact_score_of_the_kept_weights(
     assert summary["steps"] == 12
     assert cli.run(["evaluate", "r", "--data", "b.txt", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["nats_per_character"] == pytest.approx(summary["val_nats"], rel=1e-9)
+    nats = result["metrics"]["nats"]["value"]
+    assert nats == pytest.approx(summary["metrics"]["nats"]["value"], rel=1e-9)
     assert result["characters"] == len(TEXT) - half - 1
     assert result["streams"] == 1
 
@@ -199,7 +177,8 @@ def test_evaluate_counts_unknown_characters(
     assert cli.run(["evaluate", str(trained), "--data", str(other), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["unknown"] == 2
-    assert result["bits_per_character"] == pytest.approx(result["nats_per_character"] / 0.6931472)
+    nats, bits = (result["metrics"][name]["value"] for name in ("nats", "bits"))
+    assert bits == pytest.approx(nats / 0.6931472)
 
 
 def test_help_is_quick_and_loads_nothing_heavy() -> None:
@@ -232,7 +211,7 @@ def test_a_terminal_shows_a_line_before_torch_is_loaded(
 ) -> None:
     """What is asked for is said at once; importing torch may take four seconds."""
     Path("RUN").mkdir()
-    Path("RUN/options.toml").touch()
+    Path("RUN/options.toml").write_text('task = "text"\n')
     script = (
         "import sys\nfrom unrolled import cli\n"
         "class Found(BaseException): pass\n"
@@ -275,7 +254,7 @@ def test_texts_that_cannot_be_used(fails: Fails, content: bytes, message: str) -
 
 
 def test_files_and_folders_that_are_not_there(fails: Fails, book: Path, trained: Path) -> None:
-    assert "no text given" in fails("train", "text", *SMALL)
+    assert "no data given" in fails("train", "text", *SMALL)
     assert "nowhere.txt: no such file" in fails("train", "text", "nowhere.txt", *SMALL)
     Path("folder").mkdir()
     assert "folder: expected a file, got a folder" in fails("train", "text", "folder", *SMALL)
@@ -406,6 +385,6 @@ def test_short_memory(
             raise MemoryError
         torch.empty(2**55, dtype=torch.int8, device="cpu")
 
-    monkeypatch.setattr(cli, "app", command)
+    monkeypatch.setattr(entry, "application", lambda *_: command)
     assert cli.run(["train"]) == 1
     assert capsys.readouterr().err == "unrolled: out of memory\n"
