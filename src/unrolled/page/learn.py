@@ -17,6 +17,9 @@ from unrolled.lens.recording import recording
 from unrolled.lens.saturation import saturation
 from unrolled.lens.terms import StrandContributions
 from unrolled.lens.tracing import StrandTrace, Trace, trace
+from unrolled.training.batches import Repeated
+from unrolled.training.loop import NotFiniteError, Update, Updates
+from unrolled.training.task import Loss
 
 from .worked import Network
 
@@ -155,29 +158,31 @@ def train(network: Network, updates: int, rate: float, clip: float | None) -> Tr
     Raises:
         ArithmeticError: if a loss or a gradient is no finite number any more.
     """
-    weights = list(network.parameters())
-    losses, norms = [], []
-    for update in range(updates):
-        loss = network.loss(network(network.x)).sum()
-        found = torch.autograd.grad(loss, weights, allow_unused=True)
-        norm = _norm(found)
-        if not math.isfinite(loss.item() + norm):
+    loop = Updates(
+        network,
+        lambda model, word, carry: Loss(network.loss(model(word)).sum(), 1),
+        Repeated(network.x),
+        torch.optim.SGD(network.parameters(), lr=rate),
+        clip=clip or 0.0,
+    )
+    made: list[Update] = []
+    for _ in range(updates):
+        try:
+            made.append(loop.next())
+        except NotFiniteError as error:
             raise ArithmeticError(
-                f"after {update} updates the loss is no finite number any more: take a smaller "
+                f"after {len(made)} updates the loss is no finite number any more: take a smaller "
                 "rate, or clip"
-            )
-        losses.append(loss.item())
-        norms.append(norm)
-        factor = clip_factor(norm, clip)
-        with torch.no_grad():
-            for weight, gradient in zip(weights, found, strict=True):
-                if gradient is not None:
-                    weight.sub_(rate * factor * gradient)
+            ) from error
     with torch.no_grad():
-        losses.append(network.loss(network(network.x)).sum().item())
-    if not math.isfinite(losses[-1]):
+        last = network.loss(network(network.x)).sum().item()
+    if not math.isfinite(last):
         raise ArithmeticError("the loss is no finite number any more: take a smaller rate, or clip")
-    return Training(losses, norms, [clip_factor(norm, clip) < 1 for norm in norms])
+    return Training(
+        [*(update.loss for update in made), last],
+        [update.norm for update in made],
+        [update.clipped for update in made],
+    )
 
 
 def clip_factor(norm: float, clip: float | None) -> float:

@@ -1,7 +1,7 @@
 """Batches of training data, addressed by epoch and number.
 
 So a run goes on at any batch without the ones before, and several processes share each batch
-without talking. There are two kinds:
+without talking. Data comes as one of two kinds:
 
 `Streams` cut one long sequence into rows that are read side by side, chunk by chunk. The state that
 a chunk ends with is carried into the next one; the gradient is cut there::
@@ -12,6 +12,8 @@ a chunk ends with is carried into the next one; the gradient is cut there::
     stream 2   i j k l   → predicts j k l m
 
 `Buckets` group many sequences by length and shuffle them anew in every epoch; no state is carried.
+
+`Repeated` and `Drawn` serve experiments: one batch again and again, and batches made on the spot.
 """
 
 from __future__ import annotations
@@ -199,3 +201,45 @@ class Buckets:
         cuts = range(self.batch_size, len(order), self.batch_size)
         batches = np.split(order, cuts)
         return [batches[place] for place in draw.permutation(len(batches))]
+
+
+class Repeated:
+    """The same batch at every update.
+
+    Args:
+        batch: The batch.
+    """
+
+    window: int | None = None
+
+    def __init__(self, batch: Any) -> None:
+        self._batch = batch
+
+    def count(self, epoch: int) -> int:
+        """One."""
+        return 1
+
+    def batch(self, epoch: int, index: int) -> Any:
+        """The batch."""
+        return self._batch
+
+
+class Drawn:
+    """Batches that are drawn anew for every update, and so never end.
+
+    Args:
+        draw: Draws one. Batches are drawn in order and once: such a training is not resumed.
+    """
+
+    window: int | None = None
+
+    def __init__(self, draw: Callable[[], Any]) -> None:
+        self._draw = draw
+
+    def count(self, epoch: int) -> int:
+        """One."""
+        return 1
+
+    def batch(self, epoch: int, index: int) -> Any:
+        """The next batch."""
+        return self._draw()

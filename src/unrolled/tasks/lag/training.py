@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor, nn
 
 from unrolled.lens import Decay
+from unrolled.training.batches import Drawn
+from unrolled.training.loop import NotFiniteError, Updates
+from unrolled.training.task import Loss
 
 from .decay import decay
 from .model import LagModel
@@ -92,35 +96,38 @@ def train(job: Job, stop: Callable[[], bool] = lambda: False) -> Outcome:
     model = LagModel(options.variant(job.cell), problem, options.hidden, job.lag)
     generator, probe = (Generator().manual_seed(options.seed + k) for k in (1, 2))
     before = decay(model, problem, job.lag, probe)
-    parameters = list(model.parameters())
-    optimizer = torch.optim.Adam(parameters, lr=options.learning_rate(job.cell), fused=True)
-    clip = options.clip or math.inf
+    recent: deque[float] = deque(maxlen=WINDOW)
+
+    def loss(model: nn.Module, batch: tuple[Tensor, Tensor], carry: None) -> Loss:
+        x, target = batch
+        given = model(x)
+        recent.append(float(problem.hits(given, target).float().mean()))
+        return Loss(problem.losses(given, target).mean(), x.shape[1])
+
+    loop = Updates(
+        model,
+        loss,
+        Drawn(lambda: problem.draw(job.lag, options.batch, generator)),
+        torch.optim.Adam(model.parameters(), lr=options.learning_rate(job.cell), fused=True),
+        clip=options.clip,
+        skip=options.clip > 0,  # to clip what is infinite is to leave it out
+    )
     started = time.process_time()
     ended: Ended = "updates"
-    recent: list[float] = []
-    updates = clipped = 0
-    while updates < options.updates:
+    clipped = 0
+    while loop.position.step < options.updates:
         if stop():
             ended = "stopped"
             break
-        x, target = problem.draw(job.lag, options.batch, generator)
-        given = model(x)
-        recent = [*recent[1 - WINDOW :], float(problem.hits(given, target).float().mean())]
+        try:
+            clipped += loop.next().clipped
+        except NotFiniteError:
+            ended = "diverged"
+            break
         if len(recent) == WINDOW and sum(recent) >= SOLVED * WINDOW:
             ended = "solved"
             break
-        loss = problem.losses(given, target).mean()
-        if not math.isfinite(float(loss.detach())):
-            ended = "diverged"
-            break
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, clip))
-        exploded = not math.isfinite(norm)
-        clipped += exploded or norm > clip
-        if not (exploded and options.clip):  # to clip what is infinite is to leave it out
-            optimizer.step()
-        updates += 1
+    updates = loop.position.step
     seconds = time.process_time() - started
     success, test_loss = _test(model, problem, job.lag, probe)
     after = decay(model, problem, job.lag, probe)
