@@ -25,11 +25,17 @@ Format = Literal["jsonl", "csv"]
 @contextmanager
 def loading(what: str, *, quiet: bool = False) -> Iterator[None]:
     """Import in the block what takes seconds; on a terminal a line before it says what is done."""
-    if sys.stderr.isatty() and not quiet:
-        sys.stderr.write(f"{what} (loading PyTorch …)\n")
-        sys.stderr.flush()
+    if not quiet:
+        remark(f"{what} (loading PyTorch …)")
     with importing():
         yield
+
+
+def remark(text: str) -> None:
+    """Say on a terminal what happens; otherwise nobody needs to know."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def line(text: str) -> None:

@@ -16,20 +16,17 @@ from unrolled.errors import UserError
 from unrolled.ranges import flag as spelled
 from unrolled.ranges import shown
 from unrolled.training.duration import format_duration
-from unrolled.training.options import TrainingOptions
+from unrolled.training.options import LIMITS, TrainingOptions
 from unrolled.training.run_folder.folder import RunFolder
 from unrolled.training.task import Inspection, Task
 
 from .flags import RUN, Call, command, flag, flags, group_of, sections, words
-from .output import as_json, line, loading, quoted
+from .output import as_json, line, loading, quoted, remark
 from .readable import details, scores
 from .values import ConfigFile, check_values
 
 if TYPE_CHECKING:
     from unrolled.training.session import Summary
-
-LIMITS = ("max_epochs", "max_steps", "max_time", "patience")
-"""Options that may change when a run is resumed."""
 
 
 def _run_flag(name: str, hint: Any, text: str) -> inspect.Parameter:
@@ -247,8 +244,8 @@ def _print_summary(task: Task, summary: Summary) -> None:
 def _check(task: Task) -> Call:
     def call(*files: str, config: Path | None = None, json: bool = False, **given: Any) -> int:
         options = _built(task, files, given)
-        with loading(f"reading {', '.join(options.data.data)}"):
-            found = task.inspect(options)
+        remark(f"reading {', '.join(options.data.data)}")
+        found = task.inspect(options)
         if json:
             line(as_json({"task": task.name, **found._asdict()}))
         else:

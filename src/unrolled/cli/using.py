@@ -7,6 +7,7 @@ first; then the command is made from that task's dataclass.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -22,7 +23,7 @@ from unrolled.training.run_folder.folder import RunFolder
 from unrolled.training.task import Evaluation, Task, Verb
 
 from .flags import ARGUMENTS, Call, command, flag, flags, given_of, words
-from .output import Format, as_json, check_out, line, loading, records
+from .output import Format, as_json, check_out, line, loading, records, remark
 from .readable import details, scores
 from .values import decoded
 
@@ -70,7 +71,7 @@ def _general(name: str, tasks: Mapping[str, Task]) -> App:
     """A verb whose task is not known: its help page has what all tasks have in common."""
     own = {task.name: task.verbs[name] for task in tasks.values() if name in task.verbs}
     text = _STANDARD.get(name) or next(iter(own.values())).help
-    more = ["More options depend on the task of the run:"]
+    more = [f"More options depend on the task of the run (unrolled {name} RUN --help):"]
     more += [f"  {task}: {_listed(verb)}" for task, verb in own.items()]
     app = App(name=name, help=text, help_epilogue="\n".join(more), help_format="plaintext")
     app.default(command(_refuse(name), _parameters(name, ())))
@@ -174,6 +175,8 @@ def _use(name: str, task: Task, verb: Verb, named: Path) -> Call:
         device = getattr(options, "device", common.get("device", "cpu"))
         if threads := getattr(options, "threads", common.get("threads", 0)):
             torch.set_num_threads(threads)
+        if names == ("-",) and sys.stdin.isatty():
+            remark("reading standard input, an item a line; Ctrl-D ends it")
         result = verb.run(session.load(task, run, device), names, options)
         if isinstance(result, Evaluation):
             _print_evaluation(task, result, json=common.get("json", False))

@@ -29,7 +29,7 @@ def check_values(app: App, commands: tuple[str, ...], arguments: ArgumentCollect
                 raise UserError(
                     f"{name}: expected text without zero bytes, got {shown(token.value)}"
                 )
-            if token.keyword is None and token.value.startswith("-") and len(token.value) > 1:
+            if argument.parameter.allow_leading_hyphen and token.value[:1] == "-" != token.value:
                 raise UserError(_unknown(token.value, arguments))
             value = read(token.value, hint)
             if (is_choice(hint) or number_kind(hint) is not None) and not fits(value, hint):
