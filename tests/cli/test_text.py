@@ -1,5 +1,6 @@
 """The text task on the command line: what is printed, how it exits, a line for every mistake."""
 
+import io
 import json
 import os
 import re
@@ -165,6 +166,29 @@ def test_generate(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(command) == 0
     assert capsys.readouterr().out == first
     assert cli.run([*command, "--temperature", "0", "--top-k", "3"]) == 0
+
+
+def test_predict_continues_every_line_of_standard_input(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def enter(content: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    enter("나는 학\r\nthe cell".encode())
+    assert cli.run(["predict", str(trained), "--length", "5"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["prompt"] for one in found] == ["나는 학", "the cell"]
+    assert [len(one["text"]) for one in found] == [5, 5]
+    enter(b"the\n\xff\n")
+    assert cli.run(["predict", str(trained), "--length", "5"]) == 2
+    assert capsys.readouterr().err == "unrolled: standard input:2: not text in UTF-8\n"
+
+
+def test_check(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["check", "text", "book.txt", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["facts"]["characters"] == len(TEXT)
+    assert list(found) == ["task", "facts", "warnings"]
 
 
 def test_evaluate_counts_unknown_characters(

@@ -188,8 +188,8 @@ class Verb:
     Attributes:
         help: What it does, one sentence.
         options: A dataclass of its flags.
-        run: Given predictor, files and options, an evaluation or pieces of output: a mapping is
-            written as one line of JSON, text as it is.
+        run: Given predictor, files (``-`` is standard input) and options, an evaluation or pieces
+            of output: a mapping is written as one line of JSON, text as it is.
     """
 
     help: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -133,8 +134,21 @@ def predict(
     predictor: TextPredictor, files: Sequence[str], options: PromptOptions
 ) -> Iterator[dict[str, str]]:
     """Continue every line of some files."""
-    lines = (line for name in files for block in corpus.read_lines(Path(name)) for line in block)
-    return predictor.predict(lines, options)
+    return predictor.predict(_lines(files), options)
+
+
+def _lines(files: Sequence[str]) -> Iterator[str]:
+    """Lines of some files and, for ``-``, of standard input as they come."""
+    for name in files:
+        if name != "-":
+            for block in corpus.read_lines(Path(name)):
+                yield from block
+            continue
+        for number, line in enumerate(sys.stdin.buffer, start=1):
+            try:
+                yield line.decode().removesuffix("\n").removesuffix("\r")
+            except UnicodeDecodeError as error:
+                raise UserError(f"standard input:{number}: not text in UTF-8") from error
 
 
 def write(predictor: TextPredictor, files: Sequence[str], options: WritingOptions) -> Iterator[str]:
