@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -268,13 +270,17 @@ def test_items_are_written_as_soon_as_they_are_there() -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
     )
     assert process.stdin is not None
     assert process.stdout is not None
     with process:
         process.stdin.write("a b\n")
         process.stdin.flush()
-        assert json.loads(process.stdout.readline())["words"] == 2  # the input is still open
+        ready, _, _ = select.select([process.stdout], [], [], 60)  # the input is still open
+        if not ready:
+            process.kill()
+        assert json.loads(process.stdout.readline())["words"] == 2
         process.stdin.close()
 
 

@@ -48,9 +48,16 @@ def quoted(path: Path | str) -> str:
     return shlex.quote(str(path))
 
 
+_ENCODERS = {only: json.JSONEncoder(ensure_ascii=only, allow_nan=False) for only in (True, False)}
+
+
 def as_json(value: object, *, ascii_only: bool = True) -> str:
     """A value as one line of JSON; of numbers that are not finite, null."""
-    return json.dumps(_finite(value), ensure_ascii=ascii_only, allow_nan=False)
+    encode = _ENCODERS[ascii_only].encode
+    try:
+        return encode(value)
+    except ValueError:
+        return encode(_finite(value))
 
 
 def _finite(value: object) -> object:
