@@ -44,6 +44,20 @@ class Range:
         return f"{below} {_number(self.least)} to {above}{_number(self.most)}"
 
 
+class NamesCode:
+    """Marks an option whose value may name code, as ``file.py:MyCell``.
+
+    Such a value is taken as a flag or from Python, never from a file of options: files come from
+    anywhere, and reading one must not execute anything.
+    """
+
+
+def names_code(hint: Any, value: object) -> bool:
+    """Whether a value of an option names code."""
+    marked = any(isinstance(one, NamesCode) for one in getattr(hint, "__metadata__", ()))
+    return marked and isinstance(value, str) and ".py" in value
+
+
 SIZE = Range(1, 65536)
 """Units, characters of a vector, streams: sizes of one dimension of a tensor."""
 

@@ -43,6 +43,12 @@ _RESUME = _run_flag(
     Path | None,
     "Go on with this run; only limits (--max-…, --patience) may be given with it.",
 )
+_CELL = _run_flag(
+    "cell",
+    str | None,
+    "RUN/cell.py:CLASS, to execute the cell that somebody else's run was trained with: it is code, "
+    "read it before.",
+)
 _CONFIG = _run_flag(
     "config",
     Path | None,
@@ -64,7 +70,7 @@ def train_app(tasks: Mapping[str, Task], arguments: Sequence[str]) -> App:
     limits = [
         one for one in flags(TrainingOptions, group=group_of("training")) if one.name in LIMITS
     ]
-    parameters = [words("TASK", show=False), *limits, _RESUME, _JSON, _QUIET]
+    parameters = [words("TASK", show=False), *limits, _RESUME, _CELL, _JSON, _QUIET]
     app.default(command(_train_without_task(tasks), parameters))
     return app
 
@@ -176,6 +182,7 @@ def _train_without_task(tasks: Mapping[str, Task]) -> Call:
     def call(
         *unknown: str,
         resume: Path | None = None,
+        cell: str | None = None,
         json: bool = False,
         quiet: bool = False,
         **limits: Any,
@@ -184,6 +191,8 @@ def _train_without_task(tasks: Mapping[str, Task]) -> Call:
             _refuse_task("train", unknown[0], tasks)
         if resume is None:
             raise UserError(f"train: expected a task ({', '.join(tasks)}) or --resume RUN")
+        if cell is not None:
+            registry.trust(cell, resume)
         return _resume(resume, limits, json=json, quiet=quiet)
 
     return call

@@ -44,6 +44,13 @@ _OUT = flag(
     default=None,
 )
 _FORMAT = flag("format", Format, "Format of records: lines of JSON, or a table.", default="jsonl")
+_CELL = flag(
+    "cell",
+    str | None,
+    "RUN/cell.py:CLASS, to execute the cell that somebody else's run was trained with: it is code, "
+    "read it before.",
+    default=None,
+)
 _DEVICE = flag("device", Literal["auto", "cpu", "cuda", "mps"], "Where to compute.", default="cpu")
 _THREADS = flag(
     "threads", Annotated[int, THREADS], "Threads for the CPU; 0 leaves it to PyTorch.", default=0
@@ -143,11 +150,11 @@ def _parameters(name: str, own: Sequence[inspect.Parameter]) -> list[inspect.Par
     )
     if name == "evaluate":
         files = words("FILE", "Files to measure on, the same as --data.", hyphen=True)
-        common = [_DATA, _JSON, _DEVICE, _THREADS]
+        common = [_DATA, _JSON, _DEVICE, _THREADS, _CELL]
     else:
         usual = " Standard input where none is given, or for -." if name == "predict" else ""
         files = words("FILE", f"Files to read.{usual}", hyphen=True)
-        common = [_OUT, _FORMAT, _DEVICE, _THREADS]
+        common = [_OUT, _FORMAT, _DEVICE, _THREADS, _CELL]
     taken = {one.name for one in own}
     return [run, files, *own, *(one for one in common if one.name not in taken)]
 
@@ -172,6 +179,8 @@ def _use(name: str, task: Task, verb: Verb, named: Path) -> Call:
             import torch
 
             from unrolled.training import session
+        if cell := common.get("cell"):
+            registry.trust(cell, run)
         device = getattr(options, "device", common.get("device", "cpu"))
         if threads := getattr(options, "threads", common.get("threads", 0)):
             torch.set_num_threads(threads)

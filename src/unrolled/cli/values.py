@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cyclopts import App, ArgumentCollection
 from cyclopts.config import Dict
 
 from unrolled.errors import UserError
-from unrolled.ranges import expected, fits, is_choice, number_kind, read, shown
+from unrolled.ranges import (
+    expected,
+    fits,
+    flag,
+    hints,
+    is_choice,
+    names_code,
+    number_kind,
+    read,
+    shown,
+)
 from unrolled.training.options import check_table, read_toml
 
 
@@ -68,6 +80,7 @@ class ConfigFile:
         name = given["config"]
         sections = check_table(self._options, read_toml(Path(name)), name)
         sections.pop("task", None)
+        self._refuse_code(sections, given, name)
         if "words" in given:  # both ways to name the files count as the flag
             given["data"] = ""
         flat = {
@@ -77,6 +90,23 @@ class ConfigFile:
             if key not in given
         }
         Dict(flat, source=name, use_commands_as_keys=False)(app, commands, arguments)
+
+    def _refuse_code(
+        self, sections: Mapping[str, Any], given: Mapping[str, str], file: str
+    ) -> None:
+        """Refuse an option that names code, if it is to be taken from the file.
+
+        Raises:
+            UserError: There is one.
+        """
+        for section, values in sections.items():
+            known = hints(hints(self._options)[section])
+            for key, value in values.items():
+                if key not in given and names_code(known[key], value):
+                    raise UserError(
+                        f"{file}: [{section}] {key}: {shown(value)} names code, which is not taken "
+                        f"from a file; give it as {flag(key)}"
+                    )
 
 
 def decoded(word: str) -> str:

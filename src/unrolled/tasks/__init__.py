@@ -124,7 +124,8 @@ def resume(path: str | Path, *, quiet: bool = False, cell: str | None = None, **
     from unrolled.training import session
 
     task = task_of(path)
-    _trust(cell, path)
+    if cell is not None:
+        trust(cell, path)
     summary = session.resume(task, path, limits, quiet=quiet)
     return None if summary is None else session.load(task, path)
 
@@ -147,16 +148,24 @@ def load(path: str | Path, device: str = "cpu", *, cell: str | None = None) -> A
     from unrolled.training import session
 
     task = task_of(path)
-    _trust(cell, path)
+    if cell is not None:
+        trust(cell, path)
     return session.load(task, path, device)
 
 
-def _trust(cell: str | None, run: str | Path) -> None:
-    """Trust a run's own cell, if the user says so."""
-    if cell is not None:
-        from unrolled.tasks.own_cell import trust_given
+def trust(cell: str, run: str | Path) -> None:
+    """Let this user's programs execute the cell that a run was trained with, from now on.
 
-        trust_given(cell, Path(run))
+    Args:
+        cell: ``RUN/cell.py:CLASS``: a file of code, which the user has read.
+        run: The run's folder.
+
+    Raises:
+        UserError: The run has no such cell.
+    """
+    from unrolled.tasks.own_cell import trust_given
+
+    trust_given(cell, Path(run))
 
 
 def options_from(task: Task, settings: Mapping[str, Any]) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from unrolled.cells import CELLS, GRU, Cell, OriginalGRU
 from unrolled.errors import UserError
-from unrolled.ranges import SHARE, SIZE, Range, complaint, flag, shown
+from unrolled.ranges import SHARE, SIZE, NamesCode, Range, complaint, flag, shown
 from unrolled.tasks import own_cell
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class RecurrentOptions:
             (as in torch.nn) or before it (the original form).
     """
 
-    cell: str = "gru"
+    cell: Annotated[str, NamesCode()] = "gru"
     hidden_size: Annotated[int, SIZE] = 256
     num_layers: Annotated[int, Range(1, 1000)] = 1
     bidirectional: bool = False
