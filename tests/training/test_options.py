@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from unrolled.errors import UserError
-from unrolled.tasks.text.options import DataOptions, ModelOptions, TextOptions
+from unrolled.tasks.text.options import DataOptions, ModelOptions, TextOptions, TextTraining
 from unrolled.training.options import TrainingOptions, read_options, write_options
 
 
@@ -12,12 +12,12 @@ def test_round_trip_through_toml(tmp_path: Path) -> None:
     options = TextOptions(
         data=DataOptions(data=("한글.txt", 'quote " and \\ back'), val_fraction=0.25),
         model=ModelOptions(cell="gru", hidden_size=7, reset_after=False, dropout=0.3),
-        training=TrainingOptions(lr=3e-4, max_time="1h30m", max_steps=12, ema=0.999),
+        training=TextTraining(lr=3e-4, max_time="1h30m", max_steps=12, ema=0.999),
     )
     path = tmp_path / "options.toml"
     write_options(options, path)
     assert read_options(TextOptions, path) == options
-    plain = replace(options, training=TrainingOptions())
+    plain = replace(options, training=TextTraining())
     write_options(plain, path)
     assert read_options(TextOptions, path) == plain
 

@@ -17,7 +17,8 @@ from torch.nn import functional
 
 import unrolled
 from unrolled.errors import UserError
-from unrolled.tasks import load, resume, train
+from unrolled import tasks
+from unrolled.tasks import load, resume
 from unrolled.training.batches import Streams
 from unrolled.training.display import Silent
 from unrolled.training.loop import Training
@@ -58,16 +59,18 @@ def a_look(step: int, seconds: float = 0.1) -> Look:
     return Look(step, seconds, {"rnn.l0": layer})
 
 
-def build(path: Path, display: Notes, step: int = 0, **options: Any) -> Monitor:
-    settings = TrainingOptions(**{"lens_every": 10, "seq_len": 10} | options)
+def build(
+    path: Path, display: Notes, step: int = 0, lens_every: int = 10, window: int | None = 10
+) -> Monitor:
     best_effort = BestEffort(display.note, lambda: None)
     return Monitor(
-        settings, path, step, Advisor(1, 10), display, lambda numbers, at: None, best_effort
-    )
+        lens_every, window, path, step, Advisor(1, window), display, lambda numbers, at: None,
+        best_effort,
+    )  # fmt: skip
 
 
 def train(prose: Path, out: Path, **more: Any) -> None:
-    train("text", prose, out=out, **(SMALL | more))
+    tasks.train("text", prose, out=out, **(SMALL | more))
 
 
 @pytest.fixture
@@ -88,6 +91,12 @@ def test_it_waits_for_its_interval_and_its_budget(tmp_path: Path) -> None:
     # The first is taken to cost 2 ms for each of 10 steps: 3 % of 0.67 s.
     assert not monitor.due(10, 0.6)
     assert monitor.due(11, 0.7)
+
+
+def test_whole_sequences_are_looked_at_as_if_they_had_a_hundred_steps(tmp_path: Path) -> None:
+    monitor = build(tmp_path / "lens.jsonl", Notes(), window=None)
+    assert not monitor.due(10, 6.6)  # 2 ms for each of 100 steps: 3 % of 6.7 s
+    assert monitor.due(10, 6.7)
 
 
 def test_what_looks_took_is_remembered_by_a_run_that_goes_on(tmp_path: Path) -> None:
@@ -184,13 +193,13 @@ def test_a_look_is_at_the_next_chunk_with_the_state_carried_into_it(
     tokens = np.load(tmp_path / "run" / "cache" / "train.npy")
     streams = Streams(tokens, batch_size=9, seq_len=8, random_boundaries=True)
     position = record["position"]
-    inputs, targets = (x[:, :8] for x in streams.batch(position["epoch"], position["chunk"]))
+    inputs, targets = (x[:, :8] for x in streams.batch(position["epoch"], position["index"]))
 
     def losses(state: tuple[Tensor, ...] | None) -> Tensor:
         logits, _ = model(inputs, state)
         return functional.cross_entropy(logits.movedim(-1, 1), targets, reduction="none")
 
-    carried = tuple(state[:, :8] for state in under(tensors, "state").values())
+    carried = tuple(state[:, :8] for state in under(tensors, "carry.0").values())
     (kept,) = read_looks(tmp_path / "run" / "lens.jsonl")
     for state, same in ((carried, True), (None, False)):
         found = look(model, partial(losses, state))["recurrent.l0"].influence

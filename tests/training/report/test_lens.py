@@ -9,7 +9,8 @@ from tests.training.report.test_report import EVIL, Page
 from unrolled.training.probe.look import LayerLook, Look
 from unrolled.training.report.lens import gradient_charts, lens_charts, warnings
 
-OPTIONS = {"training": {"clip": 0.5, "seq_len": 64}}
+OPTIONS = {"training": {"clip": 0.5}}
+WINDOW = 64
 
 
 def a_look(step: int, *names: str, influence: tuple[float, ...] = (1.0, 0.5, 0.25)) -> Look:
@@ -25,7 +26,7 @@ def rows(norm: float, clipped: float) -> list[dict[str, float]]:
 
 
 def test_every_curve_is_there() -> None:
-    charts = lens_charts([a_look(s, "l0", "l1") for s in range(100, 1100, 100)], 100.0, OPTIONS)
+    charts = lens_charts([a_look(s, "l0", "l1") for s in range(100, 1100, 100)], 100.0, WINDOW)
     titles = [title for title, _, _ in charts]
     assert titles == [
         "Memory",
@@ -44,6 +45,12 @@ def test_every_curve_is_there() -> None:
     assert "tanh(c)" in saturation[2]
 
 
+def test_sequences_that_are_never_cut_have_no_window() -> None:
+    looks = [a_look(k, "l0") for k in range(4)]
+    assert "truncation window" not in lens_charts(looks, 100.0, None)[0][2]
+    assert warnings(rows(1.0, 0.0), looks, OPTIONS, None) == ""
+
+
 def test_the_gradients_norm_and_its_bound() -> None:
     charts = gradient_charts(rows(1.0, 0.25), OPTIONS)
     assert [title for title, _, _ in charts] == ["Gradient norm before clipping", "Updates clipped"]
@@ -55,8 +62,8 @@ def test_the_gradients_norm_and_its_bound() -> None:
 
 
 def test_warnings_are_those_of_the_whole_run() -> None:
-    assert warnings(rows(1.0, 0.0), [], OPTIONS) == ""
-    found = warnings(rows(1.0, 1.0), [a_look(k, "l0") for k in range(4)], OPTIONS)
+    assert warnings(rows(1.0, 0.0), [], OPTIONS, WINDOW) == ""
+    found = warnings(rows(1.0, 1.0), [a_look(k, "l0") for k in range(4)], OPTIONS, WINDOW)
     assert found.count("<li>") == 2
     assert Page(found).open == []
 
@@ -66,7 +73,7 @@ def test_warnings_are_those_of_the_whole_run() -> None:
 )
 def test_odd_numbers_and_names_do_not_break_the_page(influence: tuple[float, ...]) -> None:
     looks = [a_look(k, EVIL, influence=influence) for k in (5, 9)]
-    body = "".join(chart for _, _, chart in lens_charts(looks, 0.0, {}))
+    body = "".join(chart for _, _, chart in lens_charts(looks, 0.0, None))
     page = Page(body)
     assert page.open == []
     assert "script" not in page.tags
@@ -74,4 +81,4 @@ def test_odd_numbers_and_names_do_not_break_the_page(influence: tuple[float, ...
 
 
 def test_without_looks_there_is_nothing() -> None:
-    assert lens_charts([], 10.0, OPTIONS) == []
+    assert lens_charts([], 10.0, WINDOW) == []

@@ -1,7 +1,10 @@
 import math
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -9,6 +12,7 @@ from unrolled.training.report.charts import Line, line_chart, number
 from unrolled.training.report.report import write_report
 from unrolled.training.run_folder.folder import RunFolder
 from unrolled.training.run_folder.logs import CsvLog, read_log
+from unrolled.training.task import Estimate, Evaluation, Metric, Section
 
 
 class Page(HTMLParser):
@@ -38,17 +42,28 @@ class Page(HTMLParser):
 EVIL = "<script>alert('x')</script> & \"quoted\" 한글"
 
 
+NATS = Metric("nats", "nats per character", "lower")
+SHARE = Metric("right_words", "", "higher")
+
+
+def opened(*metrics: Metric, window: int | None = 64) -> Any:
+    """What a report asks of a run that is open."""
+    batches = SimpleNamespace(window=window)
+    return SimpleNamespace(objective=NATS, metrics=metrics, item="character", batches=batches)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     folder = RunFolder(tmp_path / "run <b>&")
     folder.path.mkdir()
-    log = CsvLog(folder.log, 0)
+    log = CsvLog(folder.log, ("step", "epoch", "seconds", "train_nats", "val_nats"), 0)
     for step in range(1, 40):
-        row = {"epoch": 0, "seconds": step, "train_nats": 3 / step, "lr": 1e-3, "grad_norm": 1}
-        log.log_metrics(row | {"grad_norm_max": 2, "clipped": 0.5, "per_second": 1e5}, step)
+        row = {"step": step, "epoch": 0, "seconds": step, "train_nats": 3 / step, "lr": 1e-3}
+        row |= {"grad_norm": 1, "grad_norm_max": 2, "clipped": 0.5, "per_second": 1e5}
+        log.append(row)
         if step % 10 == 0:
-            log.log_metrics({"epoch": 0, "seconds": step, "val_nats": 4 / step}, step)
-    log.finalize("")
+            log.append({"step": step, "epoch": 0, "seconds": step, "val_nats": 4 / step})
+    log.flush()
     folder.samples.mkdir()
     for step in range(10):
         (folder.samples / f"{step:08d}.txt").write_text(EVIL, encoding="utf-8")
@@ -57,7 +72,12 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def test_report_is_self_contained_and_escapes(folder: RunFolder) -> None:
     options = {"task": "text", "data": {"data": (EVIL,), "val_data": ()}, "model": {"cell": EVIL}}
-    write_report(folder, options, unit="character", exact=1.2345, parameters=1234)
+    evaluation = Evaluation(
+        {"nats": Estimate(1.2345), "bits": Estimate(1.7810), EVIL: Estimate(0.5, 0.4, 0.6)},
+        notes=[EVIL],
+        sections=[Section(EVIL, "<table><tr><td>a part</td></tr></table>", EVIL)],
+    )
+    write_report(folder, options, opened(NATS), evaluation=evaluation, parameters=1234)
     page = folder.report.read_text(encoding="utf-8")
     parsed = Page(page)
     assert parsed.open == []
@@ -71,7 +91,11 @@ def test_report_is_self_contained_and_escapes(folder: RunFolder) -> None:
     assert "한글" in page
     assert "prefers-color-scheme: dark" in page
     assert "1.2345" in page
-    assert "1.7810" in page  # bits
+    assert "1.7810" in page
+    assert "bits per character" in page
+    assert "95 %: 0.400 to 0.600" in page
+    assert "<td>a part</td>" in page
+    assert page.count(escape(EVIL)) >= 5  # name, note, title and caption, options, samples
     assert "50.0% of the updates were clipped" in page
     assert page.count("<article>") == 6
     assert "after 0 updates" in page
@@ -80,8 +104,32 @@ def test_report_is_self_contained_and_escapes(folder: RunFolder) -> None:
 
 def test_report_of_a_run_that_has_only_begun(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    write_report(folder, {}, unit="character")
+    write_report(folder, {}, opened(NATS))
     assert "Nothing to draw yet" in folder.report.read_text()
+
+
+def test_every_metric_has_a_chart_and_the_best_is_the_first_ones(folder: RunFolder) -> None:
+    log = CsvLog(folder.log, (), 1000)
+    for step, value in ((10, 0.5), (20, 0.75), (30, 0.7)):
+        log.append({"step": step, "val_right_words": value})
+    write_report(folder, {}, opened(SHARE, NATS, window=None))
+    page = folder.report.read_text(encoding="utf-8")
+    headings = re.findall(r"<h2>([^<]*)</h2>", page)
+    assert headings.count("Loss") == headings.count("Right words") == 1
+    assert "<strong>0.7500</strong><span>right words</span>" in page
+    # the weights that are kept are those of the first metric: its chart has the mark
+    assert page.index("upright line") > page.index("<h2>Right words</h2>")
+    write_report(folder, {}, opened(NATS, SHARE))
+    page = folder.report.read_text(encoding="utf-8")
+    assert "<strong>0.1333</strong><span>nats per character</span>" in page
+    assert page.index("upright line") < page.index("<h2>Right words</h2>")
+
+
+def test_a_task_that_measures_nothing_has_its_loss_alone(folder: RunFolder) -> None:
+    write_report(folder, {}, opened())
+    page = folder.report.read_text(encoding="utf-8")
+    assert "<h2>Loss</h2>" in page
+    assert "validation" not in page
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -117,16 +165,17 @@ def test_numbers_on_axes() -> None:
 
 def test_log_drops_what_came_after_the_checkpoint_and_broken_lines(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
-    log = CsvLog(path, 0)
+    columns = ("step", "seconds", "train_nats")
+    log = CsvLog(path, columns, 0)
     for step in range(1, 6):
-        log.log_metrics({"train_nats": step / 3, "seconds": 0.123456789}, step)
-    log.finalize("")
+        log.append({"step": step, "train_nats": step / 3, "seconds": 0.123456789})
+    log.flush()
     before = path.read_text().splitlines()
     with path.open("a") as file:
         file.write("6,0,1")
-    log = CsvLog(path, 3)
-    log.log_metrics({"train_nats": 4 / 3, "seconds": 0.123456789}, 4)
-    log.finalize("")
+    log = CsvLog(path, columns, 3)
+    log.append({"step": 4, "train_nats": 4 / 3, "seconds": 0.123456789})
+    log.flush()
     assert path.read_text().splitlines() == before[:5]
     assert [row["step"] for row in read_log(path)] == [1, 2, 3, 4]
 

@@ -21,7 +21,7 @@ SMALL: dict[str, Any] = {
     "lr": 1e-2,
 }
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TEXTS = [folder / "shared/data/01_lm/tinyshakespeare/input.txt" for folder in (ROOT, ROOT.parent)]
 SHAKESPEARE = next((path for path in TEXTS if path.exists()), None)
 

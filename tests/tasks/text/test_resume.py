@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
-from unrolled.tasks.text.training_run import create
 
 from unrolled.errors import UserError
 from unrolled.tasks import load, resume, train
-from unrolled.tasks.text.options import DataOptions, ModelOptions, TextOptions
+from unrolled.tasks.text.options import DataOptions, ModelOptions, TextOptions, TextTraining
+from unrolled.tasks.text.task import TASK
 from unrolled.training.loop import Training
-from unrolled.training.options import TrainingOptions
 from unrolled.training.run_folder.checkpoint import read_tensors
+from unrolled.training.session import create
 
 OPTIONS: dict[str, Any] = {
     "hidden_size": 12,
@@ -114,10 +114,11 @@ def start(prose: Path, out: Path, **more: Any) -> None:
     settings = OPTIONS | {"max_steps": 4000, "val_every": 0, "checkpoint_steps": 50} | more
     model = {k: settings.pop(k) for k in MODEL if k in settings}
     create(
+        TASK,
         TextOptions(
             data=DataOptions(data=(str(prose),)),
             model=ModelOptions(**model),
-            training=TrainingOptions(**settings),
+            training=TextTraining(**settings),
         ),
         out,
     )

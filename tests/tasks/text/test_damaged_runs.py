@@ -213,8 +213,8 @@ CHECKPOINTS: dict[str, Damage] = {
     "step is huge": position(step=10**30),
     "step is infinite": position(step=float("inf")),
     "seconds are no number": position(seconds=float("nan")),
-    "chunk is beyond": position(chunk=10**6),
-    "chunk is negative": position(chunk=-3),
+    "batch is beyond": position(index=10**6),
+    "batch is negative": position(index=-3),
     "epoch is huge": position(epoch=10**15),
     "window is missing": position(window=None),
     "window is a list": position(window=[]),
@@ -232,19 +232,19 @@ CHECKPOINTS: dict[str, Damage] = {
         lambda tensors, record: tensors.update({"optimizer.0.exp_avg": torch.ones(1)})
     ),
     "state of another shape": rewritten(
-        lambda tensors, record: tensors.update({"state.0": torch.ones(1, 2, 3)})
+        lambda tensors, record: tensors.update({"carry.0.0": torch.ones(1, 2, 3)})
     ),
     "state of another kind": rewritten(
-        lambda tensors, record: tensors.update({"state.0": tensors["state.0"].long()})
+        lambda tensors, record: tensors.update({"carry.0.0": tensors["carry.0.0"].long()})
     ),
     "state left out": rewritten(
-        lambda tensors, record: tensors.update({"state.2": tensors["state.0"]})
+        lambda tensors, record: tensors.update({"carry.0.2": tensors["carry.0.0"]})
     ),
     "random state cut": rewritten(
-        lambda tensors, record: tensors.update({"random.cpu": tensors["random.cpu"][:7]})
+        lambda tensors, record: tensors.update({"random.0.cpu": tensors["random.0.cpu"][:7]})
     ),
     "random state is noise": rewritten(
-        lambda tensors, record: tensors.update({"random.cpu": torch.ones(5056)})
+        lambda tensors, record: tensors.update({"random.0.cpu": torch.ones(5056)})
     ),
     "a weight gone": rewritten(lambda tensors, record: tensors.pop("model.readout.weight")),
     "a weight too many": rewritten(
@@ -429,7 +429,7 @@ KNOWN = [
     ("max_steps = " + "9" * 30, "resume", "max_steps: expected a whole number"),
     ("step is infinite", "resume", "corrupt: it names no step"),
     ("seconds are no number", "resume", "position: seconds is nan"),
-    ("chunk is beyond", "resume", "there is no chunk 1000000"),
+    ("batch is beyond", "resume", "there is no batch 1000000"),
     ("window is missing", "resume", "position [window]: expected a table, got None"),
     ("tokens: header cut", "resume", "train.npy: corrupt or truncated"),
     ("moment gone", "resume", "it is of another optimizer"),

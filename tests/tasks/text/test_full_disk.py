@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tasks.test_damaged_runs import within
+from tests.tasks.text.test_damaged_runs import within
 
 from unrolled.errors import UserError
 from unrolled.files import GrowingFile
 from unrolled.tasks import load, resume, train
-from unrolled.tasks.text import training_run
-from unrolled.tasks.text.options import DataOptions, TextOptions
+from unrolled.tasks.text.task import TASK
+from unrolled.tasks.text.options import DataOptions, TextOptions, TextTraining
+from unrolled.training import session
 from unrolled.training.display import Lines, Silent, Spare
 from unrolled.training.loop import Training
-from unrolled.training.options import TrainingOptions
 from unrolled.training.probe import monitor
 from unrolled.training.run_folder import tensorboard
 from unrolled.training.run_folder.best_effort import BestEffort
@@ -52,7 +52,7 @@ class Notes(Silent):
 @pytest.fixture(autouse=True)
 def notes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Notes]:
     notes = Notes()
-    monkeypatch.setattr(training_run, "choose_display", lambda **_: notes)
+    monkeypatch.setattr(session, "choose_display", lambda **_: notes)
     monkeypatch.setattr(monitor, "BUDGET", 1e9)
     with within(60):
         yield notes
@@ -103,7 +103,7 @@ def test_tensorboard_is_no_reason_to_stop(
         (GrowingFile, "append", "log.csv"),
         (GrowingFile, "append", "lens.jsonl"),
         (Training, "_write_sample", "samples"),
-        (training_run, "write_report", "report.html"),
+        (session, "write_report", "report.html"),
     ],
 )
 def test_a_log_that_fails_is_told_at_the_end(
@@ -189,14 +189,16 @@ def test_a_signal_ends_it_whatever_its_logs_do(
         os.kill(os.getpid(), number)
 
     at_step(monkeypatch, 5, act)
-    training_run.create(
+    session.create(
+        TASK,
         TextOptions(
             data=DataOptions(data=(str(prose),)),
-            training=TrainingOptions(seq_len=8, batch_size=4, threads=1, log_every=1),
+            training=TextTraining(seq_len=8, batch_size=4, threads=1, log_every=1),
         ),
         tmp_path / "run",
     )
-    _, summary = training_run.resume(tmp_path / "run")
+    summary = session.resume(TASK, tmp_path / "run")
+    assert summary is not None
     assert (summary.stopped_by, summary.steps) == (number, 5)
     record = read_tensors(tmp_path / "run" / "checkpoint.safetensors")[1]
     assert record["position"]["step"] == 5
