@@ -538,7 +538,7 @@ class Training:
         if batch is not None:
             with torch.no_grad():
                 self.opened.loss(
-                    self.opened.model, self.fabric.to_device(batch), self.updates.carry
+                    self.updates.model, self.fabric.to_device(batch), self.updates.carry
                 )
 
     def _check_weights(self) -> None:
@@ -553,7 +553,7 @@ class Training:
         where = diagnose(
             self.opened.model,
             carried.leaves(error.carry),
-            lambda: self.opened.loss(self.opened.model, error.batch, error.carry),
+            lambda: self.opened.loss(self.updates.model, error.batch, error.carry),
         )
         self._stop(f"{error}; the first value that is not finite: {where}")
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.distributed
 
-from unrolled.errors import UserError
+from unrolled.errors import RUNTIME, UserError
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 _PRECISION = {"32": "32-true", "64": "64-true", "bf16-mixed": "bf16-mixed"}
 _PATIENCE = datetime.timedelta(days=1)
 """How long a process waits for the others; one that has ended is noticed at once."""
+
+_BUFFERS = next(
+    name
+    for name in ("forward_sync_buffers", "broadcast_buffers")
+    if name in signature(torch.nn.parallel.DistributedDataParallel).parameters
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,24 @@ class Processes:
         values: list[Any] = [None] * self.count
         torch.distributed.all_gather_object(values, value)
         return values
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A block that fails in every process if a user's error ends it in one.
+
+        Raises:
+            UserError: The first of theirs, in order of rank.
+        """
+        problem: UserError | None = None
+        try:
+            yield
+        except UserError as error:
+            problem = error
+        found = self.gather(None if problem is None else (str(problem), problem.code))
+        if problem is not None:
+            raise problem
+        for words, code in filter(None, found):
+            raise UserError(words, code=code)
 
     def sum(self, numbers: Sequence[float]) -> list[float]:
         """Each number summed over all processes; all must call it."""
@@ -115,7 +141,8 @@ def launched(options: TrainingOptions) -> Iterator[tuple[Fabric, Processes]]:
     strategy = DDPStrategy(
         process_group_backend="cpu:gloo,cuda:nccl" if device == "cuda" else "gloo",
         timeout=_PATIENCE,
-        broadcast_buffers=False,
+        # every process has the same buffers; torch has renamed the option
+        **{_BUFFERS: False},
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*GPU available but not used.*")
@@ -129,8 +156,51 @@ def launched(options: TrainingOptions) -> Iterator[tuple[Fabric, Processes]]:
     if not shared:
         yield fabric, ALONE
         return
+    # Fabric tells of every process that it starts.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric.launch()
+    if options.threads:  # Fabric has set the number anew
+        torch.set_num_threads(options.threads)
     try:
         yield fabric, Processes(fabric.global_rank, fabric.world_size)
     finally:
         torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def reported_once() -> Iterator[None]:
+    """A block whose errors of users the first of several processes reports, and no other.
+
+    In the others the block just ends: an exit code that is not 0 would let Fabric kill the first
+    one before it has said a word.
+
+    Raises:
+        UserError: In the first process, that of the block, or that another process is gone.
+    """
+    try:
+        yield
+    except UserError:
+        if _rank() == 0:
+            raise
+    except RuntimeError as error:
+        if not _is_lost(error):
+            raise
+        if _rank() == 0:
+            raise UserError(
+                "another process of this training ended; --resume goes on from the last checkpoint",
+                code=RUNTIME,
+            ) from error
+
+
+def _rank() -> int:
+    """Number of this process, known before it has joined the others."""
+    if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
+        return int(os.environ["RANK"])
+    started = {"LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_PORT"} <= os.environ.keys()
+    return int(os.environ["LOCAL_RANK"]) if started else 0
+
+
+def _is_lost(error: RuntimeError) -> bool:
+    """Whether a process has lost the connection to another; gloo says so in words only."""
+    lost = isinstance(error, torch.distributed.DistError)
+    return lost or "Connection closed" in str(error) or "gloo" in str(error)

@@ -18,7 +18,13 @@ from unrolled.errors import RUNTIME, UserError, reason
 from unrolled.training.display import Display, Silent, choose_display
 from unrolled.training.loop import Training
 from unrolled.training.options import LIMITS, TrainingOptions, read_options, write_options
-from unrolled.training.processes import ALONE, Processes, choose_device, launched
+from unrolled.training.processes import (
+    ALONE,
+    Processes,
+    choose_device,
+    launched,
+    reported_once,
+)
 from unrolled.training.report.report import write_report
 from unrolled.training.run_folder.best_effort import BestEffort
 from unrolled.training.run_folder.checkpoint import best_weights, load_weights, read_tensors
@@ -99,13 +105,14 @@ def train(
         raise UserError("no data given: name at least one file, as FILE or --data FILE")
     held = _created(task, options, out, overwrite=overwrite)
     with (
+        reported_once(),
         _launched(options.training) as (fabric, processes),
         _shared(held, out, processes) as folder,
     ):
-        if folder is None:
-            return None
-        kept: Any = read_options(task.options, folder.options)  # as the task has kept them
-        return _train(task, folder, kept, fabric, processes, quiet=quiet)
+        if folder is not None:
+            kept: Any = read_options(task.options, folder.options)  # as the task has kept them
+            return _train(task, folder, kept, fabric, processes, quiet=quiet)
+    return None
 
 
 def resume(
@@ -126,23 +133,26 @@ def resume(
         UserError: The folder is not a run, is being trained already, or something in it is corrupt;
             or as `train`.
     """
-    folder = RunFolder.existing(path)
-    options: Any = read_options(task.options, folder.options)
-    given = {name: value for name, value in (limits or {}).items() if value is not None}
-    if unknown := given.keys() - set(LIMITS):
-        raise UserError(f"{min(unknown)}: cannot be changed; a run goes on with new {LIMITS} only")
-    training = replace(options.training, **given)
-    with (
-        _launched(training) as (fabric, processes),
-        _shared(_held(folder), folder.path, processes) as held,
-    ):
-        if held is None:
-            return None
-        if training != options.training:
-            options = replace(options, training=training)
-            if processes.first:
-                write_options(options, folder.options)
-        return _train(task, held, options, fabric, processes, quiet=quiet)
+    with reported_once():
+        folder = RunFolder.existing(path)
+        options: Any = read_options(task.options, folder.options)
+        given = {name: value for name, value in (limits or {}).items() if value is not None}
+        if unknown := given.keys() - set(LIMITS):
+            raise UserError(
+                f"{min(unknown)}: cannot be changed; a run goes on with new {LIMITS} only"
+            )
+        training = replace(options.training, **given)
+        with (
+            _launched(training) as (fabric, processes),
+            _shared(_held(folder), folder.path, processes) as held,
+        ):
+            if held is not None:
+                if training != options.training:
+                    options = replace(options, training=training)
+                    if processes.first:
+                        write_options(options, folder.options)
+                return _train(task, held, options, fabric, processes, quiet=quiet)
+    return None
 
 
 def load(task: Task, path: Path | str, device: str = "cpu") -> Any:
@@ -253,8 +263,9 @@ def _go_on(
     """Train from the last checkpoint or the start; write summary and report."""
     training = options.training
     torch.manual_seed(training.seed)
-    start = read_tensors(folder.checkpoint) if folder.checkpoint.exists() else None
-    opened = task.open(options, folder, processes)
+    with processes.together():
+        start = read_tensors(folder.checkpoint) if folder.checkpoint.exists() else None
+        opened = task.open(options, folder, processes)
     _check_share(opened, processes)
     parameters = sum(p.numel() for p in opened.model.parameters())
     last_step = _step_of(start, folder)
