@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import logging
 import os
@@ -124,10 +125,12 @@ def launched(options: TrainingOptions) -> Iterator[tuple[Fabric, Processes]]:
     """Fabric on a device, in this process or in several, until the block ends.
 
     Several processes are those that torchrun has started, or Fabric starts them now: each runs the
-    program's command once more. They share gradients by gloo on the CPU and NCCL on GPUs.
+    program's command once more. They share gradients by gloo on the CPU and NCCL on GPUs. They can
+    find each other only once, so they stay connected for the program's next training.
 
     Raises:
-        UserError: The device is not there.
+        UserError: The device is not there; or the program has had several processes before and
+            these have failed, or were of another number.
     """
     from lightning_fabric import Fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
@@ -156,14 +159,40 @@ def launched(options: TrainingOptions) -> Iterator[tuple[Fabric, Processes]]:
     if not shared:
         yield fabric, ALONE
         return
+    _check_connection(here * machines)
     # Fabric tells of every process that it starts.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric.launch()
     if options.threads:  # Fabric has set the number anew
         torch.set_num_threads(options.threads)
+    _connected.append(fabric.world_size)
     try:
         yield fabric, Processes(fabric.global_rank, fabric.world_size)
-    finally:
+    except BaseException:
+        _disconnect()  # others that wait for this process learn that it is gone
+        raise
+
+
+_connected: list[int] = []
+"""Numbers of processes of this program's trainings so far, those that several have shared."""
+
+
+def _check_connection(count: int) -> None:
+    if not _connected:
+        atexit.register(_disconnect)
+    elif not torch.distributed.is_initialized():
+        raise UserError(
+            "a training of several processes has failed before; start the program again",
+            code=RUNTIME,
+        )
+    elif count != _connected[0]:
+        raise UserError(
+            f"--processes {count}: the program has begun with {_connected[0]}; start it again"
+        )
+
+
+def _disconnect() -> None:
+    if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
