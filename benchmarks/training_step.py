@@ -49,7 +49,7 @@ def main() -> None:
     tokens, targets = (torch.randint(0, V, (T, N)) for _ in range(2))
     print(f"{N} streams of {T} steps, {H} units, {torch.get_num_threads()} threads; ms a step")
     for cell, theirs in (("rnn", nn.RNN), ("gru", nn.GRU), ("lstm", nn.LSTM)):
-        options = ModelOptions(cell=cell, hidden_size=H)  # type: ignore[arg-type]
+        options = ModelOptions(cell=cell, hidden_size=H)
         ours, other = CharacterModel(options, V), CharacterModel(options, V)
         other.recurrent = theirs(options.embedding_size, H)
         steps = [stepper(model, tokens, targets) for model in (ours, other)]

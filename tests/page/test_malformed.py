@@ -88,7 +88,7 @@ def refused_or_answered(answer: Any) -> None:
 def test_headers(page: TestClient, header: str) -> None:
     for value in MALFORMED:
         for method, path in (("GET", "/learn"), ("POST", "/api/learn/run"), ("GET", "/plotly.js")):
-            found = page.request(method, path, headers={header: value.encode("latin-1")})
+            found = page.request(method, path, headers={header.encode(): value.encode("latin-1")})
             refused_or_answered(found)
             if header == "origin":
                 assert found.status_code == 403
@@ -98,7 +98,7 @@ def test_headers(page: TestClient, header: str) -> None:
 
 @pytest.mark.parametrize("length", ["-1", "1e3", "²", "+5", "0x10", "", "9" * 5000])
 def test_lengths(page: TestClient, length: str) -> None:
-    headers = {"content-length": length.encode("latin-1")}
+    headers = {b"content-length": length.encode("latin-1")}
     answer = page.post("/api/learn/run", headers=headers, content=b"{}")
     assert answer.status_code == 400
     assert answer.json()["error"].startswith("Content-Length: expected a number of bytes, got ")

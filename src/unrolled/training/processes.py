@@ -145,7 +145,7 @@ def launched(options: TrainingOptions) -> Iterator[tuple[Fabric, Processes]]:
         process_group_backend="cpu:gloo,cuda:nccl" if device == "cuda" else "gloo",
         timeout=_PATIENCE,
         # every process has the same buffers; torch has renamed the option
-        **{_BUFFERS: False},
+        **cast("dict[str, Any]", {_BUFFERS: False}),
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*GPU available but not used.*")

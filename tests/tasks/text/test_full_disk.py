@@ -16,8 +16,8 @@ from tests.tasks.text.test_damaged_runs import within
 from unrolled.errors import UserError
 from unrolled.files import GrowingFile
 from unrolled.tasks import load, resume, train
-from unrolled.tasks.text.task import TASK
 from unrolled.tasks.text.options import DataOptions, TextOptions, TextTraining
+from unrolled.tasks.text.task import TASK
 from unrolled.training import session
 from unrolled.training.display import Lines, Silent, Spare
 from unrolled.training.loop import Training

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import unrolled
-from unrolled.errors import UserError
 from unrolled import tasks
+from unrolled.errors import UserError
 from unrolled.tasks import load, resume
 from unrolled.training.batches import Streams
 from unrolled.training.display import Silent

@@ -110,7 +110,7 @@ class Look:
         return {"step": self.step, "seconds": self.seconds, "layers": layers}
 
 
-def look(model: nn.Module, losses: Callable[[], Tensor | None]) -> dict[str, LayerLook] | None:
+def look(model: nn.Module, losses: Callable[[], Tensor | None]) -> dict[str, LayerLook]:
     r"""Look through time: one run on the reference, one backward pass, both of a few rows.
 
     The last loss of every row is differentiated by every earlier output of every layer,
@@ -128,7 +128,7 @@ def look(model: nn.Module, losses: Callable[[], Tensor | None]) -> dict[str, Lay
             nothing to look at.
 
     Returns:
-        What it found, by the layer's name and direction; None where ``losses`` gives none.
+        What it found, by the layer's name and direction; nothing where ``losses`` gives None.
 
     Raises:
         ValueError: if there is no layer that can be watched, or none was used.
@@ -137,7 +137,7 @@ def look(model: nn.Module, losses: Callable[[], Tensor | None]) -> dict[str, Lay
     with torch.random.fork_rng(devices), recording(model, "look", values=True) as recorder:
         found = losses()
         if found is None:
-            return None
+            return {}
         recorder.check_used("look")
         strands = [strand for strand in recorder.strands.values() if strand.steps]
         layers: dict[str, LayerLook] = {}

@@ -97,7 +97,7 @@ class Monitor:
             self._off = True
             self._display.note(f"lens: nothing to look at: {error}")
             return
-        if layers is None:
+        if not layers:
             return
         found = Look(step, time.perf_counter() - start, layers)
         self._spent += found.seconds
