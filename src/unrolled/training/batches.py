@@ -189,7 +189,9 @@ class Buckets:
         mine = self.indices(epoch, index)[rank::count]  # every share has long and short ones
         if not len(mine):
             return None
-        return self._fetch(mine, np.random.default_rng([self.seed, epoch, index, rank]))
+        # 1 +: numbers that end in zeros would be those that the order is drawn with
+        draw = np.random.default_rng([self.seed, epoch, 1 + index, rank])
+        return self._fetch(mine, draw)
 
     def _shuffled(self, epoch: int) -> list[Indices]:
         draw = np.random.default_rng([self.seed, epoch])

@@ -143,16 +143,17 @@ class Updates:
         if self._usual is not None:
             # Gradients of several processes are averaged: their number makes it a sum again.
             weight = count * self._processes.count / self._usual
-        self._backward(loss.mean if weight == 1 else loss.mean * weight)
-        value = float(loss.mean.detach())
+        if weight or self._processes.count > 1:
+            self._backward(loss.mean if weight == 1 else loss.mean * weight)
+        value = float(loss.mean.detach()) if weight else 0.0
         if self._processes.count > 1:
-            total, items = self._processes.sum([value * count if share else 0.0, count])
+            total, items = self._processes.sum([value * count, count])
             value, count = total / max(items, 1), int(items)
         norm = clip_gradients(self._parameters, self._clip)
         finite = math.isfinite(norm)
         if not math.isfinite(value) or not (finite or self._skip):
             raise NotFiniteError(value, norm, batch, before)
-        if finite:
+        if finite and (count or self._usual is None):
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.carry = carried.mapped(Tensor.detach, loss.carry)

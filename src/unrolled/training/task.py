@@ -35,7 +35,7 @@ class Loss:
     Attributes:
         mean: What is differentiated, a scalar.
         count: What it is the mean of: characters, tokens, sequences. A batch weighs as much as it
-            counts. 0 leaves the batch out.
+            counts. 0 leaves the batch out; with several processes its mean must be finite even so.
         carry: Any tree of tensors; detached and handed back with the epoch's next batch.
     """
 

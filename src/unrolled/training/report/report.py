@@ -217,12 +217,12 @@ def _measured(
         return Line("validation", points, style, dots=len(points) <= 60)
 
     loss = [Line("training", _column(rows, f"train_{objective.name}"), "a")]
-    if objective.name in names:
+    if objective.name in names and _column(rows, f"val_{objective.name}"):
         loss.append(validations(objective, "b"))
     others = [
         chart(metric, [validations(metric, "b")], _words(metric.name).capitalize())
         for metric in opened.metrics
-        if metric.name != objective.name
+        if metric.name != objective.name and _column(rows, f"val_{metric.name}")
     ]
     return [chart(objective, loss, "Loss"), *others]
 
