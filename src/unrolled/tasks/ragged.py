@@ -7,6 +7,7 @@ writer keeps only the offsets in memory; the reader maps the array and reads wha
 
 from __future__ import annotations
 
+import contextlib
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -104,10 +105,8 @@ class RaggedWriter:
         if kind is None:
             self.close()
             return
-        try:
+        with contextlib.suppress(OSError):  # a full disk refuses the rest, too; the first tells
             self._file.close()
-        except OSError:  # a full disk refuses the rest, too; the first error tells
-            pass
 
     def _write(self, data: bytes) -> None:
         # Not a memory map: writing to one on a full disk kills the process.
