@@ -191,6 +191,7 @@ class Table:
         self.header = False
         self._quotes = self.format == "csv" if quotes is None else quotes
         self._separator = "\t" if self.format == "tsv" else ","
+        self.columns: tuple[str, ...]
         if self.format == "parquet":
             self.columns = tuple(_open_parquet(path).schema_arrow.names)
             self.sample = list(itertools.islice(self.rows(), SAMPLE))
@@ -219,6 +220,11 @@ class Table:
             self.columns = tuple(str(number) for number in range(1, len(names) + 1))
             self.sample = top[:SAMPLE]
 
+    def has(self, name: str) -> bool:
+        """Whether there is a column of this name or number."""
+        numbered = name.isdecimal() and len(name) < 10 and 1 <= int(name) <= len(self.columns)
+        return name in self.columns or numbered
+
     def column(self, name: str, option: str) -> str:
         """A column that was asked for by name or by its number from 1.
 
@@ -231,7 +237,7 @@ class Table:
         """
         if name in self.columns:
             return name
-        if name.isdecimal() and 1 <= int(name[:9]) <= len(self.columns):
+        if self.has(name):
             return self.columns[int(name) - 1]
         listed = ", ".join(self.columns[:20]) + (", …" if len(self.columns) > 20 else "")
         raise UserError(f"{option}: {self.path} has no column {name}; it has {listed}")

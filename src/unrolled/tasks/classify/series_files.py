@@ -89,7 +89,7 @@ def _case(line: str, place: str, labelled: bool, timed: bool, channels: int | No
         labels = (label_of(parts.pop(), place),)
     if channels and len(parts) != channels:
         raise UserError(f"{place}: expected {channels} channels, got {len(parts)}")
-    columns = []
+    columns: list[Values] = []
     for at, part in enumerate(parts, 1):
         where = f"{place}: channel {at}"
         cells = [value for _, value in _POINT.findall(part)] if timed else part.split(",")
@@ -103,7 +103,7 @@ def _case(line: str, place: str, labelled: bool, timed: bool, channels: int | No
                 f"{where}: expected {len(columns[0])} values as channel 1 has, "
                 f"got {len(columns[-1])}"
             )
-    return Item(None, np.stack(columns, 1), labels, place)
+    return Item(None, np.stack(columns, 1).astype(np.float32), labels, place)
 
 
 def read_npz(path: Path, broken: Broken | None = None) -> Iterator[Item]:
@@ -242,7 +242,7 @@ def _finite(values: Numbers, place: str) -> Values:
 
 
 class _Header(NamedTuple):
-    count: int
+    items: int
     rows: int
     columns: int
 
@@ -276,10 +276,10 @@ def read_idx(path: Path, steps: str, permute: int | None, *, labels: bool = True
             pixels = head.rows * head.columns
             if not 0 < pixels <= LARGEST_ITEM:
                 raise UserError(f"{path}: expected images, got {head.rows} × {head.columns} pixels")
-            names = None if beside is None else _idx_labels(beside, head.count)
+            names = None if beside is None else _idx_labels(beside, head.items)
             order = None if permute is None else permutation(pixels, permute)
             shape = (pixels, 1) if steps == "pixels" else (head.rows, head.columns)
-            for number in range(head.count):
+            for number in range(head.items):
                 data = images.read(pixels)
                 if len(data) != pixels:
                     raise UserError(f"{path}: truncated: it ends in image {number + 1}")
@@ -289,7 +289,7 @@ def read_idx(path: Path, steps: str, permute: int | None, *, labels: bool = True
                 label = () if names is None else (str(names[number]),)
                 yield Item(None, values.reshape(shape), label, f"{path}: image {number + 1}")
             if images.read(1):
-                raise UserError(f"{path}: expected {head.count} images, got more")
+                raise UserError(f"{path}: expected {head.items} images, got more")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path}: truncated or corrupt: {error}") from error
     except OSError as error:
@@ -330,8 +330,8 @@ def _idx_header(file: BinaryIO, path: Path, dimensions: int) -> _Header:
 def _idx_labels(path: Path, count: int) -> bytes:
     with _open(path) as file:
         head = _idx_header(file, path, 1)
-        if head.count != count:
-            raise UserError(f"{path}: expected {count} labels, got {head.count}")
+        if head.items != count:
+            raise UserError(f"{path}: expected {count} labels, got {head.items}")
         data = file.read(count)
         if len(data) != count:
             raise UserError(f"{path}: truncated: {count} labels expected, {len(data)} found")
