@@ -146,7 +146,7 @@ class Ragged(Sequence[Numbers]):
             UserError: One is missing, or they are not what the writer wrote.
         """
         first, second = _paths(path)
-        flat, offsets = _load(first), _load(second, mapped=False)
+        flat, offsets = load_array(first), load_array(second, mapped=False)
         if flat.ndim not in (1, 2) or flat.dtype.kind not in "biuf":
             raise UserError(f"{first}: corrupt: expected numbers in one or two dimensions")
         if offsets.ndim != 1 or offsets.dtype != np.int64 or not len(offsets):
@@ -205,8 +205,12 @@ def _paths(path: Path) -> tuple[Path, Path]:
     return path.with_name(f"{path.name}.npy"), path.with_name(f"{path.name}.offsets.npy")
 
 
-def _load(path: Path, *, mapped: bool = True) -> Numbers:
-    """An array of numpy without objects.
+def load_array(path: Path, *, mapped: bool = True) -> Numbers:
+    """An array of numpy in the .npy format, of plain numbers.
+
+    Args:
+        path: The file.
+        mapped: Whether it is mapped read-only instead of read.
 
     Raises:
         UserError: It is missing, corrupt or truncated.

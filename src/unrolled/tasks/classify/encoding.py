@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,13 +63,9 @@ class Labels:
         """Number of a label from 0; None if the training items do not have it."""
         return self._numbers.get(name)
 
-    @property
+    @cached_property
     def _numbers(self) -> dict[str, int]:
-        found = self.__dict__.get("_by_name")
-        if found is None:
-            found = {name: at for at, name in enumerate(self.names)}
-            object.__setattr__(self, "_by_name", found)
-        return found
+        return {name: at for at, name in enumerate(self.names)}
 
 
 def _is_whole(name: str) -> bool:

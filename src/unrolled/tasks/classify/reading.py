@@ -219,6 +219,7 @@ def guess_columns(table: Table, options: DataOptions, *, labels: bool = True) ->
         if not channels:
             raise UserError(f"{table.path}: expected columns with values beside {series}")
         return Columns("step", label, channels, series, time)
+    text: str | None
     if options.text is not None:
         text = table.column(options.text, "--text") if labels or len(others) > 1 else others[0]
     else:
