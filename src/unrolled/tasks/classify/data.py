@@ -230,7 +230,7 @@ def open_part(folder: Path, name: Literal["train", "validation"]) -> Part:
     others = [Ragged.open(cache / one) for one in ("labels", "places", *["texts"] * texts)]
     if rows.ndim != 1 or rows.dtype != np.int64 or any(len(one) != len(inputs) for one in others):
         raise UserError(f"{cache}: corrupt: its files do not fit each other")
-    if len(rows) and not (0 <= rows.min() and rows.max() < len(inputs)):
+    if len(rows) and not (rows.min() >= 0 and rows.max() < len(inputs)):
         raise UserError(f"{cache / name}.npy: corrupt: it names items that are not there")
     _check_inputs(inputs, encoding, cache)
     labels = others[0]
