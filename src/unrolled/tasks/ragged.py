@@ -91,7 +91,13 @@ class RaggedWriter:
                 file.write(np.asarray(self._offsets, "<i8").tobytes())
         except OSError as error:
             error.filename = error.filename or str(self._array)
+            self._abandon()
             raise
+
+    def _abandon(self) -> None:
+        """Close the file, whatever becomes of it."""
+        with contextlib.suppress(OSError):  # a full disk refuses the rest, too; the first tells
+            self._file.close()
 
     def __enter__(self) -> RaggedWriter:
         return self
@@ -104,9 +110,8 @@ class RaggedWriter:
     ) -> None:
         if kind is None:
             self.close()
-            return
-        with contextlib.suppress(OSError):  # a full disk refuses the rest, too; the first tells
-            self._file.close()
+        else:
+            self._abandon()
 
     def _write(self, data: bytes) -> None:
         # Not a memory map: writing to one on a full disk kills the process.

@@ -169,7 +169,7 @@ class Table:
     Attributes:
         columns: Names of the columns; ``1``, ``2``, … where there is no header. Of JSON lines the
             keys of the first line.
-        sample: The first rows, all columns.
+        sample: The first rows, all columns; those that cannot be read are left out.
 
     Raises:
         UserError: The file cannot be read, is empty, or its first rows are not in this format.
@@ -197,16 +197,18 @@ class Table:
             self.sample = list(itertools.islice(self.rows(), SAMPLE))
             return
         if self.format == "jsonl":
-            first = next(_objects(path, encoding), None)
+            first = next(_objects(path, encoding, _ignore), None) or next(
+                _objects(path, encoding), None
+            )
             if first is None:
                 raise UserError(f"{path}: expected a JSON object on each line, found none")
             self.columns = tuple(first[1])
-            self.sample = list(itertools.islice(self.rows(), SAMPLE))
+            self.sample = list(itertools.islice(self.rows(None, _ignore), SAMPLE))
             return
         if self.format == "csv":
             self._separator = self._guess_separator()
-        top = list(itertools.islice(self._split_rows(), SAMPLE + 1))
-        if not top:
+        top = list(itertools.islice(self._split_rows(_ignore), SAMPLE + 1))
+        if not top and not (top := list(itertools.islice(self._split_rows(), 1))):
             raise UserError(f"{path}: expected rows, found none")
         names = [str(cell).strip() for cell in top[0].cells]
         self.header = _is_header(names, top[1:], known) if header is None else header
@@ -382,8 +384,8 @@ def _is_header(names: list[str], below: list[Row], known: Sequence[str]) -> bool
         return True
     if not below or any(number_in(name) is not None for name in names):
         return False
-    columns = range(min(len(names), *(len(row.cells) for row in below)))
-    return any(all(number_in(row.cells[at]) is not None for row in below) for at in columns)
+    columns = ([row.cells[at] for row in below if at < len(row.cells)] for at in range(len(names)))
+    return any(cells and all(number_in(cell) is not None for cell in cells) for cells in columns)
 
 
 def refuse(message: str, broken: Broken | None) -> None:
@@ -395,6 +397,10 @@ def refuse(message: str, broken: Broken | None) -> None:
     if broken is None:
         raise UserError(message)
     broken(message)
+
+
+def _ignore(message: str) -> None:
+    """Leave a broken row to whoever reads all rows."""
 
 
 def _objects(

@@ -263,7 +263,7 @@ def _text_column(table: Table, others: list[str]) -> str | None:
         raise UserError(f"{table.path}: expected a column beside the label's")
     lower = {name.lower(): name for name in others}
     for name in (*TEXT_NAMES, *SERIES_NAMES):
-        if name in lower and not _is_numeric(table, lower[name]):
+        if name in lower and (name in TEXT_NAMES or not _is_numeric(table, lower[name])):
             return lower[name]
     wordy = [name for name in others if not _is_numeric(table, name)]
     if not wordy:

@@ -8,8 +8,9 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -312,11 +313,17 @@ def _labels_beside(path: Path) -> Path | None:
     return None
 
 
-def _open(path: Path) -> BinaryIO:
-    file = open_regular(path)
-    if file.peek(2)[:2] == b"\x1f\x8b":  # type: ignore[attr-defined]
-        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
-    return file
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """A file that may be compressed."""
+    with open_regular(path) as file:
+        head = file.read(2)
+        file.seek(0)
+        if head != b"\x1f\x8b":
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            yield cast("BinaryIO", unpacked)
 
 
 def _idx_header(file: BinaryIO, path: Path, dimensions: int) -> _Header:
