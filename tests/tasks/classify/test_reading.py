@@ -52,6 +52,7 @@ EXPECTED = [("Win, now", "spam"), ("어디야", "ham"), ("ok", "ham")]
         ("a.csv", 'spam,"Win, now"\nham,어디야\nham,ok', {}),
         ("a.csv", 'x,spam,"Win, now"\ny,ham,어디야\nz,ham,ok', {"label": "2", "text": "3"}),
         ("a.tsv", "id\tdocument\tlabel\n1\tWin, now\tspam\n2\t어디야\tham\n3\tok\tham", {}),
+        ("names.tsv", "Win, now\tspam\n어디야\tham\nok\tham\n", {}),
         ("collection", "spam\tWin, now\nham\t어디야\nham\tok\n", {}),
         ("a.txt", "__label__spam Win, now\n__label__ham 어디야\n__label__ham ok\n", {}),
         ("a.dat", "label,text\nspam,'Win, now'", {"format": "csv", "quotes": "no", "x": 1}),

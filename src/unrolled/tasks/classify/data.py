@@ -379,6 +379,9 @@ def store(options: DataOptions, cache: Path) -> Stored:
                 content.__exit__(type(error), error, None)
             raise
     stored.names = list(numbers)
+    if stored.train and len(numbers) < (1 if stored.several else 2):
+        found = f"only {next(iter(numbers))}" if numbers else "none"
+        raise UserError(f"{options.data[0]}: expected two labels or more, found {found}")
     if not stored.train:
         rest = f"; {stored.skipped} were left out, the first: " if stored.skipped else ""
         raise UserError(
@@ -456,11 +459,7 @@ def _labels(stored: Stored, train: Indices) -> Labels:
     counts: Counter[str] = Counter()
     for row in train.tolist():
         counts.update(stored.names[label] for label in stored.labels[row])
-    several = stored.several
-    if len(counts) < (1 if several else 2):
-        found = f"only {next(iter(counts))}" if counts else "none"
-        raise UserError(f"expected two labels or more in the training data, found {found}")
-    return Labels.of(counts, several=several)
+    return Labels.of(counts, several=stored.several)
 
 
 def _fit(

@@ -241,9 +241,10 @@ def _label_column(table: Table, options: DataOptions, labels: bool) -> str | Non
         if name in names and names[name] != options.text:
             return names[name]
     if len(table.columns) == 2 and not table.header and table.format in ("csv", "tsv"):
-        long = options.text and table.column(options.text, "--text")
-        long = long or max(table.columns, key=lambda name: _mean_length(table, name))
-        return next(name for name in table.columns if name != long)
+        if options.text is not None:
+            text = table.column(options.text, "--text")
+            return next(name for name in table.columns if name != text)
+        return min(table.columns, key=lambda name: _variety(table, name))
     ends = {table.columns[0], table.columns[-1]} if len(table.columns) > 1 else set()
     words = [name for name in table.columns if not _is_numeric(table, name)]
     if len(words) == 1 and words[0] in ends and len(table.columns) > 2:
@@ -290,9 +291,10 @@ def _is_numeric(table: Table, name: str) -> bool:
     return bool(cells) and all(number_in(cell) is not None for cell in filled)
 
 
-def _mean_length(table: Table, name: str) -> float:
-    cells = [str(_cell(table, row.cells, name) or "") for row in table.sample]
-    return sum(map(len, cells)) / max(len(cells), 1)
+def _variety(table: Table, name: str) -> tuple[int, float]:
+    """Number of different cells and their mean length: labels repeat, and are short."""
+    cells = [cell for row in table.sample if (cell := str(_cell(table, row.cells, name) or ""))]
+    return len(set(cells)), sum(map(len, cells)) / max(len(cells), 1)
 
 
 def _of_file(
