@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -31,6 +31,7 @@ def sequences(draw: st.DrawFn) -> tuple[str, int | None, list[np.ndarray[Any, An
     return kind, channels, found
 
 
+@settings(max_examples=40)
 @given(sequences())
 def test_what_is_written_is_read_and_padded(
     case: tuple[str, int | None, list[np.ndarray[Any, Any]]],
@@ -42,7 +43,8 @@ def test_what_is_written_is_read_and_padded(
             for one in given_:
                 writer.append(one)
         ragged = Ragged.open(path)
-        assert (len(ragged), ragged.channels, ragged.flat.dtype) == (len(given_), channels, kind)
+        assert (len(ragged), ragged.channels) == (len(given_), channels)
+        assert ragged.flat.dtype.name == kind
         assert ragged.lengths.tolist() == [len(one) for one in given_]
         for read, one in zip(ragged, given_, strict=True):
             np.testing.assert_array_equal(read, one)

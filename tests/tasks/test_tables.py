@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrolled.errors import UserError
@@ -27,6 +27,7 @@ def cells(table: Table, *names: str) -> list[list[Any]]:
     return [row.cells for row in table.rows(names or None)]
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=5), st.integers(1, 9))
 def test_csv_is_read_as_pythons_own_module_wrote_it(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, ...]], block: int

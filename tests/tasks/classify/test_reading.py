@@ -116,6 +116,21 @@ def test_items_without_labels(tmp_path: Path) -> None:
     assert texts(path, labels=False) == [("x",), ("y", "b")]
 
 
+def test_known_labels_tell_the_columns_of_one_row(tmp_path: Path) -> None:
+    def look(content: str, labels: bool = False, **options: Any) -> list[Item]:
+        path = saved(tmp_path, "a.tsv", content)
+        known = ("ham", "spam")
+        return list(read_items([path], DataOptions(**options), labels=labels, known=known))
+
+    assert [one[:3] for one in look("ham\tok\n")] == [("ok", None, ("ham",))]
+    assert [one[:3] for one in look("ok\tham\n", labels=True)] == [("ok", None, ("ham",))]
+    with pytest.raises(UserError, match="--text names"):
+        look("1\tok\n2\ta ham\n".replace("1", "x").replace("2", "y"))
+    # A column given by number is the label's only where it holds labels.
+    assert look("1\t2\n", label="1", format="tsv")[0].labels == ()
+    assert look("spam\t2\t3\n", label="1")[0].labels == ("spam",)
+
+
 WIDE = [([[1], [2.5]], "up"), ([[3]], "down")]
 
 
@@ -208,7 +223,7 @@ def test_broken_ts(tmp_path: Path, content: str, words: str) -> None:
 
 def test_npz(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
-    np.savez(path, X=[[1, 2.5], [3, 0]], y=["up", "down"], lengths=[2, 1])
+    np.savez(path, X=np.array([[1, 2.5], [3, 0]]), y=np.array(["up", "down"]), lengths=[2, 1])
     assert series(path) == WIDE
     np.savez_compressed(path, X=np.array([1, 2.5, 3], np.float32), y=[4, 5], lengths=[2, 1])
     assert series(path) == [([[1], [2.5]], "4"), ([[3]], "5")]
@@ -229,14 +244,14 @@ def broken_npz(**arrays: Any) -> Callable[[Path], None]:
             "y: expected numbers or text, got Python",
         ),
         (broken_npz(X=np.array([{}], object)), "X: expected numbers or text, got Python objects"),
-        (broken_npz(X=[["a"]]), "X: expected numbers"),
+        (broken_npz(X=np.array([["a"]])), "X: expected numbers"),
         (broken_npz(X=[[1.0, np.nan]], y=[1]), "series 1: step 2, channel 1: .* got nan"),
         (broken_npz(X=[[1.0, 1e300]], y=[1]), "series 1: step 2, channel 1: .* got 1e"),
         (broken_npz(X=[[1.0]], y=[1, 2]), "y: expected 1 labels, got 2"),
         (broken_npz(X=[1.0, 2.0], y=[1]), r"X: expected shape \[N, T\]"),
         (broken_npz(X=[[1.0]], y=[1], lengths=[0]), "series 1: empty"),
         (broken_npz(X=[[1.0]], y=[1], lengths=[2]), "lengths: expected numbers from 0 to 1"),
-        (broken_npz(X=[1.0, 2], y=[1], lengths=[3]), "lengths: expected one for each of the 2"),
+        (broken_npz(X=np.ones(2), y=[1], lengths=[3]), "lengths: expected one for each of the 2"),
         (broken_npz(X=[[1.0]]), "expected a label for each series"),
         (lambda path: path.write_bytes(b"PK"), "not a valid .npz file"),
     ],

@@ -15,7 +15,7 @@ import hashlib
 import io
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -333,7 +333,7 @@ def store(options: DataOptions, cache: Path) -> Stored:
     first_like: dict[bytes, int] = {}
     with RaggedWriter(cache / "places", np.uint8) as places:
         try:
-            for item, training in _all_items(options, broken):
+            for item, training in _all_items(options, numbers, broken):
                 if content is None:
                     content = _content_writer(item, stored, cache)
                 data: npt.NDArray[Any]
@@ -392,12 +392,15 @@ def store(options: DataOptions, cache: Path) -> Stored:
 
 
 def _all_items(
-    options: DataOptions, broken: Callable[[str], None] | None
+    options: DataOptions, known: Collection[str], broken: Callable[[str], None] | None
 ) -> Iterator[tuple[Item, bool]]:
-    """Items of the training files, then of the validation files, and which they are."""
+    """Items of the training files, then of the validation files, and which they are.
+
+    ``known`` has the labels of the training files by the time they are read.
+    """
     for item in read_items(options.data, options, broken=broken):
         yield item, True
-    for item in read_items(options.val_data, options, broken=broken):
+    for item in read_items(options.val_data, options, known=known, broken=broken):
         yield item, False
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,16 +132,16 @@ def inspect_data(
         facts["minutes expected"] = minutes(train.items, float(np.mean(train.lengths)))
     warnings = _warnings(train, options)
     if options.val_data:
-        validation = _read(options.val_data, options)
+        validation = _read(options.val_data, options, train.labels)
         facts["validation files"] = ", ".join(options.val_data)
         facts.update({f"validation {k}": v for k, v in _facts(validation, options).items()})
         _across(train, validation, options, facts, warnings)
     return Inspection(facts, warnings)
 
 
-def _read(files: Sequence[str], options: DataOptions) -> _Found:
+def _read(files: Sequence[str], options: DataOptions, known: Collection[str] = ()) -> _Found:
     found = _Found()
-    for item in read_items(files, options, broken=found.skip):
+    for item in read_items(files, options, known=known, broken=found.skip):
         found.add(item, options)
     if not found.items:
         first = next(iter(found.broken_lines), f"{files[0]}: expected items, found none")

@@ -7,7 +7,7 @@ them; what cannot be told is an error that names the option.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -87,6 +87,7 @@ def read_items(
     options: DataOptions,
     *,
     labels: bool = True,
+    known: Collection[str] = (),
     broken: Broken | None = None,
 ) -> Iterator[Item]:
     """Items of some files one after another, in constant memory.
@@ -96,6 +97,8 @@ def read_items(
         options: Formats and columns.
         labels: Whether each item must have a label. If not, labels are given where the files have
             them.
+        known: Labels of the training data, where there are some already: they tell the column with
+            the label in a table whose columns have no names, even one of a single row.
         broken: Called with one line about each item that is left out because it is broken or
             empty; without it the first stops the reading.
 
@@ -107,7 +110,7 @@ def read_items(
     text_decoder(options.encoding)
     for file in files:
         path = Path(file)
-        for item in _of_file(path, options, labels, broken):
+        for item in _of_file(path, options, labels, known, broken):
             if item.series is None and kind is None:
                 kind = True
             if kind is None:
@@ -197,13 +200,15 @@ def open_table(path: Path, format: str, options: DataOptions) -> Table:  # noqa:
     )
 
 
-def guess_columns(table: Table, options: DataOptions, *, labels: bool = True) -> Columns:
-    """Use of a table's columns, as given or guessed.
+def guess_columns(
+    table: Table, options: DataOptions, *, labels: bool = True, known: Collection[str] = ()
+) -> Columns:
+    """Use of a table's columns, as given or guessed; ``labels`` and ``known`` as in `read_items`.
 
     Raises:
         UserError: A column that was asked for is not there, or it cannot be told which is which.
     """
-    label = _label_column(table, options, labels)
+    label = _label_column(table, options, labels, known)
     others = [name for name in table.columns if name != label]
     if options.series is not None:
         series = table.column(options.series, "--series")
@@ -231,16 +236,30 @@ def guess_columns(table: Table, options: DataOptions, *, labels: bool = True) ->
     return Columns("row", label, steps)
 
 
-def _label_column(table: Table, options: DataOptions, labels: bool) -> str | None:
+def _label_column(
+    table: Table, options: DataOptions, labels: bool, known: Collection[str]
+) -> str | None:
+    unnamed = not table.header and table.format in ("csv", "tsv")
+    shares = {}
+    if unnamed and known:
+        shares = {name: _known_share(table, name, options, known) for name in table.columns}
     names = {name.lower(): name for name in table.columns}
     if options.label is not None:
         if not labels and (len(table.columns) == 1 or not table.has(options.label)):
             return None
-        return table.column(options.label, "--label")
+        given = table.column(options.label, "--label")
+        return None if not labels and shares.get(given, 1) <= 0.5 else given
     for name in LABEL_NAMES:
         if name in names and names[name] != options.text:
             return names[name]
-    if len(table.columns) == 2 and not table.header and table.format in ("csv", "tsv"):
+    if shares:
+        best = max(shares.values())
+        fitting = [name for name, share in shares.items() if share == best]
+        if best > (0 if labels else 0.5) and len(fitting) == 1:
+            return fitting[0]
+        if best <= 0.5 and not labels:
+            return None
+    if len(table.columns) == 2 and unnamed:
         if options.text is not None:
             text = table.column(options.text, "--text")
             return next(name for name in table.columns if name != text)
@@ -291,6 +310,15 @@ def _is_numeric(table: Table, name: str) -> bool:
     return bool(cells) and all(number_in(cell) is not None for cell in filled)
 
 
+def _known_share(table: Table, name: str, options: DataOptions, known: Collection[str]) -> float:
+    """Share of a column's first cells that hold known labels and nothing else."""
+    cells = [str(_cell(table, row.cells, name) or "") for row in table.sample]
+    separator = options.labels_separator
+    split = [cell.split(separator) if separator else [cell] for cell in cells]
+    fitting = sum(all(part.strip() in known for part in parts) for parts in split)
+    return fitting / max(len(cells), 1)
+
+
 def _variety(table: Table, name: str) -> tuple[int, float]:
     """Number of different cells and their mean length: labels repeat, and are short."""
     cells = [cell for row in table.sample if (cell := str(_cell(table, row.cells, name) or ""))]
@@ -298,7 +326,11 @@ def _variety(table: Table, name: str) -> tuple[int, float]:
 
 
 def _of_file(
-    path: Path, options: DataOptions, labels: bool, broken: Broken | None
+    path: Path,
+    options: DataOptions,
+    labels: bool,
+    known: Collection[str],
+    broken: Broken | None,
 ) -> Iterator[Item]:
     kind = format_for(path, options, labels=labels)
     if kind == "folders":
@@ -317,7 +349,9 @@ def _of_file(
         for number, text in read_lines(path, options.encoding):
             yield Item(text, None, (), f"{path}:{number}")
     else:
-        yield from _of_table(open_table(path, kind, options), options, labels, broken)
+        table = open_table(path, kind, options)
+        columns = guess_columns(table, options, labels=labels, known=known)
+        yield from _of_table(table, columns, options, labels, broken)
 
 
 def _labelled(items: Iterator[Item], labels: bool, path: Path) -> Iterator[Item]:
@@ -346,9 +380,8 @@ def _fasttext(
 
 
 def _of_table(
-    table: Table, options: DataOptions, labels: bool, broken: Broken | None
+    table: Table, columns: Columns, options: DataOptions, labels: bool, broken: Broken | None
 ) -> Iterator[Item]:
-    columns = guess_columns(table, options, labels=labels)
     if columns.kind == "step":
         yield from _of_steps(table, columns, options, labels, broken)
         return
