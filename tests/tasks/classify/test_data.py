@@ -73,7 +73,7 @@ def test_the_same_seed_draws_the_same_items(tmp_path: Path) -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-@pytest.mark.parametrize("fraction", [0.05, 0.2, 0.5])
+@pytest.mark.parametrize("fraction", [0.05, 0.2, 0.5, 0.9])
 def test_validation_has_its_share_of_each_label_and_no_duplicates(
     tmp_path: Path, fraction: float
 ) -> None:
@@ -169,7 +169,8 @@ def test_scaling_of_all_channels_together_and_none(tmp_path: Path) -> None:
     values = np.array([[[0, 2], [2, 8]]] * 4, np.float32)
     np.savez(tmp_path / "a.npz", X=values, y=[0, 1, 0, 1])
     options: dict[str, Any] = {"data": [str(tmp_path / "a.npz")], "val_fraction": 0.0}
-    for scale, expected in [("together", (values - 3) / 3), ("none", values)]:
+    scaled: dict[str, Any] = {"together": (values - 3) / 3, "none": values}
+    for scale, expected in scaled.items():
         prepared(tmp_path, **options, scale=scale)
         got = open_part(tmp_path, "train").batch([0]).inputs
         np.testing.assert_allclose(got[:, 0].numpy(), expected[0], rtol=1e-6)
