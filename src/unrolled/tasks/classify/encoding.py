@@ -124,11 +124,14 @@ class TextEncoder:
     ) -> None:
         self.tokens, self.known = tokens, known
         self.lower, self.normalize, self.cut = lower, normalize, cut
-        self._points: Tokens = np.empty(0, np.uint32)
+        self._table: Tokens = np.zeros(1, np.uint32)
         self._tokenizer: Any = None
         if tokens == "characters":
-            self._points = _code_points(known)
-            self.size = len(self._points) + 1
+            points = _code_points(known)
+            # By code point; the last place is of all that are higher.
+            self._table = np.zeros(int(points.max(initial=0)) + 2, np.uint32)
+            self._table[points] = np.arange(1, len(points) + 1)
+            self.size = len(points) + 1
         elif tokens == "bytes":
             self.size = 256
         else:
@@ -167,12 +170,7 @@ class TextEncoder:
             found: Tokens = np.frombuffer(form.encode(), np.uint8).astype(np.uint32)
         elif self.tokens == "characters":
             points = _code_points(form)
-            place = np.searchsorted(self._points, points)
-            place[place == len(self._points)] = 0
-            known = np.zeros(len(points), bool)
-            if len(self._points):
-                known = self._points[place] == points
-            found = np.where(known, place + 1, UNKNOWN).astype(np.uint32)
+            found = self._table[np.minimum(points, len(self._table) - 1)]
         else:
             found = np.asarray(self._tokenizer.encode(form).ids, np.uint32)
         return found if len(found) else np.array([UNKNOWN], np.uint32)
