@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from unrolled.ranges import COUNT, SEED, SHARE, Range
-from unrolled.training.options import check
+from unrolled.errors import UserError
+from unrolled.ranges import COUNT, SEED, SHARE, SIZE, THREADS, Range
+from unrolled.tasks.recurrent import RecurrentOptions
+from unrolled.training.options import RATE, TrainingOptions, check
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,145 @@ class DataOptions:
     max_length: Annotated[int | None, COUNT] = None
     keep: Literal["beginning", "ends"] = "beginning"
     scale: Literal["auto", "channels", "together", "none"] = "auto"
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: A value is outside its range.
+        """
+        check(self)
+
+
+@dataclass(frozen=True)
+class ModelOptions(RecurrentOptions):
+    """The model: embedding or linear map, recurrent layers, pooling over time, linear read-out.
+
+    Attributes:
+        bidirectional: Also read every sequence from its end.
+        hidden_size: Units of each recurrent layer and direction.
+        dropout: Share of values dropped between the recurrent layers and before the read-out.
+        embedding_size: Size of a token's vector.
+        input_size: Size of a linear map of a series' channels, with relu; 0 for none.
+        embedding_dropout: Share of values dropped before the recurrent layers.
+        token_dropout: Share of steps dropped whole before the recurrent layers.
+        convolution: Steps that a convolution before the recurrent layers sees; 0 for none.
+        pooling: How the outputs of all steps become one vector: the last one, their mean or
+            maximum, these three side by side (concat), or a mean with learned weights (attention).
+    """
+
+    bidirectional: bool = True
+    hidden_size: Annotated[int, SIZE] = 128
+    dropout: Annotated[float, SHARE] = 0.5
+    embedding_size: Annotated[int, SIZE] = 64
+    input_size: Annotated[int, Range(0, 65536)] = 0
+    embedding_dropout: Annotated[float, SHARE] = 0.2
+    token_dropout: Annotated[float, SHARE] = 0.1
+    convolution: Annotated[int, Range(0, 1001)] = 0
+    pooling: Literal["last", "mean", "max", "concat", "attention"] = "concat"
+
+
+@dataclass(frozen=True)
+class ClassifyTraining(TrainingOptions):
+    """How to train a classifier.
+
+    Attributes:
+        batch_size: Items of a batch.
+        lr: Highest learning rate.
+        weight_decay: Weight decay, on weight matrices only (never on biases or embeddings).
+        ema: Decay of a moving average of the weights, used for validation; 0 for none.
+        metric: Decides which weights are kept. By default accuracy; F1 of the rarer of two labels
+            where at most a third of the items have it; micro F1 where items have several labels.
+        positive: Label whose F1 is meant by --metric f1. [default: the rarest]
+        class_weights: Weigh the items of all labels alike, or those of rarer labels more.
+        label_smoothing: Share of a label's probability that is spread over all labels.
+        combine: Use network and cheap method together: the mean of their log-probabilities.
+        baseline: Fit a cheap method beside the network at the end, for the report.
+    """
+
+    batch_size: Annotated[int, SIZE] = 32
+    lr: Annotated[float, RATE] = 3e-3
+    weight_decay: Annotated[float, Range(0, 1e38)] = 0.1
+    ema: Annotated[float, SHARE] = 0.99
+    metric: Literal["auto", "accuracy", "f1", "macro_f1", "nats"] = "auto"
+    positive: str | None = None
+    class_weights: Literal["none", "balanced"] = "none"
+    label_smoothing: Annotated[float, SHARE] = 0.0
+    combine: bool = False
+    baseline: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: A value is outside its range, or two contradict each other.
+        """
+        super().__post_init__()
+        if self.positive is not None and self.metric not in ("auto", "f1"):
+            raise UserError(f"--positive: only for --metric f1, got --metric {self.metric}")
+        if self.combine and not self.baseline:
+            raise UserError("--combine: needs the cheap method, but --no-baseline leaves it out")
+
+
+@dataclass(frozen=True)
+class ClassifyOptions:
+    """Everything about one run of the classification task.
+
+    Attributes:
+        task: Name of the task.
+        data: Which texts or series to read.
+        model: The model.
+        training: How to train.
+    """
+
+    task: Literal["classify"] = "classify"
+    data: DataOptions = field(default_factory=DataOptions)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    training: ClassifyTraining = field(default_factory=ClassifyTraining)
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How items are classified.
+
+    Attributes:
+        threshold: Answer only where the probability is at least so large.
+        risk: Answer only as far as at most this share of the answers was wrong in validation.
+        probabilities: Write the probability of every label.
+        batch_size: Items of a batch.
+        threads: Threads for the CPU; 0 leaves it to PyTorch.
+    """
+
+    threshold: Annotated[float | None, Range(0, 1)] = None
+    risk: Annotated[float | None, Range(0, 1)] = None
+    probabilities: bool = False
+    batch_size: Annotated[int, SIZE] = 64
+    threads: Annotated[int, THREADS] = 0
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: A value is outside its range, or two contradict each other.
+        """
+        check(self)
+        if self.threshold is not None and self.risk is not None:
+            raise UserError("--threshold and --risk both decide what is answered; give one of them")
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """How a classifier is evaluated.
+
+    Attributes:
+        baseline: Evaluate the cheap method beside the network, where the run has one.
+        batch_size: Items of a batch.
+        threads: Threads for the CPU; 0 leaves it to PyTorch.
+    """
+
+    baseline: bool = True
+    batch_size: Annotated[int, SIZE] = 64
+    threads: Annotated[int, THREADS] = 0
 
     def __post_init__(self) -> None:
         """Check the values.

@@ -1,0 +1,116 @@
+"""A row's logits and gradients are those of the sequence alone, whatever pads the batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from unrolled.errors import UserError
+from unrolled.tasks.classify.model import Pooling, SequenceClassifier, build_model
+from unrolled.tasks.classify.options import ModelOptions
+
+POOLINGS = ["last", "mean", "max", "concat", "attention"]
+LENGTHS = (7, 4, 1)
+
+
+def model(pooling: Any = "concat", *, text: bool = False, **more: Any) -> SequenceClassifier:
+    torch.manual_seed(0)
+    options = ModelOptions(
+        hidden_size=5, embedding_size=4, pooling=pooling, **({"convolution": 3} | more)
+    )
+    made = build_model(options, 3, **({"tokens": 9} if text else {"channels": 2}))
+    return made.eval()
+
+
+def gradients(network: SequenceClassifier, logits: Tensor) -> list[Tensor]:
+    return list(torch.autograd.grad(logits.square().sum(), list(network.parameters())))
+
+
+@pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_each_row_is_the_sequence_alone(pooling: str, bidirectional: bool) -> None:
+    network = model(pooling, bidirectional=bidirectional)
+    x = torch.randn(7, 3, 2)
+    lengths = torch.tensor(LENGTHS)
+    together = network(x, lengths)
+    rows = [
+        network(x[:length, row : row + 1], lengths[row : row + 1])
+        for row, length in enumerate(LENGTHS)
+    ]
+    alone = torch.cat(rows)
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
+    for one, other in zip(gradients(network, together), gradients(network, alone), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("input_size", [0, 3])
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_what_pads_a_series_has_no_effect(pooling: str, input_size: int) -> None:
+    network = model(pooling, input_size=input_size)
+    x = torch.randn(7, 3, 2)
+    lengths = torch.tensor(LENGTHS)
+    after = torch.arange(7)[:, None] >= lengths
+    spoilt = x.masked_fill(after[..., None], float("nan"))
+    clean, dirty = network(x, lengths), network(spoilt, lengths)
+    assert torch.equal(clean, dirty)
+    for one, other in zip(gradients(network, clean), gradients(network, dirty), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_pads_a_text_has_no_effect() -> None:
+    network = model(text=True)
+    tokens = torch.randint(0, 9, (7, 3))
+    lengths = torch.tensor(LENGTHS)
+    after = torch.arange(7)[:, None] >= lengths
+    spoilt = tokens.masked_fill(after, 10**9)  # outside the vocabulary
+    assert torch.equal(network(tokens, lengths), network(spoilt, lengths))
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_pooling_by_hand(pooling: str) -> None:
+    pool = Pooling(pooling, 4, bidirectional=True)
+    outputs, lengths = torch.randn(5, 2, 4), torch.tensor([5, 2])
+    there = torch.arange(5)[:, None] < lengths
+    outputs = outputs * there[..., None]
+    own = outputs[:2, 1]
+    last = torch.cat([own[-1, :2], own[0, 2:]])
+    if pooling == "attention":
+        assert pool.score is not None
+        weights = pool.score(own).softmax(0)
+        expected = (weights * own).sum(0)
+    else:
+        parts = {"last": last, "mean": own.mean(0), "max": own.amax(0)}
+        parts["concat"] = torch.cat(list(parts.values()))
+        expected = parts[pooling]
+    torch.testing.assert_close(pool(outputs, lengths, there)[1], expected)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_a_sequence_without_steps_is_finite(pooling: str) -> None:
+    network = model(pooling)
+    logits = network(torch.randn(3, 2, 2), torch.tensor([3, 0]))
+    assert logits.isfinite().all()
+    assert all(gradient.isfinite().all() for gradient in gradients(network, logits))
+
+
+def test_dropout_acts_in_training_only() -> None:
+    network = model(text=True, token_dropout=0.5, embedding_dropout=0.5)
+    tokens, lengths = torch.randint(0, 9, (7, 3)), torch.tensor(LENGTHS)
+    assert torch.equal(network(tokens, lengths), network(tokens, lengths))
+    network.train()
+    assert not torch.equal(network(tokens, lengths), network(tokens, lengths))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "rnn", "slstm", "mingru"])
+def test_any_cell(cell: str) -> None:
+    network = model(cell=cell)
+    assert network(torch.randn(7, 3, 2), torch.tensor(LENGTHS)).shape == (3, 3)
+
+
+def test_a_model_that_memory_cannot_hold_is_refused_at_once() -> None:
+    options = ModelOptions(hidden_size=65536, num_layers=1000)
+    with pytest.raises(UserError, match="does not fit into memory"):
+        build_model(options, 2, tokens=100)
