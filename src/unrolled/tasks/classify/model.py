@@ -168,7 +168,8 @@ class Pooling(nn.Module):
         # The lowest number, not −∞: a sequence without steps would make NaN.
         lowest = torch.finfo(scores.dtype).min
         weights = scores.masked_fill(~there, lowest).softmax(0) * there
-        return (weights.unsqueeze(-1) * outputs).sum(0)
+        pooled: Tensor = (weights.unsqueeze(-1) * outputs).sum(0)
+        return pooled
 
     def _last(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         rows = torch.arange(outputs.shape[1], dtype=torch.int64, device=outputs.device)
@@ -180,7 +181,8 @@ class Pooling(nn.Module):
 
     def _mean(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         # Outputs after a sequence's end are zero.
-        return outputs.sum(0) / lengths.clamp(min=1).unsqueeze(-1).to(outputs.dtype)
+        pooled: Tensor = outputs.sum(0) / lengths.clamp(min=1).unsqueeze(-1).to(outputs.dtype)
+        return pooled
 
     def _max(self, outputs: Tensor, there: Tensor) -> Tensor:
         lowest = torch.finfo(outputs.dtype).min

@@ -169,45 +169,25 @@ class ClassifyOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions:
-    """How items are classified.
+class InputOptions:
+    """How new files are read, and how the model runs. A base of the verbs' options.
 
     Attributes:
-        threshold: Answer only where the probability is at least so large.
-        risk: Answer only as far as at most this share of the answers was wrong in validation.
-        probabilities: Write the probability of every label.
+        format: Format of the files; guessed unless it is given. Text files without columns are
+            read line by line.
+        header: Whether the first line of a CSV or TSV file names the columns.
+        text: Name or number of the column with the text. [default: as in training]
+        label: Name or number of the column with the label. [default: as in training]
         batch_size: Items of a batch.
         threads: Threads for the CPU; 0 leaves it to PyTorch.
     """
 
-    threshold: Annotated[float | None, Range(0, 1)] = None
-    risk: Annotated[float | None, Range(0, 1)] = None
-    probabilities: bool = False
-    batch_size: Annotated[int, SIZE] = 64
-    threads: Annotated[int, THREADS] = 0
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: A value is outside its range, or two contradict each other.
-        """
-        check(self)
-        if self.threshold is not None and self.risk is not None:
-            raise UserError("--threshold and --risk both decide what is answered; give one of them")
-
-
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """How a classifier is evaluated.
-
-    Attributes:
-        baseline: Evaluate the cheap method beside the network, where the run has one.
-        batch_size: Items of a batch.
-        threads: Threads for the CPU; 0 leaves it to PyTorch.
-    """
-
-    baseline: bool = True
+    format: Literal[
+        "auto", "csv", "tsv", "jsonl", "parquet", "fasttext", "lines", "folders", "ts", "npz", "idx"
+    ] = "auto"
+    header: Literal["auto", "yes", "no"] = "auto"
+    text: str | None = None
+    label: str | None = None
     batch_size: Annotated[int, SIZE] = 64
     threads: Annotated[int, THREADS] = 0
 
@@ -218,3 +198,39 @@ class EvaluateOptions:
             UserError: A value is outside its range.
         """
         check(self)
+
+
+@dataclass(frozen=True)
+class PredictOptions(InputOptions):
+    """How items are classified.
+
+    Attributes:
+        threshold: Answer only where the probability is at least so large.
+        risk: Answer only as far as at most this share of the answers was wrong in validation.
+        probabilities: Write the probability of every label.
+    """
+
+    threshold: Annotated[float | None, Range(0, 1)] = None
+    risk: Annotated[float | None, Range(0, 1)] = None
+    probabilities: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: A value is outside its range, or two contradict each other.
+        """
+        super().__post_init__()
+        if self.threshold is not None and self.risk is not None:
+            raise UserError("--threshold and --risk both decide what is answered; give one of them")
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(InputOptions):
+    """How a classifier is evaluated.
+
+    Attributes:
+        baseline: Evaluate the cheap method beside the network, where the run has one.
+    """
+
+    baseline: bool = True
