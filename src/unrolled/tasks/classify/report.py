@@ -125,7 +125,7 @@ def reliability(scoring: Scoring, logits: Array, targets: npt.NDArray[Any]) -> S
     )
     return Section(
         "Calibration",
-        f"<figure>{chart}</figure>",
+        chart,
         f"Expected calibration error {error:.3f}: so far the probabilities are from the shares of "
         "right answers, on average.",
     )
@@ -143,7 +143,7 @@ def abstention(scoring: Scoring, logits: Array, targets: npt.NDArray[Any]) -> Se
     )
     return Section(
         "Answering only what is sure",
-        f"<figure>{chart}</figure>",
+        chart,
         f"Area under the curve {statistics.risk_area(confidence, right):.4f}. predict --risk 0.01 "
         "answers as many items as keep the share of wrong answers at 1 % in validation.",
     )
@@ -197,7 +197,7 @@ def influences(items: Sequence[tuple[Shown, Sequence[str], Array]]) -> Section:
             chart = line_chart(
                 [Line("influence", points, "a")], unit="norm of the gradient", x_unit="step"
             )
-            bodies.append(f"{title}<figure>{chart}</figure>")
+            bodies.append(title + chart)
     return Section(
         "Which steps matter",
         "".join(f"<article>{body}</article>" for body in bodies),

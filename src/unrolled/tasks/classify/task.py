@@ -52,11 +52,11 @@ class ClassifyTask:
         ),
     }
 
-    def prepare(self, options: ClassifyOptions, draft: RunFolder) -> None:
+    def prepare(self, options: ClassifyOptions, draft: RunFolder) -> ClassifyOptions:
         """Read the data; write encoding and cache."""
         from .training import prepare
 
-        prepare(options, draft)
+        return prepare(options, draft)
 
     def open(
         self, options: ClassifyOptions, folder: RunFolder, processes: Processes

@@ -18,7 +18,6 @@ from unrolled.errors import UserError
 from unrolled.tasks import statistics
 from unrolled.tasks.recurrent import keep_cell
 from unrolled.training.batches import Buckets
-from unrolled.training.options import write_options
 from unrolled.training.processes import Processes
 from unrolled.training.run_folder.folder import RunFolder
 from unrolled.training.task import Evaluation, Loss, Section
@@ -49,21 +48,23 @@ _RAREST = 100.0
 """Weight of a rare label against its absence, at most."""
 
 
-def prepare(options: ClassifyOptions, draft: RunFolder) -> None:
+def prepare(options: ClassifyOptions, draft: RunFolder) -> ClassifyOptions:
     """Read the data; write encoding and cache to a run's folder.
+
+    Returns:
+        The options to keep: they name the run's own copy of the user's own cell.
 
     Raises:
         UserError: The data cannot be used, or an option does not fit it.
     """
-    kept = keep_cell(options.model, draft.path)
-    if kept != options.model:
-        write_options(replace(options, model=kept), draft.options)
+    kept = replace(options, model=keep_cell(options.model, draft.path))
     prepare_data(options.data, draft.path, seed=options.training.seed)
     labels = open_part(draft.path, "train").encoding.labels
     Scoring(labels, options.training)
     obstacle = cheap.obstacle(len(labels))
     if options.training.combine and obstacle is not None:
         raise UserError(f"--combine: {obstacle}")
+    return kept
 
 
 class OpenedClassifier:
@@ -107,12 +108,10 @@ class OpenedClassifier:
 
     def step_losses(self, model: nn.Module, batch: Batch, carry: Any) -> Tensor:
         """Losses of a few rows in nats, ``[1, rows]``, all cut to the shortest of them."""
-        inputs, lengths, targets = (
-            part[:, :ROWS] if part is batch.inputs else part[:ROWS] for part in batch
-        )
+        lengths = batch.lengths[:ROWS]
         shortest = int(lengths.min())
-        logits = model(inputs[:shortest], lengths.clamp(max=shortest))
-        return self._losses(logits, targets).unsqueeze(0)
+        logits = model(batch.inputs[:shortest, :ROWS], lengths.clamp(max=shortest))
+        return self._losses(logits, batch.targets[:ROWS]).unsqueeze(0)
 
     def validate(self) -> dict[str, float]:
         """Metrics on the validation items."""
@@ -268,7 +267,12 @@ class OpenedClassifier:
         return Shown(part.place(number), text)
 
     def _explained(self, logits: Array, targets: npt.NDArray[Any]) -> list[Section]:
-        """Influence of the steps of a few items: the most mistaken ones and some others."""
+        """Influence of the steps of a few items: the most mistaken ones and some others.
+
+        None where the lens was switched off.
+        """
+        if not self.options.training.lens_every:
+            return []
         lengths = self._validation.lengths
         losses = statistics.nats(logits, targets)
         short = np.flatnonzero(lengths <= LONGEST_EXPLAINED)

@@ -1,0 +1,275 @@
+"""A classifier of texts and series with the face of scikit-learn."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from unrolled.errors import UserError
+
+from .options import ClassifyOptions, ClassifyTraining, DataOptions, ModelOptions
+from .task import TASK
+
+_BLANK = "\N{REPLACEMENT CHARACTER}"
+"""In the place of a text without characters: an unknown one."""
+
+
+class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A recurrent classifier of whole texts or series, for scikit-learn's tools.
+
+    It can be cloned, searched over, cross-validated, put at the end of a pipeline and pickled. It
+    trains as ``unrolled train classify`` does, in a temporary folder. A share ``val_fraction`` of
+    the items given to ``fit`` decides which weights are kept.
+
+    ::
+
+        from sklearn.model_selection import cross_val_score
+        from unrolled.tasks.classify.estimator import Classifier
+
+        scores = cross_val_score(Classifier(hidden_size=64, max_epochs=10), texts, labels)
+
+    Args:
+        random_state: Seed of everything random.
+        lens_every: As the option, but 0 by default: nobody reads the report.
+        **options: Every other argument is the option of ``unrolled train classify`` of that name,
+            with its default; see `unrolled.tasks.classify.options`.
+
+    Attributes:
+        classes_: The labels, sorted.
+        predictor_: The trained `ClassifyPredictor`; its labels are places in ``classes_``.
+    """
+
+    def __init__(
+        self,
+        *,
+        cell: str = "gru",
+        hidden_size: int = 128,
+        num_layers: int = 1,
+        bidirectional: bool = True,
+        dropout: float = 0.5,
+        recurrent_dropout: float = 0.0,
+        candidate_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        weight_drop: float = 0.0,
+        layer_norm: bool = False,
+        proj_size: int = 0,
+        heads: int = 1,
+        recurrent_init: str = "random",
+        forget_bias: float | None = None,
+        chrono: float | None = None,
+        learn_initial: bool = False,
+        cell_clip: float | None = None,
+        activation: str | None = None,
+        recurrent_activation: str | None = None,
+        nonlinearity: str = "tanh",
+        reset_after: bool = True,
+        embedding_size: int = 64,
+        input_size: int = 0,
+        embedding_dropout: float = 0.2,
+        token_dropout: float = 0.1,
+        convolution: int = 0,
+        pooling: str = "concat",
+        batch_size: int = 32,
+        optimizer: str = "adamw",
+        lr: float = 0.003,
+        beta2: float = 0.999,
+        weight_decay: float = 0.1,
+        clip: float = 1.0,
+        schedule: str = "cosine",
+        warmup: float = 0.03,
+        final_lr: float = 0.01,
+        ema: float = 0.99,
+        max_epochs: int | None = None,
+        max_steps: int | None = None,
+        max_time: float | str | None = None,
+        patience: int | None = None,
+        val_every: int = 0,
+        lens_every: int = 0,
+        threads: int = 0,
+        device: str = "auto",
+        precision: str = "32",
+        metric: str = "auto",
+        positive: Any = None,
+        class_weights: str = "none",
+        label_smoothing: float = 0.0,
+        combine: bool = False,
+        val_fraction: float = 0.1,
+        tokens: str = "characters",
+        subword_model: str = "bpe",
+        subword_count: int = 8000,
+        min_count: int = 2,
+        lower: bool = False,
+        normalize: str = "NFC",
+        max_length: int | None = None,
+        keep: str = "beginning",
+        scale: str = "auto",
+        random_state: int = 0,
+    ) -> None:
+        self.cell = cell
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bidirectional = bidirectional
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.candidate_dropout = candidate_dropout
+        self.zoneout = zoneout
+        self.weight_drop = weight_drop
+        self.layer_norm = layer_norm
+        self.proj_size = proj_size
+        self.heads = heads
+        self.recurrent_init = recurrent_init
+        self.forget_bias = forget_bias
+        self.chrono = chrono
+        self.learn_initial = learn_initial
+        self.cell_clip = cell_clip
+        self.activation = activation
+        self.recurrent_activation = recurrent_activation
+        self.nonlinearity = nonlinearity
+        self.reset_after = reset_after
+        self.embedding_size = embedding_size
+        self.input_size = input_size
+        self.embedding_dropout = embedding_dropout
+        self.token_dropout = token_dropout
+        self.convolution = convolution
+        self.pooling = pooling
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.lr = lr
+        self.beta2 = beta2
+        self.weight_decay = weight_decay
+        self.clip = clip
+        self.schedule = schedule
+        self.warmup = warmup
+        self.final_lr = final_lr
+        self.ema = ema
+        self.max_epochs = max_epochs
+        self.max_steps = max_steps
+        self.max_time = max_time
+        self.patience = patience
+        self.val_every = val_every
+        self.lens_every = lens_every
+        self.threads = threads
+        self.device = device
+        self.precision = precision
+        self.metric = metric
+        self.positive = positive
+        self.class_weights = class_weights
+        self.label_smoothing = label_smoothing
+        self.combine = combine
+        self.val_fraction = val_fraction
+        self.tokens = tokens
+        self.subword_model = subword_model
+        self.subword_count = subword_count
+        self.min_count = min_count
+        self.lower = lower
+        self.normalize = normalize
+        self.max_length = max_length
+        self.keep = keep
+        self.scale = scale
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Classifier:
+        """Train on items and their labels.
+
+        Args:
+            X: A list of texts; a list of series, arrays ``[T]`` or ``[T, C]`` of any lengths; or an
+                array ``[n, T]`` or ``[n, T, C]``.
+            y: Label of each item.
+
+        Raises:
+            ValueError: X and y do not go together, or there is one label only.
+            UserError: An option or an item cannot be used.
+        """
+        from unrolled.training import session
+
+        items = _items(X)
+        self.classes_, numbers = np.unique(np.asarray(y), return_inverse=True)
+        if numbers.ndim != 1 or len(numbers) != len(items):
+            raise ValueError(f"expected one label for each of {len(items)} items")
+        if len(self.classes_) < 2:
+            raise ValueError(f"expected two labels or more, got {len(self.classes_)}")
+        with tempfile.TemporaryDirectory(prefix="unrolled-") as folder:
+            data = Path(folder) / "items.jsonl"
+            kind = "text" if isinstance(items[0], str) else "series"
+            with data.open("w", encoding="utf-8") as file:
+                for item, number in zip(items, numbers, strict=True):
+                    content = item if isinstance(item, str) else item.tolist()
+                    file.write(json.dumps({kind: content, "label": str(number)}) + "\n")
+            run = Path(folder) / "run"
+            summary = session.train(TASK, self._options(data, kind), run, quiet=True)
+            if summary is not None and summary.stopped_by is not None:
+                raise KeyboardInterrupt
+            self.predictor_ = session.load(TASK, run)
+        return self
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Probability of each of ``classes_`` for each item, ``[n, classes]``.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: It was not trained.
+            UserError: An item is of another kind than in training.
+        """
+        check_is_fitted(self, "predictor_")
+        items = _items(X) if len(X) else []
+        found = np.zeros((len(items), len(self.classes_)))
+        columns = [int(name) for name in self.predictor_.labels]
+        found[:, columns] = self.predictor_.probabilities(items)
+        return found
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Likeliest label of each item, ``[n]``."""
+        chances = self.predict_proba(X)
+        likeliest: npt.NDArray[Any] = self.classes_[chances.argmax(1)]
+        return likeliest
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = tags.input_tags.three_d_array = True
+        return tags
+
+    def _options(self, data: Path, kind: str) -> ClassifyOptions:
+        def given(section: type, **more: Any) -> Any:
+            names = {field.name for field in fields(section)} & self.get_params().keys()
+            return section(**{name: getattr(self, name) for name in names} | more)
+
+        positive = None
+        if self.positive is not None:
+            found = np.flatnonzero(self.classes_ == self.positive)
+            if not len(found):
+                raise UserError(f"positive: expected one of {self.classes_}, got {self.positive}")
+            positive = str(found[0])
+        return ClassifyOptions(
+            data=given(DataOptions, data=(str(data),), format="jsonl", text=kind, label="label"),
+            model=given(ModelOptions),
+            training=given(
+                ClassifyTraining, seed=self.random_state, baseline=self.combine, positive=positive
+            ),
+        )
+
+
+def _items(X: Any) -> Sequence[str] | Sequence[npt.NDArray[Any]]:
+    """Texts, or series ``[T, C]``.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if isinstance(X, str) or not len(X):
+        raise ValueError("expected a list of texts or series, one or more")
+    values = list(X)
+    if all(isinstance(one, str) for one in values):
+        return [str(one) if one.strip() else _BLANK for one in values]
+    if any(isinstance(one, str) for one in values):
+        raise ValueError("expected texts or series, got both")
+    series = [np.asarray(one, np.float64) for one in values]
+    if any(one.ndim not in (1, 2) or not len(one) for one in series):
+        raise ValueError("expected series [T] or [T, C] with one step or more")
+    return [one.reshape(len(one), -1) for one in series]
