@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from unrolled.training.task import Task
 
 _HOMES = {
+    "classify": "unrolled.tasks.classify.task:TASK",
     "text": "unrolled.tasks.text.task:TASK",
 }
 

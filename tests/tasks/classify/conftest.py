@@ -59,9 +59,10 @@ def open_run(
     if rows is None:
         rows = reviews(90)
     file.write_text("text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in rows))
+    read: dict[str, Any] = {"data": (str(file),), "val_fraction": 0.3}
     sizes: dict[str, Any] = {"hidden_size": 8, "embedding_size": 8, "dropout": 0.0}
     options = ClassifyOptions(
-        data=DataOptions(**({"data": (str(file),), "val_fraction": 0.3} | (data or {}))),
+        data=DataOptions(**(read | (data or {}))),
         model=ModelOptions(**(sizes | (model or {}))),
         training=ClassifyTraining(**({"lens_every": 0} | (training or {}))),
     )

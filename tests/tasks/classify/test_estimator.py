@@ -27,7 +27,13 @@ NOT_TAKEN = {"processes", "seed", "baseline", "checkpoint_every", "checkpoint_st
 
 
 def small(**options: Any) -> Classifier:
-    given = {"hidden_size": 6, "max_epochs": 6, "lr": 0.03, "threads": 1, "device": "cpu"}
+    given: dict[str, Any] = {
+        "hidden_size": 6,
+        "max_epochs": 6,
+        "lr": 0.03,
+        "threads": 1,
+        "device": "cpu",
+    }
     return Classifier(**(given | options))
 
 

@@ -21,7 +21,7 @@ def model(pooling: Any = "concat", *, text: bool = False, **more: Any) -> Sequen
     options = ModelOptions(
         hidden_size=5, embedding_size=4, pooling=pooling, **({"convolution": 3} | more)
     )
-    made = build_model(options, 3, **({"tokens": 9} if text else {"channels": 2}))
+    made = build_model(options, 3, tokens=9) if text else build_model(options, 3, channels=2)
     return made.eval()
 
 

@@ -106,7 +106,7 @@ def test_files_of_lines_and_of_columns(
     assert [one["place"] for one in found] == ["standard input:1", "standard input:2"]
     given = io.TextIOWrapper(io.BytesIO(b"text,label\nso good,good\n"))
     monkeypatch.setattr(sys, "stdin", given)
-    found = list(predictor.predict_files(["-"], PredictOptions(format="csv")))
+    found = list(predictor.predict_files(["-"], PredictOptions(input_format="csv")))
     assert found[0]["place"] == "standard input:2"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from unrolled.tasks.classify.calibration import Calibration
 from unrolled.tasks.classify.encoding import Labels
 from unrolled.tasks.classify.options import ClassifyTraining
 from unrolled.tasks.classify.scoring import Scoring
+from unrolled.tasks.classify.training import _limited
 from unrolled.training.processes import Processes
 
 from .conftest import Opener, fit, reviews
@@ -81,9 +84,12 @@ def test_processes_measure_what_one_measures(
     alone, _, _ = opener()
     expected = alone.validate()
     shares: list[list[float]] = []
-    monkeypatch.setattr(
-        Processes, "sum", lambda self, numbers: shares.append(list(numbers)) or list(numbers)
-    )
+
+    def share(self: Processes, numbers: Sequence[float]) -> list[float]:
+        shares.append(list(numbers))
+        return list(numbers)
+
+    monkeypatch.setattr(Processes, "sum", share)
     for rank in range(3):
         opener(processes=Processes(rank, 3))[0].validate()
     sums = np.array(shares).sum(0)
@@ -135,7 +141,7 @@ def test_without_scikit_learn_a_sentence_says_so(
     opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened, folder, _ = opener()
-    monkeypatch.setattr(baseline.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     found = opened.conclude(folder)
     assert not found.baseline
     assert any("scikit-learn is not installed" in note for note in found.notes)
@@ -156,3 +162,10 @@ def test_a_report_escapes_what_the_data_hold(opener: Opener) -> None:
     assert "&lt;b&gt;good" in pages
     assert "<script" not in pages
     assert "<b>" not in pages
+
+
+def test_small_data_are_read_more_often() -> None:
+    for items, epochs in ((64, 60), (3200, 15), (10**6, 6)):
+        assert _limited(ClassifyTraining(batch_size=32), items).max_epochs == epochs
+    given = ClassifyTraining(max_time="5m")
+    assert _limited(given, 64) == given

@@ -52,7 +52,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         *,
         cell: str = "gru",
-        hidden_size: int = 128,
+        hidden_size: int = 64,
         num_layers: int = 1,
         bidirectional: bool = True,
         dropout: float = 0.5,
@@ -202,7 +202,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             kind = "text" if isinstance(items[0], str) else "series"
             with data.open("w", encoding="utf-8") as file:
                 for item, number in zip(items, numbers, strict=True):
-                    content = item if isinstance(item, str) else item.tolist()
+                    content: Any = item if isinstance(item, str) else item.tolist()
                     file.write(json.dumps({kind: content, "label": str(number)}) + "\n")
             run = Path(folder) / "run"
             summary = session.train(TASK, self._options(data, kind), run, quiet=True)
@@ -256,7 +256,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
 
 
-def _items(X: Any) -> Sequence[str] | Sequence[npt.NDArray[Any]]:
+def _items(X: Any) -> Sequence[str | npt.NDArray[Any]]:
     """Texts, or series ``[T, C]``.
 
     Raises:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from unrolled.errors import UserError
-from unrolled.ranges import COUNT, SEED, SHARE, SIZE, THREADS, Range
+from unrolled.ranges import COUNT, SEED, SHARE, SIZE, Range
 from unrolled.tasks.recurrent import RecurrentOptions
 from unrolled.training.options import RATE, TrainingOptions, check
 
@@ -99,7 +99,7 @@ class ModelOptions(RecurrentOptions):
     """
 
     bidirectional: bool = True
-    hidden_size: Annotated[int, SIZE] = 128
+    hidden_size: Annotated[int, SIZE] = 64
     dropout: Annotated[float, SHARE] = 0.5
     embedding_size: Annotated[int, SIZE] = 64
     input_size: Annotated[int, Range(0, 65536)] = 0
@@ -118,6 +118,8 @@ class ClassifyTraining(TrainingOptions):
         lr: Highest learning rate.
         weight_decay: Weight decay, on weight matrices only (never on biases or embeddings).
         ema: Decay of a moving average of the weights, used for validation; 0 for none.
+        max_epochs: Stop after so many passes over the data. [default: what makes 1500 updates, from
+            6 to 60, if no other limit is given]
         metric: Decides which weights are kept. By default accuracy; F1 of the rarer of two labels
             where at most a third of the items have it; micro F1 where items have several labels.
         positive: Label whose F1 is meant by --metric f1. [default: the rarest]
@@ -131,6 +133,7 @@ class ClassifyTraining(TrainingOptions):
     lr: Annotated[float, RATE] = 3e-3
     weight_decay: Annotated[float, Range(0, 1e38)] = 0.1
     ema: Annotated[float, SHARE] = 0.99
+    max_epochs: Annotated[int | None, COUNT] = None
     metric: Literal["auto", "accuracy", "f1", "macro_f1", "nats"] = "auto"
     positive: str | None = None
     class_weights: Literal["none", "balanced"] = "none"
@@ -173,23 +176,21 @@ class InputOptions:
     """How new files are read, and how the model runs. A base of the verbs' options.
 
     Attributes:
-        format: Format of the files; guessed unless it is given. Text files without columns are
-            read line by line.
+        input_format: Format of the files; guessed unless it is given. Text files without columns
+            are read line by line.
         header: Whether the first line of a CSV or TSV file names the columns.
         text: Name or number of the column with the text. [default: as in training]
         label: Name or number of the column with the label. [default: as in training]
         batch_size: Items of a batch.
-        threads: Threads for the CPU; 0 leaves it to PyTorch.
     """
 
-    format: Literal[
+    input_format: Literal[
         "auto", "csv", "tsv", "jsonl", "parquet", "fasttext", "lines", "folders", "ts", "npz", "idx"
     ] = "auto"
     header: Literal["auto", "yes", "no"] = "auto"
     text: str | None = None
     label: str | None = None
     batch_size: Annotated[int, SIZE] = 64
-    threads: Annotated[int, THREADS] = 0
 
     def __post_init__(self) -> None:
         """Check the values.

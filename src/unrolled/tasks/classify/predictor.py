@@ -16,7 +16,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from unrolled.engine.threads import threads_kept
 from unrolled.errors import UserError
 from unrolled.tasks import statistics
 from unrolled.tasks.ragged import pad
@@ -230,7 +229,7 @@ class ClassifyPredictor:
         trained = self.options.data
         data = replace(
             trained,
-            format=options.format,
+            format=options.input_format,
             header=options.header if options.header != "auto" else trained.header,
             text=options.text if options.text is not None else trained.text,
             label=options.label if options.label is not None else trained.label,
@@ -320,17 +319,11 @@ def predict_verb(
     predictor: ClassifyPredictor, files: Sequence[str], options: PredictOptions
 ) -> Iterator[Mapping[str, Any]]:
     """One result for each item of the files."""
-    with threads_kept():
-        if options.threads:
-            torch.set_num_threads(options.threads)
-        yield from predictor.predict_files(files or ["-"], options)
+    return predictor.predict_files(files or ["-"], options)
 
 
 def evaluate_verb(
     predictor: ClassifyPredictor, files: Sequence[str], options: EvaluateOptions
 ) -> Evaluation:
     """Metrics on the items of the files."""
-    with threads_kept():
-        if options.threads:
-            torch.set_num_threads(options.threads)
-        return predictor.evaluate(files or ["-"], options)
+    return predictor.evaluate(files or ["-"], options)

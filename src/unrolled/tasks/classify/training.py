@@ -30,12 +30,16 @@ from .data import Batch, Part, open_part, prepare_data
 from .encoding import TextEncoder
 from .evaluation import evaluate
 from .network import logits_of, network_of
-from .options import ClassifyOptions
+from .options import ClassifyOptions, ClassifyTraining
 from .report import Shown
 from .scoring import NATS, Scoring
 
 Array = npt.NDArray[np.float64]
 
+UPDATES = 1500
+"""Updates for which epochs are chosen where no limit is given."""
+EPOCHS = (6, 60)
+"""Fewest and most of these epochs."""
 ROWS = 8
 """Rows of a batch that the lens looks at."""
 SAMPLES = 5
@@ -52,19 +56,29 @@ def prepare(options: ClassifyOptions, draft: RunFolder) -> ClassifyOptions:
     """Read the data; write encoding and cache to a run's folder.
 
     Returns:
-        The options to keep: they name the run's own copy of the user's own cell.
+        The options to keep: they name the run's own copy of the user's own cell, and how many
+        epochs to train if no limit was given.
 
     Raises:
         UserError: The data cannot be used, or an option does not fit it.
     """
     kept = replace(options, model=keep_cell(options.model, draft.path))
-    prepare_data(options.data, draft.path, seed=options.training.seed)
+    found = prepare_data(options.data, draft.path, seed=options.training.seed)
     labels = open_part(draft.path, "train").encoding.labels
     Scoring(labels, options.training)
     obstacle = cheap.obstacle(len(labels))
     if options.training.combine and obstacle is not None:
         raise UserError(f"--combine: {obstacle}")
-    return kept
+    return replace(kept, training=_limited(kept.training, found.items))
+
+
+def _limited(training: ClassifyTraining, items: int) -> ClassifyTraining:
+    """Training with a limit: one that was given, or so many epochs as make enough updates."""
+    if (training.max_epochs, training.max_steps, training.max_time) != (None, None, None):
+        return training
+    batches = -(-items // training.batch_size)
+    epochs = min(EPOCHS[1], max(EPOCHS[0], -(-UPDATES // batches)))
+    return replace(training, max_epochs=epochs)
 
 
 class OpenedClassifier:

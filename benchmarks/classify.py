@@ -1,0 +1,126 @@
+"""Quality of classifiers on three public data sets, beside a cheap method.
+
+    python benchmarks/classify.py DATA [--seeds 5] [--only sms_spam] [--threads 1]
+
+DATA is a folder with ``sms_spam`` (SMSSpamCollection and split.txt), ``nsmc_25k`` (train.tsv,
+valid.tsv, test.tsv) and ``japanese_vowels`` (JapaneseVowels_TRAIN.ts and _TEST.ts), at any depth.
+The weights are chosen on the validation part and the test part is read once, after training.
+Printed are test metrics by seed, their mean, the cheap method's, minutes and parameters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from unrolled.tasks import TASKS, options_from
+from unrolled.tasks.classify.predictor import ClassifyPredictor
+from unrolled.training import session
+
+
+class Case(NamedTuple):
+    """One data set.
+
+    Attributes:
+        name: Its folder.
+        metric: Name of the metric that counts.
+        goal: What it should reach.
+        settings: Options of training.
+    """
+
+    name: str
+    metric: str
+    goal: float
+    settings: dict[str, Any]
+
+
+CASES = (
+    Case("sms_spam", "f1", 0.965, {"combine": True}),
+    Case("nsmc_25k", "accuracy", 0.855, {"combine": True}),
+    Case("japanese_vowels", "accuracy", 0.99, {"batch_size": 16}),
+)
+
+
+def sms_spam(source: Path, place: Path) -> dict[str, Any]:
+    """Training, validation and test files by the parts that split.txt names."""
+    rows = (source / "SMSSpamCollection").read_text(encoding="utf-8").split("\n")
+    parts = (source / "split.txt").read_text(encoding="utf-8").split()
+    for part in ("train", "valid", "test"):
+        kept = [row for row, own in zip(rows, parts, strict=False) if own == part]
+        (place / f"{part}.tsv").write_text("label\ttext\n" + "\n".join(kept) + "\n")
+    return {"data": place / "train.tsv", "val_data": place / "valid.tsv"}
+
+
+def nsmc_25k(source: Path, place: Path) -> dict[str, Any]:
+    """The files as they are, and the test file beside them."""
+    (place / "test.tsv").write_bytes((source / "test.tsv").read_bytes())
+    return {"data": source / "train.tsv", "val_data": source / "valid.tsv"}
+
+
+def japanese_vowels(source: Path, place: Path) -> dict[str, Any]:
+    """The training file, of which a part is drawn for validation."""
+    (place / "test.ts").write_bytes((source / "JapaneseVowels_TEST.ts").read_bytes())
+    return {"data": source / "JapaneseVowels_TRAIN.ts"}
+
+
+def main() -> None:
+    """Train and measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", choices=[case.name for case in CASES])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--validation", action="store_true", help="do not read the test part")
+    given = parser.parse_args()
+    for case in CASES:
+        if given.only in (None, case.name):
+            measure(case, given)
+
+
+def measure(case: Case, given: argparse.Namespace) -> None:
+    """Train one data set with several seeds."""
+    task = TASKS["classify"]
+    source = next(given.data.rglob(case.name), None)
+    if source is None:
+        sys.exit(f"{given.data}: no folder {case.name}")
+    found, cheap, minutes, parameters = [], None, [], 0
+    for seed in range(given.seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder)
+            files = globals()[case.name](source, place)
+            settings = {**case.settings, **files, "seed": seed, "threads": given.threads}
+            options = options_from(task, {**settings, "lens_every": 0, "device": "cpu"})
+            summary = session.train(task, options, place / "run", quiet=True)
+            assert summary is not None
+            minutes.append(summary.training_seconds / 60)
+            parameters = summary.parameters
+            value, base = summary.metrics[case.metric]["value"], None
+            if summary.baseline:
+                base = summary.baseline[case.metric]["value"]
+            if not given.validation:
+                predictor = session.load(task, place / "run")
+                assert isinstance(predictor, ClassifyPredictor)
+                (test,) = place.glob("test.*")
+                evaluation = predictor.evaluate([test])
+                value = evaluation.metrics[case.metric].value
+                alone = evaluation.details.get("network", {}).get(case.metric, {}).get("value")
+                base = evaluation.baseline[case.metric].value if evaluation.baseline else None
+                print(f"  network alone {alone}" if alone else "", flush=True)
+            assert value is not None
+            found.append(value)
+            cheap = base
+            print(f"  {case.name} seed {seed}: {value:.4f}, {minutes[-1]:.1f} min", flush=True)
+    spread = statistics.stdev(found) if len(found) > 1 else 0.0
+    print(
+        f"{case.name}: {case.metric} {statistics.mean(found):.4f} ± {spread:.4f} "
+        f"(goal {case.goal}, cheap method {cheap if cheap is None else round(cheap, 4)}), "
+        f"{statistics.mean(minutes):.1f} minutes, {parameters:,} parameters"
+    )
+
+
+if __name__ == "__main__":
+    main()
