@@ -69,13 +69,14 @@ def test_what_pads_a_text_has_no_effect() -> None:
     assert torch.equal(network(tokens, lengths), network(spoilt, lengths))
 
 
+@pytest.mark.parametrize("length", [1, 2])
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_pooling_by_hand(pooling: str) -> None:
+def test_pooling_by_hand(pooling: str, length: int) -> None:
     pool = Pooling(pooling, 4, bidirectional=True)
-    outputs, lengths = torch.randn(5, 2, 4), torch.tensor([5, 2])
+    outputs, lengths = torch.randn(5, 2, 4), torch.tensor([5, length])
     there = torch.arange(5)[:, None] < lengths
     outputs = outputs * there[..., None]
-    own = outputs[:2, 1]
+    own = outputs[:length, 1]
     last = torch.cat([own[-1, :2], own[0, 2:]])
     if pooling == "attention":
         assert pool.score is not None
