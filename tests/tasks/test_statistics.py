@@ -81,6 +81,13 @@ def test_both_ways_of_drawing_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     assert statistics.interval(counts, statistics.mean, seed=1) == slow  # seeded
 
 
+def test_all_right_is_not_certain() -> None:
+    found = statistics.share_interval(27, 27)
+    assert found == pytest.approx((1.0, 0.875, 1.0), abs=2e-3)
+    assert statistics.share_interval(0, 10) == pytest.approx((0, 0, 0.278), abs=2e-3)
+    assert statistics.share_interval(30, 100) == pytest.approx((0.3, 0.219, 0.396), abs=2e-3)
+
+
 def test_one_item_has_no_interval() -> None:
     found = statistics.interval(statistics.mean_counts([1.0]), statistics.mean)
     assert found == (1.0, None, None)

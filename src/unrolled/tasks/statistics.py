@@ -153,6 +153,15 @@ def interval(counts: Array, score: Score, *, resamples: int = RESAMPLES, seed: i
     return Estimate(value, float(low), float(high))
 
 
+def share_interval(hits: int, items: int) -> Estimate:
+    """A share with its 95 % interval by Wilson's formula, which is right for 0 and 1 as well."""
+    share, z = hits / items, 1.96
+    middle = (share + z * z / (2 * items)) / (1 + z * z / items)
+    spread = share * (1 - share) / items + z * z / (4 * items * items)
+    half = z * spread**0.5 / (1 + z * z / items)
+    return Estimate(share, max(0.0, middle - half), min(1.0, middle + half))
+
+
 def paired(
     first: Array,
     second: Array,

@@ -74,6 +74,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         reset_after: bool = True,
         embedding_size: int = 64,
         input_size: int = 0,
+        input_noise: float = 0.0,
         embedding_dropout: float = 0.2,
         token_dropout: float = 0.1,
         convolution: int = 0,
@@ -137,6 +138,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.reset_after = reset_after
         self.embedding_size = embedding_size
         self.input_size = input_size
+        self.input_noise = input_noise
         self.embedding_dropout = embedding_dropout
         self.token_dropout = token_dropout
         self.convolution = convolution

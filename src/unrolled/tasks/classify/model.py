@@ -44,7 +44,7 @@ class SequenceClassifier(nn.Module):
         cell: type[Cell] | None = None,
     ) -> None:
         super().__init__()
-        self.bidirectional = options.bidirectional
+        self.input_noise = options.input_noise
         size = options.embedding_size if tokens is not None else options.input_size or channels
         assert size is not None
         self.embedding = nn.Embedding(tokens, size) if tokens is not None else None
@@ -66,6 +66,8 @@ class SequenceClassifier(nn.Module):
             x = self.embedding(torch.where(there, inputs, 0))
         else:
             x = torch.where(there[..., None], inputs, 0)
+            if self.training and self.input_noise:
+                x = x + self.input_noise * torch.randn_like(x)
             if self.map is not None:
                 x = functional.relu(self.map(x))
         x = self.embedding_dropout(self.token_dropout(x))

@@ -91,6 +91,7 @@ class ModelOptions(RecurrentOptions):
         dropout: Share of values dropped between the recurrent layers and before the read-out.
         embedding_size: Size of a token's vector.
         input_size: Size of a linear map of a series' channels, with relu; 0 for none.
+        input_noise: Deviation of random noise added to a series' scaled values in training.
         embedding_dropout: Share of values dropped before the recurrent layers.
         token_dropout: Share of steps dropped whole before the recurrent layers.
         convolution: Steps that a convolution before the recurrent layers sees; 0 for none.
@@ -103,6 +104,7 @@ class ModelOptions(RecurrentOptions):
     dropout: Annotated[float, SHARE] = 0.5
     embedding_size: Annotated[int, SIZE] = 64
     input_size: Annotated[int, Range(0, 65536)] = 0
+    input_noise: Annotated[float, Range(0, 100)] = 0.0
     embedding_dropout: Annotated[float, SHARE] = 0.2
     token_dropout: Annotated[float, SHARE] = 0.1
     convolution: Annotated[int, Range(0, 1001)] = 0

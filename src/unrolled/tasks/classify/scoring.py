@@ -136,9 +136,14 @@ class Scoring:
     def estimates(self, logits: Array, targets: npt.NDArray[Any]) -> Mapping[str, Estimate]:
         """Metrics by name with their intervals."""
         counts = self.counts(logits, targets)
-        return {
+        found = {
             metric.name: statistics.interval(*self.kept(metric, counts)) for metric in self.metrics
         }
+        hits = int(counts[:, 1].sum())
+        if ACCURACY in self.metrics and hits in (0, len(counts)):
+            # Drawn again, items that are all right are all right again.
+            found[ACCURACY.name] = statistics.share_interval(hits, len(counts))
+        return found
 
     def better(self, one: Array, other: Array, targets: npt.NDArray[Any]) -> statistics.Difference:
         """How much better one method's logits are than another's, by the deciding metric."""
