@@ -105,6 +105,14 @@ def test_dropout_acts_in_training_only() -> None:
     assert not torch.equal(network(tokens, lengths), network(tokens, lengths))
 
 
+def test_noise_acts_in_training_only() -> None:
+    network = model(input_noise=0.5, dropout=0.0, embedding_dropout=0.0, token_dropout=0.0)
+    x, lengths = torch.randn(7, 3, 2), torch.tensor(LENGTHS)
+    assert torch.equal(network(x, lengths), network(x, lengths))
+    network.train()
+    assert not torch.equal(network(x, lengths), network(x, lengths))
+
+
 @pytest.mark.parametrize("cell", ["lstm", "rnn", "slstm", "mingru"])
 def test_any_cell(cell: str) -> None:
     network = model(cell=cell)
