@@ -102,14 +102,14 @@ def evaluate(
         sections.append(wrong)
     sentences = [_first(scoring, estimates, len(targets)), *words[:1], *notes]
     if len(targets) < FEW:
-        sentences.append(f"Only {len(targets)} items: the numbers may be far off.")
+        sentences.append(f"Only {_items(len(targets))}: the numbers may be far off.")
     return Evaluation(estimates, baseline, sentences, details, [*sections, *more])
 
 
 def _first(scoring: Scoring, estimates: Mapping[str, Estimate], items: int) -> str:
     metric = scoring.first
     value = estimates[metric.name]
-    text = f"{scoring.describe(metric)} {value.value:.3f} on {items:,} items"
+    text = f"{scoring.describe(metric)} {value.value:.3f} on {_items(items)}"
     if value.low is None or value.high is None:
         return text + "."
     return f"{text}, 95 % interval {value.low:.3f} to {value.high:.3f}."
@@ -147,3 +147,7 @@ def _verdict(
 
 def _numbers(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
     return {name: estimate._asdict() for name, estimate in estimates.items()}
+
+
+def _items(count: int) -> str:
+    return "1 item" if count == 1 else f"{count:,} items"
