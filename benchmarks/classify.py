@@ -46,7 +46,18 @@ CASES = (
         0.855,
         {"convolution": 3, "batch_size": 64, "max_epochs": 4, "combine": True},
     ),
-    Case("japanese_vowels", "accuracy", 0.99, {"batch_size": 16}),
+    Case(
+        "japanese_vowels",
+        "accuracy",
+        0.99,
+        {
+            "batch_size": 16,
+            "max_epochs": 30,
+            "input_noise": 0.3,
+            "convolution": 3,
+            "combine": True,
+        },
+    ),
 )
 
 
