@@ -152,7 +152,11 @@ def test_the_cheap_method_is_read_back_as_it_was(
 
 @pytest.mark.parametrize(
     "text",
-    ["[]", '{"items": 1}', '{"items":1,"temperature":-1,"baseline":1,"combined":1,"curve":[]}'],
+    [
+        "[]",
+        '{"items": 1}',
+        '{"items":1,"temperature":-1,"baseline":1,"weight":0.5,"combined":1,"curve":[]}',
+    ],
 )
 def test_a_spoilt_calibration_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "calibration.json").write_text(text)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from unrolled.errors import UserError
 from unrolled.tasks.classify import baseline
-from unrolled.tasks.classify.calibration import Calibration
+from unrolled.tasks.classify.calibration import Calibration, fit_calibration
 from unrolled.tasks.classify.encoding import Labels
 from unrolled.tasks.classify.options import ClassifyTraining
 from unrolled.tasks.classify.scoring import Scoring
@@ -169,3 +169,18 @@ def test_small_data_are_read_more_often() -> None:
         assert _limited(ClassifyTraining(batch_size=32), items).max_epochs == epochs
     given = ClassifyTraining(max_time="5m")
     assert _limited(given, 64) == given
+
+
+def test_the_weight_of_the_better_method_is_larger() -> None:
+    found = scoring((50, 50))
+    draw = np.random.default_rng(0)
+    targets = draw.integers(0, 2, 400)
+    sign = 2 * np.eye(2)[targets] - 1
+    good = 1.5 * sign + draw.normal(size=(400, 2))
+    poor = good + 3 * draw.normal(size=(400, 2))  # knows nothing that the good one does not
+    weights = [
+        fit_calibration(found, targets, *pair, combine=True).weight
+        for pair in ((good, poor), (poor, good))
+    ]
+    assert weights[0] > 0.6
+    assert weights[1] < 0.4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from .scoring import Scoring
 Array = npt.NDArray[np.float64]
 
 NAME = "calibration.json"
+WEIGHTS = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.1, 0.9)
+"""Weights of the network that are tried; of equally good ones the first is taken."""
 _KEPT = 1000
 """Points of the risk–coverage curve that are kept."""
 
@@ -33,13 +35,15 @@ class Calibration:
         items: Validation items that it was fitted on.
         temperature: By which the network's logits are divided.
         baseline: The same of the cheap method.
-        combined: The same of the mean of both methods' log-probabilities.
+        weight: Share of the network in the mean of both methods' log-probabilities.
+        combined: Temperature of this mean.
         curve: Threshold, coverage and risk of the method in use, thresholds from high to low.
     """
 
     items: int = 0
     temperature: float = 1.0
     baseline: float = 1.0
+    weight: float = 0.5
     combined: float = 1.0
     curve: tuple[tuple[float, float, float], ...] = ()
 
@@ -53,7 +57,8 @@ class Calibration:
 
     def both(self, network: Array, cheap: Array, *, several: bool) -> Array:
         """Calibrated logits of both methods together, of the logits of each."""
-        return mixed(self.network(network), self.cheap(cheap), several=several) / self.combined
+        parts = self.network(network), self.cheap(cheap)
+        return mixed(*parts, weight=self.weight, several=several) / self.combined
 
     def threshold(self, risk: float) -> float:
         """Lowest confidence above which at most this share of the answers was wrong.
@@ -100,17 +105,19 @@ class Calibration:
                 raise ValueError("expected temperatures above 0")
             if not all(0 <= number <= 1 for point in curve for number in point):
                 raise ValueError("expected thresholds, coverages and risks from 0 to 1")
-            return cls(int(record["items"]), **numbers, curve=curve)
+            if not 0 <= (weight := float(record["weight"])) <= 1:
+                raise ValueError("expected a weight from 0 to 1")
+            return cls(int(record["items"]), **numbers, weight=weight, curve=curve)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(f"{path}: corrupt: {error}") from error
 
 
-def mixed(one: Array, other: Array, *, several: bool) -> Array:
-    """Mean of two methods' log-probabilities; with several labels the mean of their logits."""
+def mixed(one: Array, other: Array, *, weight: float, several: bool) -> Array:
+    """Weighted mean of two methods' log-probabilities; with several labels of their logits."""
     if several:
-        return (one + other) / 2
+        return weight * one + (1 - weight) * other
     parts = [np.log(np.maximum(statistics.probabilities(part), 1e-12)) for part in (one, other)]
-    return (parts[0] + parts[1]) / 2
+    return weight * parts[0] + (1 - weight) * parts[1]
 
 
 def fit_calibration(
@@ -133,10 +140,7 @@ def fit_calibration(
     temperature = statistics.fit_temperature(network, targets)
     fitted = Calibration(len(targets), temperature)
     if cheap is not None:
-        baseline = statistics.fit_temperature(cheap, targets)
-        both = mixed(network / temperature, cheap / baseline, several=scoring.several)
-        combined = statistics.fit_temperature(both, targets)
-        fitted = Calibration(len(targets), temperature, baseline, combined)
+        fitted = _with_cheap(fitted, scoring, targets, network, cheap)
     if combine and cheap is not None:
         used = fitted.both(network, cheap, several=scoring.several)
     else:
@@ -145,10 +149,26 @@ def fit_calibration(
     curve = [tuple(map(float, point)) for point in zip(*points, strict=True)]
     if len(curve) > _KEPT:
         curve = [curve[round(i * (len(curve) - 1) / (_KEPT - 1))] for i in range(_KEPT)]
-    return Calibration(
-        fitted.items,
-        fitted.temperature,
-        fitted.baseline,
-        fitted.combined,
-        tuple((t, c, r) for t, c, r in curve),
-    )
+    return replace(fitted, curve=tuple((t, c, r) for t, c, r in curve))
+
+
+def _with_cheap(
+    fitted: Calibration,
+    scoring: Scoring,
+    targets: npt.NDArray[Any],
+    network: Array,
+    cheap: Array,
+) -> Calibration:
+    """The cheap method's temperature; and of both together the weight that fits best."""
+    several = scoring.several
+    fitted = replace(fitted, baseline=statistics.fit_temperature(cheap, targets))
+    parts = fitted.network(network), fitted.cheap(cheap)
+    best: tuple[float, Calibration] | None = None
+    for weight in WEIGHTS:
+        both = mixed(*parts, weight=weight, several=several)
+        temperature = statistics.fit_temperature(both, targets)
+        loss = float(statistics.nats(both / temperature, targets).mean())
+        if best is None or loss < best[0]:
+            best = loss, replace(fitted, weight=weight, combined=temperature)
+    assert best is not None
+    return best[1]

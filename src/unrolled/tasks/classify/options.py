@@ -127,7 +127,7 @@ class ClassifyTraining(TrainingOptions):
         positive: Label whose F1 is meant by --metric f1. [default: the rarest]
         class_weights: Weigh the items of all labels alike, or those of rarer labels more.
         label_smoothing: Share of a label's probability that is spread over all labels.
-        combine: Use network and cheap method together: the mean of their log-probabilities.
+        combine: Use network and cheap method together: a mean of their log-probabilities.
         baseline: Fit a cheap method beside the network at the end, for the report.
     """
 
