@@ -1,0 +1,1 @@
+"""Tagging: a tag for every token of a sentence (named entities, parts of speech)."""
