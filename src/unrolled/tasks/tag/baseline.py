@@ -1,10 +1,34 @@
-"""A conditional random field on hand-made features, the cheap method beside a trained model."""
+"""A conditional random field on hand-made features, the cheap method beside a trained model.
+
+Of words: the word without case, its shape, its first and last one to four letters, whether it is a
+number or has capitals, and the same of the words around it. Of characters: the characters up to
+three places away, their kinds, and those next to each other together.
+"""
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from .data import TagData
+from unrolled.errors import RUNTIME, UserError
+
+from .data import SentenceStore, TagData
+from .evaluation import score
+
+PENALTIES = ((0.0, 0.1), (0.1, 0.01), (0.3, 0.03), (1.0, 0.0))
+"""Penalties on absolute and on squared weights from which the validation part chooses."""
+
+ITERATIONS = 100
+"""Passes of the optimizer (L-BFGS) over the training data."""
+
+MANY = 2_000_000
+"""Tokens of training data above which the penalties are not chosen but fixed."""
+
+_WINDOW = 3
+"""Characters on either side."""
 
 
 class Baseline:
@@ -13,20 +37,186 @@ class Baseline:
     Args:
         path: Its model file.
         character_level: Whether tokens are characters.
+
+    Attributes:
+        penalties: Penalties that it was trained with; None where it was read from a file.
+
+    Raises:
+        UserError: python-crfsuite is not installed, or the file is no model of it.
     """
 
     def __init__(self, path: Path, *, character_level: bool) -> None:
-        raise NotImplementedError
+        self._tagger = _library().Tagger()
+        self._character_level = character_level
+        self.penalties: tuple[float, float] | None = None
+        try:
+            self._tagger.open(str(path))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path}: not a model of python-crfsuite: {error}") from error
 
-    def predict(self, tokens: tuple[str, ...]) -> list[str]:
+    def predict(self, tokens: Sequence[str]) -> list[str]:
         """Tags of a sentence."""
-        raise NotImplementedError
+        tags: list[str] = self._tagger.tag(features(tokens, self._character_level))
+        return tags
 
 
 def train_baseline(data: TagData, path: Path) -> Baseline:
     """Train on the training part, with penalties that do best on the validation part.
 
+    Args:
+        data: The data.
+        path: Model file to write, in a folder of this process's own.
+
     Raises:
-        UserError: python-crfsuite is not installed.
+        UserError: python-crfsuite is not installed, or the model cannot be written.
     """
-    raise NotImplementedError
+    library = _library()
+    character_level = data.tags.unit == "character"
+    trainer = library.Trainer(algorithm="lbfgs", verbose=False)
+    for sentence in data.train:
+        given = features(sentence.tokens, character_level)
+        trainer.append(given, [data.tags.tags[number] for number in sentence.tags])
+    choose = len(data.val) > 0 and int(data.train.lengths.sum()) <= MANY
+    best: tuple[float, tuple[float, float]] | None = None
+    trial = path.with_name(f".{path.name}.tmp")
+    try:
+        for penalties in PENALTIES if choose else PENALTIES[1:2]:
+            trainer.set_params(
+                {
+                    "c1": penalties[0],
+                    "c2": penalties[1],
+                    "max_iterations": ITERATIONS,
+                    "feature.possible_transitions": True,
+                }
+            )
+            trainer.train(str(trial))
+            if not trial.is_file():
+                raise UserError(f"{path}: the model cannot be written", code=RUNTIME)
+            value = 0.0
+            if choose:
+                value = _value(Baseline(trial, character_level=character_level), data)
+            if best is None or value > best[0]:
+                best = value, penalties
+                trial.replace(path)
+    finally:
+        trial.unlink(missing_ok=True)
+    found = Baseline(path, character_level=character_level)
+    found.penalties = best[1] if best else None
+    return found
+
+
+def _value(baseline: Baseline, data: TagData) -> float:
+    """F1 of spans, or accuracy of plain tags, on the validation part."""
+    return (
+        score(*evaluated(baseline, data.val, data.tags.tags), data.tags.scheme, samples=0)
+        .metrics["accuracy" if data.tags.scheme == "plain" else "f1"]
+        .value
+    )
+
+
+def evaluated(
+    baseline: Baseline, sentences: SentenceStore, tags: Sequence[str]
+) -> tuple[list[Sequence[str]], list[list[str]], list[list[str]]]:
+    """Tokens, true tags and the baseline's tags of some sentences."""
+    tokens: list[Sequence[str]] = []
+    true, predicted = [], []
+    for sentence in sentences:
+        tokens.append(sentence.tokens)
+        true.append([tags[number] for number in sentence.tags])
+        predicted.append(baseline.predict(sentence.tokens))
+    return tokens, true, predicted
+
+
+def _library() -> Any:
+    """Python-crfsuite, imported when first used."""
+    try:
+        import pycrfsuite
+    except ImportError as error:
+        raise UserError(
+            "the baseline of tagging needs python-crfsuite: pip install 'unrolled[baseline]'"
+        ) from error
+    return pycrfsuite
+
+
+def features(tokens: Sequence[str], character_level: bool) -> list[list[str]]:
+    """Features of each token of a sentence."""
+    return _of_characters(tokens) if character_level else _of_words(tokens)
+
+
+@lru_cache(1 << 16)
+def _word(token: str) -> tuple[str, ...]:
+    """Features of a word wherever it stands."""
+    lower = token.lower()
+    found = [f"w={lower}", f"shape={shape(token)}"]
+    found += [f"first={lower[:n]}" for n in range(1, 5) if n <= len(lower)]
+    found += [f"last={lower[-n:]}" for n in range(1, 5) if n <= len(lower)]
+    return (*found, *_flags(token))
+
+
+@lru_cache(1 << 16)
+def _neighbour(token: str) -> tuple[str, ...]:
+    """Features of a word beside another."""
+    return (f"w={token.lower()}", f"shape={shape(token)}", *_flags(token))
+
+
+def _flags(token: str) -> list[str]:
+    tests = {"digit": str.isdigit, "title": str.istitle, "upper": str.isupper}
+    return [name for name, test in tests.items() if test(token)]
+
+
+def shape(token: str) -> str:
+    """Shape of a word: ``Xx`` for ``London``, ``d-X`` for ``747-B``; runs of a kind count once."""
+    found = ""
+    for character in token:
+        kind = (
+            "X"
+            if character.isupper()
+            else "x"
+            if character.isalpha()
+            else "d"
+            if character.isdigit()
+            else character
+        )
+        if not found.endswith(kind):
+            found += kind
+    return found
+
+
+def _of_words(tokens: Sequence[str]) -> list[list[str]]:
+    rows = []
+    for place, token in enumerate(tokens):
+        row = ["always", *_word(token)]
+        for step in (-2, -1, 1, 2):
+            if 0 <= place + step < len(tokens):
+                row += [f"{step}{one}" for one in _neighbour(tokens[place + step])]
+            else:
+                row.append(f"{step}none")
+        rows.append(row)
+    return rows
+
+
+@lru_cache(1 << 16)
+def _kind(character: str) -> str:
+    """Kind of a character: its script or its category."""
+    if character.isdigit():
+        return "digit"
+    if character.isalpha():
+        return unicodedata.name(character[0], "LETTER").split(" ")[0]
+    return unicodedata.category(character[0])
+
+
+def _of_characters(tokens: Sequence[str]) -> list[list[str]]:
+    edge = ["<s>"] * _WINDOW
+    padded = [*edge, *tokens, *edge]
+    kinds = [*edge, *map(_kind, tokens), *edge]
+    rows = []
+    for middle in range(_WINDOW, _WINDOW + len(tokens)):
+        row = ["always"]
+        for length in (1, 2, 3):
+            for start in range(-_WINDOW, _WINDOW + 2 - length):
+                piece = padded[middle + start : middle + start + length]
+                row.append(f"{start}:{length}={'|'.join(piece)}")
+        row += [f"{step}kind={kinds[middle + step]}" for step in (-2, -1, 0, 1, 2)]
+        row.append(f"kinds={'|'.join(kinds[middle - 1 : middle + 2])}")
+        rows.append(row)
+    return rows

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, get_args, overload
+from typing import BinaryIO, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -107,7 +107,7 @@ class TagSet:
             and all(isinstance(tag, str) for tag in tags)
             and 0 < len(tags) == len(set(tags))
             and scheme in SCHEMES
-            and unit in get_args(Unit)
+            and unit in ("word", "character")
             and (scheme == "plain" or all(map(part, tags)))
         ):
             return cls(tuple(tags), scheme, unit)
