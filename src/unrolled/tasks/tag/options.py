@@ -23,7 +23,8 @@ class DataOptions:
         val_data: Files to validate on, instead of a part of --data.
         val_fraction: Share of the sentences, drawn at random, kept for validation; a document
             stays whole.
-        format: Form of the files. [default: seen from each file]
+        format: Form of the files; text, a sentence a line, only to predict. [default: seen from
+            each file]
         separator: What stands between columns; whitespace is any number of spaces and tabs.
             [default: seen from each file]
         token_column: Column of the tokens, from 1. [default: the first that is no number of
@@ -41,7 +42,7 @@ class DataOptions:
     data: tuple[str, ...] = ()
     val_data: tuple[str, ...] = ()
     val_fraction: Annotated[float, SHARE] = 0.1
-    format: Literal["columns", "jsonl"] | None = None
+    format: Literal["columns", "jsonl", "text"] | None = None
     separator: Literal["whitespace", "tab", "space"] | None = None
     token_column: Annotated[int | None, COLUMN] = None
     tag_column: Annotated[int | None, COLUMN] = None

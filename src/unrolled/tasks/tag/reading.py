@@ -137,8 +137,13 @@ def _read_file(
             lines = _lines(file, name)
             head = list(itertools.islice(lines, _HEAD))
             everything = itertools.chain(head, lines)
-            if (options.format or _guess_format(head)) == "jsonl":
+            form = options.format or _guess_format(head)
+            if form == "jsonl":
                 sentences = _read_records(everything, name, tagged, unit, document)
+            elif form == "text":
+                if tagged:
+                    raise UserError(f"--format text: {name}: a text has no tags")
+                sentences = _read_texts(everything, name, unit, document)
             else:
                 layout = _guess_layout(head, name, options, tagged)
                 sentences = _read_columns(everything, name, layout, tagged, document)
@@ -416,7 +421,8 @@ def _read_records(
             document += 1
         last = mark
         tokens_name, tokens = _first(values, _TOKENS)
-        if tokens is not None:
+        has_tags = _first(values, _TAGS[:-1])[1] is not None
+        if tokens is not None and (has_tags or not isinstance(values.get("text"), str)):
             yield _from_tokens(values, tokens_name, tokens, place, tagged, document)
         elif (text := values.get("text")) is not None:
             yield _from_text(values, text, place, tagged, unit, document)
@@ -425,6 +431,17 @@ def _read_records(
                 f"{place}: expected an object with tokens, or with text, got "
                 f"{', '.join(map(shown, values)) or 'an empty one'}"
             )
+
+
+def _read_texts(lines: Iterable[str], name: str, unit: Unit, document: int) -> Iterator[Sentence]:
+    """A sentence a line; lines without a token are left out."""
+    for number, line in enumerate(lines, 1):
+        if offsets := tokenise(line, unit):
+            document += 1
+            tokens = tuple(line[start:end] for start, end in offsets)
+            if len(tokens) > LONGEST_SENTENCE:
+                raise UserError(f"{name}:{number}: the line has over {LONGEST_SENTENCE:,} tokens")
+            yield Sentence(tokens, None, tuple(offsets), f"{name}:{number}", document, text=line)
 
 
 def _object(line: str, place: str) -> dict[str, Any]:
