@@ -242,7 +242,9 @@ def _guess_layout(head: Sequence[str], name: str, options: DataOptions, tagged: 
     """
     rows = [line for line in head if not _is_blank(line) and not _DOCUMENT.match(line)]
     # Comments have other columns; where there is nothing else, one may be a token.
-    rows = [line for line in rows if not line.startswith("#")] or rows
+    rows = [line for line in rows if not line.startswith("#")] or [
+        line for line in rows if len(line.split()) == 2
+    ]
     if options.separator is not None:
         separator = _SEPARATORS[options.separator]
     else:
@@ -286,7 +288,7 @@ def _guess_separator(rows: Sequence[str]) -> str:
 def _guess_token(cells: Sequence[Sequence[str]], count: int) -> int:
     """The first column, or the second where the first numbers the tokens."""
     first = [row[0] for row in cells]
-    if count > 2 and first and first[0] == "1" and all(re.match(r"\d+\b", cell) for cell in first):
+    if count > 2 and "1" in first and all(re.match(r"\d+([-.]\d+)?$", cell) for cell in first):
         return 1
     return 0
 
