@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrolled.errors import UserError
@@ -45,6 +45,7 @@ def detected(*tags: str, place: str = "a.conll:1") -> Scheme:
 
 
 @pytest.mark.parametrize("scheme", [s for s in SPANS if s != "io"])
+@settings(max_examples=40)
 @given(sentences())
 def test_spans_come_back_from_their_tags(scheme: Scheme, case: tuple[list[Span], int]) -> None:
     spans, length = case
@@ -148,6 +149,7 @@ def test_detection(tags: list[str], scheme: Scheme) -> None:
     assert detected(*tags) == scheme
 
 
+@settings(max_examples=25)
 @given(st.sampled_from(["iob2", "bioes", "bilou"]), st.lists(sentences(), min_size=1))
 def test_what_is_detected_reads_the_same_spans(
     scheme: Scheme, cases: list[tuple[list[Span], int]]
