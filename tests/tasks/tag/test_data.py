@@ -172,3 +172,12 @@ def test_an_index_of_objects_is_not_read(tmp_path: Path) -> None:
     np.save(path.with_suffix(".npy"), np.array([{}], object), allow_pickle=True)
     with pytest.raises(UserError, match=r"train\.npy: corrupt"):
         SentenceStore(path, 3)
+
+
+@pytest.mark.parametrize("index", [[[5, 1], [3, 1], [9, 1]], [[9, 0]], [[8, 1]]])
+def test_an_index_that_does_not_fit(tmp_path: Path, index: list[list[int]]) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text("x" * 9)
+    np.save(path.with_suffix(".npy"), np.array(index))
+    with pytest.raises(UserError, match="does not fit its index"):
+        SentenceStore(path, 3)

@@ -93,6 +93,7 @@ def test_the_middle_of_a_long_span() -> None:
         ("O I-LOC B-LOC I-LOC", [(1, 2, "LOC"), (2, 4, "LOC")]),
         ("B-PER B-PER", [(0, 1, "PER"), (1, 2, "PER")]),
         ("E-PER S-PER I-PER", [(0, 1, "PER"), (1, 2, "PER"), (2, 3, "PER")]),
+        ("B-PER S-PER", [(0, 1, "PER"), (1, 2, "PER")]),
         ("B-PER O E-PER", [(0, 1, "PER"), (2, 3, "PER")]),
         ("B_PER I_PER", [(0, 2, "PER")]),
     ],
