@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from unrolled.errors import UserError
-from unrolled.ranges import SHARE, Range
-from unrolled.training.options import check
+from unrolled.ranges import SHARE, SIZE, Range
+from unrolled.tasks.recurrent import RecurrentOptions
+from unrolled.training.options import TrainingOptions, check
 
 COLUMN = Range(1, 1000)
 """Numbers of columns, the first is 1."""
@@ -61,3 +62,60 @@ class DataOptions:
             raise UserError(
                 f"--tag-column {self.tag_column}: expected another column than --token-column"
             )
+
+
+SIZE_OR_NONE = Range(0, 65536)
+"""Sizes of vectors, 0 for none."""
+
+
+@dataclass(frozen=True)
+class ModelOptions(RecurrentOptions):
+    """The model: features of tokens, recurrent layers, a conditional random field.
+
+    Attributes:
+        cell: Recurrent cell, as lstm, gru, rnn, slstm or mingru; or FILE.py:CLASS for your own.
+        hidden_size: Units of each recurrent layer and direction.
+        bidirectional: Also read every sentence from its end.
+        dropout: Share of values dropped between and after the recurrent layers.
+        output: Score whole sequences of tags, or each token by itself.
+        word_size: Size of a word's vector, or of a character's with --unit character.
+        min_count: Leave out words seen more rarely; they become one unknown.
+        lower: Look words up in lower case.
+        word_dropout: Share of words taken for unknown while training.
+        shape_size: Size of the vector of a token's shape, such as Xxxx or dd:dd; 0 for none.
+        affixes: Longest prefix and suffix that have a vector; 0 for none. [default: 4 for words,
+            0 for characters]
+        affix_size: Size of an affix's vector.
+        ngrams: Longest n-gram of tokens around each that has a vector; 1 for none. [default: 1 for
+            words, 3 for characters]
+        ngram_size: Size of an n-gram's vector.
+        character_layer: Layer over the characters of a word. [default: cnn for words, none for
+            characters]
+        character_size: Size of the vector of a word's character.
+        character_features: Filters or units of the layer over characters.
+        character_dropout: Share of values dropped before it.
+        input_dropout: Share of values dropped before the recurrent layers.
+        locked_dropout: Share of features dropped before and after the recurrent layers, the same
+            ones in a whole sentence.
+    """
+
+    cell: str = "lstm"
+    hidden_size: Annotated[int, SIZE] = 128
+    bidirectional: bool = True
+    dropout: Annotated[float, SHARE] = 0.3
+    output: Literal["crf", "softmax"] = "crf"
+    word_size: Annotated[int, SIZE] = 100
+    min_count: Annotated[int, Range(1, 10**9)] = 1
+    lower: bool = True
+    word_dropout: Annotated[float, SHARE] = 0.3
+    shape_size: Annotated[int, SIZE_OR_NONE] = 16
+    affixes: Annotated[int | None, Range(0, 16)] = None
+    affix_size: Annotated[int, SIZE] = 16
+    ngrams: Annotated[int | None, Range(1, 8)] = None
+    ngram_size: Annotated[int, SIZE] = 32
+    character_layer: Literal["cnn", "lstm", "none"] | None = None
+    character_size: Annotated[int, SIZE] = 32
+    character_features: Annotated[int, SIZE] = 64
+    character_dropout: Annotated[float, SHARE] = 0.2
+    input_dropout: Annotated[float, SHARE] = 0.0
+    locked_dropout: Annotated[float, SHARE] = 0.3
