@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unrolled.tasks.crf import ConditionalRandomField
+from unrolled.tasks.crf import ConditionalRandomField, Paths
 
 T, K = 4, 3
 LENGTHS = [4, 1, 0, 3, 2]
@@ -115,18 +115,36 @@ def test_the_gradient_of_all_scores_is_that_of_finite_differences() -> None:
 
 
 @rules
-def test_constrained_sequences_are_those_of_enumeration(rules: bool) -> None:
+@pytest.mark.parametrize("log_space", [False, True])
+def test_paths_have_the_probability_of_enumeration(
+    rules: bool, log_space: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     crf, e = field(rules=rules), emissions()
-    permitted = torch.ones(T, N, K, dtype=torch.bool)
-    permitted[0, :, 0] = permitted[2, :, 1:] = False
-    found = crf.constrained(e, lengths, permitted).exp()
-    for n, length in enumerate(LENGTHS):
-        every = {
-            y: float(torch.tensor(s).exp()) for y, s in sequences(crf, e[:, n], length).items()
-        }
-        inside = [y for y in every if all(permitted[t, n, k] for t, k in enumerate(y))]
-        share = sum(every[y] for y in inside) / sum(every.values())
-        assert float(found[n]) == pytest.approx(share, abs=1e-6)
+    if log_space:
+        monkeypatch.setattr(crf, "_scaled", lambda emissions: False)
+    after = torch.tensor([True, False, True])
+    cases = [
+        (n, first, path)
+        for n, length in enumerate(LENGTHS)
+        for first in range(length)
+        for count in range(1, length - first + 1)
+        for path in itertools.product(range(K), repeat=count)
+        if all(crf.allowed[a, b] for a, b in itertools.pairwise(path))
+    ]
+    tags = torch.zeros(T, len(cases), dtype=torch.int64)
+    for place, (_, _, path) in enumerate(cases):
+        tags[: len(path), place] = torch.tensor(path)
+    row, first = (torch.tensor([case[k] for case in cases]) for k in (0, 1))
+    counts = torch.tensor([len(path) for *_, path in cases])
+    paths = Paths(row, first, tags, counts, after.expand(len(cases), K))
+    found = crf.path_probability(e, lengths, paths).exp()
+    for probability, (n, start, path) in zip(found.tolist(), cases, strict=True):
+        scores = sequences(crf, e[:, n], LENGTHS[n])
+        every = {y: float(torch.tensor(s).exp()) for y, s in scores.items()}
+        stop = start + len(path)
+        fit = [y for y in every if y[start:stop] == path and (stop == len(y) or after[y[stop]])]
+        share = sum(every[y] for y in fit) / sum(every.values())
+        assert probability == pytest.approx(share, abs=1e-6)
 
 
 def test_padding_changes_neither_numbers_nor_gradients() -> None:

@@ -46,6 +46,24 @@ class Best(NamedTuple):
     scores: Tensor
 
 
+class Paths(NamedTuple):
+    """Tags that stand side by side in some rows of a batch, each path somewhere within its row.
+
+    Attributes:
+        row: Row of each path, int64 ``[S]``.
+        first: Step of its first tag, int64 ``[S]``.
+        tags: Its tags, int64 ``[L, S]``; any in the padding.
+        counts: Number of its tags, from 1, int64 ``[S]``.
+        after: Tags that may follow it, bool ``[S, K]``; the end of the row always may.
+    """
+
+    row: Tensor
+    first: Tensor
+    tags: Tensor
+    counts: Tensor
+    after: Tensor
+
+
 class ConditionalRandomField(nn.Module):
     """Scores of transitions between tags, and what follows from them.
 
@@ -158,22 +176,44 @@ class ConditionalRandomField(nn.Module):
             return (ahead + behind).softmax(2) * inside.unsqueeze(2)
 
     @torch.no_grad()
-    def constrained(self, emissions: Tensor, lengths: Tensor, permitted: Tensor) -> Tensor:
-        """Log-probability that each step's tag is one of those permitted there, ``[N]``.
+    def path_probability(self, emissions: Tensor, lengths: Tensor, paths: Paths) -> Tensor:
+        """Log-probability that given tags stand at given steps, ``[S]``; exact.
 
-        It is log Z over such sequences less log Z over all. The probability of a span is that of
-        its tags at its steps and, at the step after it, of any tag that does not continue it.
-
-        Args:
-            emissions: ``[T, N, K]``.
-            lengths: ``[N]``.
-            permitted: bool ``[T, N, K]``; whatever stands in the padding.
+        What stands before and after is summed over by the forward and the backward algorithm. The
+        probability of a span is that of its tags, followed by any tag that does not continue it.
         """
-        chosen = emissions.float() if emissions.dtype.itemsize < 4 else emissions
-        part = self.log_partition(chosen.where(permitted, FORBIDDEN), lengths)
-        whole = self.log_partition(chosen, lengths)
-        # rounding must not make a probability above 1
-        return (part - whole).clamp(max=0.0).where(part > _NONE, float("-inf"))
+        with _full_precision(emissions):
+            emissions, inside = _prepared(emissions, lengths)
+            start, transitions, end = self._scores(emissions.dtype)
+            if self._scaled(emissions):
+                chain = _scaled_chain(emissions, start, transitions, end)
+                ahead, norms = _scaled_forward(*chain, inside=inside)
+                behind = _scaled_backward(*chain[1:], inside=inside).log_()
+                ahead = ahead.log_()
+            else:
+                ahead, norms = _forward(emissions, start, transitions, end, inside)
+                behind = _backward(emissions, transitions, end, inside)
+            kind = ahead.dtype
+            emissions, transitions, end = (x.to(kind) for x in (emissions, transitions, end))
+            row, first, tags, counts, after = paths
+            steps = torch.arange(len(tags), dtype=torch.int64, device=tags.device).unsqueeze(1)
+            times = (first + steps).clamp(max=len(emissions) - 1)
+            within = steps < counts
+            total = ahead[first, row, tags[0]].to(norms.dtype)
+            if len(tags) > 1:
+                moved = transitions[tags[:-1], tags[1:]] + emissions[times, row, tags][1:]
+                moved = moved.to(norms.dtype) - norms[times, row][1:]
+                total = total + moved.where(within[1:], 0.0).sum(0)
+            last = first + counts - 1
+            following = (last + 1).clamp(max=len(emissions) - 1)
+            onward = (emissions + behind)[following, row]
+            at_end = (last + 1 >= lengths[row]).unsqueeze(1)
+            final = tags.gather(0, (counts - 1).unsqueeze(0)).squeeze(0)
+            goes = transitions[final] + onward.masked_fill(~after, -torch.inf)
+            goes = goes.logsumexp(1).where(~at_end.squeeze(1), end[final])
+            every = (transitions + onward.unsqueeze(1)).logsumexp(2).where(~at_end, end)
+            every = (ahead[last, row] + every).logsumexp(1)
+            return (total + goes - every).clamp(max=0.0)
 
     @torch.no_grad()
     def best(self, emissions: Tensor, lengths: Tensor, count: int = 1) -> Best:
@@ -249,15 +289,15 @@ def _prepared(emissions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
 def _forward(
     emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor, inside: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Normalised log forward sums [T, N, K], and log Z [N].
+    """Normalised log forward sums [T, N, K], and normalisers [T + 1, N] whose sum is log Z.
 
-    At step t: log of the sum over all beginnings that end in each tag, less its logsumexp; these
-    normalisers add up to log Z. In the padding the last sums stand.
+    At step t: log of the sum over all beginnings that end in each tag, less its logsumexp. In the
+    padding the last sums stand, and normalisers are zero.
     """
     T, N, K = emissions.shape
     wide = _wide(emissions)
     if not T:
-        return emissions, emissions.new_zeros(N, dtype=wide)
+        return emissions, emissions.new_zeros(1, N, dtype=wide)
     sums = emissions.new_empty(T, N, K)
     norms = emissions.new_zeros(T + 1, N)
     into = transitions.t().contiguous()  # the tag that is left stands last, as sums run fastest
@@ -276,7 +316,7 @@ def _forward(
     norms[T] = torch.logsumexp(sums[T - 1] + end, 1)
     norms[:T].mul_(inside)
     norms[T].mul_(inside[0])
-    return sums, norms.to(wide).sum(0)
+    return sums, norms.to(wide)
 
 
 def _backward(emissions: Tensor, transitions: Tensor, end: Tensor, inside: Tensor) -> Tensor:
@@ -327,7 +367,7 @@ def _scaled_forward(
     logs[:T] += highest
     logs[:T] = logs[:T].where(inside, 0.0)
     logs[T] = logs[T].where(inside[0], 0.0)
-    return sums, logs.sum(0)
+    return sums, logs
 
 
 def _scaled_backward(
@@ -366,12 +406,12 @@ class _LogPartition(torch.autograd.Function):
         ctx.scaled = scaled
         if scaled:
             chain = _scaled_chain(emissions, start, transitions, end)
-            sums, total = _scaled_forward(*chain, inside=inside)
+            sums, norms = _scaled_forward(*chain, inside=inside)
             ctx.save_for_backward(*chain[1:], inside, sums)
         else:
-            sums, total = _forward(emissions, start, transitions, end, inside)
+            sums, norms = _forward(emissions, start, transitions, end, inside)
             ctx.save_for_backward(emissions, transitions, end, inside, sums)
-        return total
+        return norms.sum(0)
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -87,11 +87,12 @@ class Features:
 
     Attributes:
         sizes: Which features there are.
-        words: Number of each form; those that only a file of vectors knows stand last.
+        words: Number of each form.
         shapes: Number of each shape.
         affixes: For each affix (prefixes from short to long, then suffixes) its numbers.
         characters: Number of each character.
         ngrams: For each window its numbers.
+        vectors: Number of each word that has a vector from a file.
     """
 
     sizes: FeatureSizes
@@ -100,6 +101,7 @@ class Features:
     affixes: list[dict[str, int]]
     characters: dict[str, int]
     ngrams: list[dict[str, int]]
+    vectors: dict[str, int] = field(default_factory=dict)
     _known: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -146,11 +148,12 @@ class Features:
 
     @property
     def columns(self) -> list[int]:
-        """Size of the vocabulary of each number of a form: word, shape, affixes."""
-        return [len(one) + 1 for one in (self.words, self.shapes, *self.affixes)]
+        """Size of the vocabulary of each number of a form: word, shape, affixes, vector."""
+        every = (self.words, self.shapes, *self.affixes, self.vectors)
+        return [len(one) + 1 for one in every]
 
     def form(self, token: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Numbers of a form (word, shape, affixes), and of its characters."""
+        """Numbers of a form (word, shape, affixes, vector), and of its characters."""
         found = self._known.get(token)
         if found is None:
             word = normal(token, lower=self.sizes.lower)
@@ -159,6 +162,7 @@ class Features:
                 self.words.get(word, 0),
                 self.shapes.get(shape(token), 0),
                 *(known.get(affix, 0) for known, affix in zip(self.affixes, affixes, strict=True)),
+                self.vectors.get(token) or self.vectors.get(token.lower(), 0),
             )
             half = LONGEST_TOKEN // 2
             read = token if len(token) <= LONGEST_TOKEN else token[:half] + token[-half:]
@@ -185,6 +189,7 @@ class Features:
             "affixes": [list(one) for one in self.affixes],
             "characters": list(self.characters),
             "ngrams": [list(one) for one in self.ngrams],
+            "vectors": list(self.vectors),
         }
         # lone surrogates, which JSON files may hold, stay escapes
         write_file(path, json.dumps(content).encode())
@@ -199,20 +204,21 @@ class Features:
         content = read_json(path)
         try:
             sizes = FeatureSizes(**content["sizes"])
-            lists = [content["words"], content["shapes"], content["characters"]]
+            names = ("words", "shapes", "characters", "vectors")
+            lists = [content[name] for name in names]
             many = [content["affixes"], content["ngrams"]]
             entries = [*lists, *many[0], *many[1]]
             if not all(isinstance(one, list) for one in entries) or not all(
                 isinstance(text, str) for one in entries for text in one
             ):
                 raise TypeError("lists of texts")
-            words, shapes, characters = (_enumerated(one) for one in lists)
+            words, shapes, characters, vectors = (_enumerated(one) for one in lists)
             affixes, ngrams = ([_enumerated(one) for one in group] for group in many)
             if len(affixes) != 2 * sizes.affixes or len(ngrams) != len(windows(sizes.ngrams)):
                 raise ValueError("as many vocabularies as features")
         except (TypeError, KeyError, ValueError) as error:
             raise UserError(f"{path}: corrupt: not the features of a tagging run") from error
-        return cls(sizes, words, shapes, affixes, characters, ngrams)
+        return cls(sizes, words, shapes, affixes, characters, ngrams, vectors)
 
 
 def windows(longest: int) -> list[tuple[int, int]]:

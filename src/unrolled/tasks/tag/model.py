@@ -25,7 +25,7 @@ class Inputs(NamedTuple):
     """Sentences as a model reads them, time first.
 
     Attributes:
-        forms: Word, shape and affixes of each different token of the batch, int64 ``[U, F]``.
+        forms: Word, shape, affixes and vector of each different token, int64 ``[U, F]``.
         characters: Their characters, from 1, zero in the padding, int64 ``[C, U]``.
         character_counts: Characters of each, int64 ``[U]``.
         places: Which of them stands where, int64 ``[T, N]``.
@@ -174,6 +174,8 @@ class Tagger(nn.Module):
         options: Sizes and layers.
         features: Vocabularies.
         rules: Tags that may follow each other.
+        vectors: Vectors from a file, float32 ``[vectors + 1, D]``; the first, of zeros, stands for
+            words that the file does not have. They are not trained and not part of the weights.
         state_size: Features of `Inputs.states`.
         cell: The class of the user's own cell.
 
@@ -181,43 +183,46 @@ class Tagger(nn.Module):
         T steps, N sentences, K tags; emissions ``[T, N, K]``.
     """
 
+    vectors: Tensor | None
+
     def __init__(
         self,
         options: ModelOptions,
         features: Features,
         rules: Transitions,
         *,
+        vectors: Tensor | None = None,
         state_size: int = 0,
         cell: type[Cell] | None = None,
     ) -> None:
         super().__init__()
-        words, shapes, *affixes = features.columns
+        words, shapes, *affixes, known = features.columns
         tags = len(rules.start)
         self.word_dropout = options.word_dropout
-        size = options.word_size
         self.words = nn.Embedding(words, options.word_size)
-        _begin(self.words)
         self.shapes = nn.Embedding(shapes, options.shape_size) if options.shape_size else None
-        size += options.shape_size
         self.affixes = nn.ModuleList(nn.Embedding(one, options.affix_size) for one in affixes)
-        size += options.affix_size * len(affixes)
         self.ngrams = nn.ModuleList(
             nn.Embedding(len(one) + 1, options.ngram_size, padding_idx=0) for one in features.ngrams
         )
-        size += options.ngram_size * len(features.ngrams)
-        for one in (*self.affixes, *self.ngrams, *([self.shapes] if self.shapes else [])):
-            _begin(one)
+        for one in self.modules():
+            if isinstance(one, nn.Embedding):
+                with torch.no_grad():
+                    one.weight.mul_(0.25)  # vectors of rare words stay small
         self.characters: nn.Module | None = None
         if features.sizes.characters:
-            kind = CharacterCNN if options.character_layer == "cnn" else CharacterLSTM
+            kind = CharacterLSTM if options.character_layer == "lstm" else CharacterCNN
             self.characters = kind(
                 len(features.characters) + 2,
                 options.character_size,
                 options.character_features,
                 options.character_dropout,
             )
-            size += options.character_features
-        size += state_size
+        self.register_buffer("vectors", vectors, persistent=False)
+        if vectors is not None and len(vectors) != known:
+            raise ValueError(f"expected {known} vectors, got {len(vectors)}")
+        width = 0 if vectors is None else vectors.shape[1]
+        size = input_size(options, features, width + state_size)
         self.input_dropout = Dropout(options.input_dropout)
         self.locked_input_dropout = LockedDropout(options.locked_dropout)
         self.recurrent = build_recurrent(options, size, cell)
@@ -253,6 +258,8 @@ class Tagger(nn.Module):
         if self.shapes is not None:
             by_form.append(self.shapes(inputs.forms[:, 1]))
         by_form += [one(inputs.forms[:, 2 + k]) for k, one in enumerate(self.affixes)]
+        if self.vectors is not None:
+            by_form.append(self.vectors[inputs.forms[:, -1]].to(self.words.weight.dtype))
         if self.characters is not None:
             by_form.append(self.characters(inputs.characters, inputs.character_counts))
         parts = [self.words(self._unknown(words))]
@@ -276,18 +283,31 @@ class Tagger(nn.Module):
 def token_losses(emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
     """Cross-entropy of each token in nats, ``[T, N]``; zero in the padding."""
     losses = functional.cross_entropy(
-        emissions.float().movedim(2, 1) if emissions.dtype.itemsize < 4 else emissions.movedim(2, 1),
+        emissions.float().movedim(2, 1)
+        if emissions.dtype.itemsize < 4
+        else emissions.movedim(2, 1),
         tags,
         reduction="none",
     )
     return losses.where(_inside(lengths, len(tags)), 0.0)
 
 
-def _begin(embedding: nn.Module) -> None:
-    """Small random vectors: those of rare words stay small."""
-    if isinstance(embedding, nn.Embedding):
-        with torch.no_grad():
-            embedding.weight.mul_(0.25)
+def input_size(options: ModelOptions, features: Features, others: int = 0) -> int:
+    """Features of a token as the recurrent layers read it.
+
+    Args:
+        options: Sizes.
+        features: Vocabularies.
+        others: Size of what stands beside them: vectors of a file, states.
+    """
+    return (
+        options.word_size
+        + options.shape_size
+        + options.affix_size * len(features.affixes)
+        + options.ngram_size * len(features.ngrams)
+        + (options.character_features if features.sizes.characters else 0)
+        + others
+    )
 
 
 def _inside(lengths: Tensor, steps: int) -> Tensor:

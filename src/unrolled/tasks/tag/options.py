@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from unrolled.errors import UserError
 from unrolled.ranges import SHARE, SIZE, Range
 from unrolled.tasks.recurrent import RecurrentOptions
-from unrolled.training.options import TrainingOptions, check
+from unrolled.training.options import RATE, TrainingOptions, check
 
 COLUMN = Range(1, 1000)
 """Numbers of columns, the first is 1."""
@@ -97,6 +97,8 @@ class ModelOptions(RecurrentOptions):
         input_dropout: Share of values dropped before the recurrent layers.
         locked_dropout: Share of features dropped before and after the recurrent layers, the same
             ones in a whole sentence.
+        vectors: File of word vectors as text (word2vec, GloVe or fastText): read once, kept with
+            the run, and not changed by training.
     """
 
     cell: str = "lstm"
@@ -119,3 +121,110 @@ class ModelOptions(RecurrentOptions):
     character_dropout: Annotated[float, SHARE] = 0.2
     input_dropout: Annotated[float, SHARE] = 0.0
     locked_dropout: Annotated[float, SHARE] = 0.3
+    vectors: str | None = None
+
+    def character_layer_of(self, unit: str) -> Literal["cnn", "lstm", "none"]:
+        """The layer over characters: none where tokens are characters themselves."""
+        return self.character_layer or ("none" if unit == "character" else "cnn")
+
+    def affixes_of(self, unit: str) -> int:
+        """Longest prefix and suffix."""
+        if self.affixes is not None:
+            return self.affixes
+        return 0 if unit == "character" else 4
+
+    def ngrams_of(self, unit: str) -> int:
+        """Longest n-gram of tokens."""
+        return self.ngrams or (3 if unit == "character" else 1)
+
+
+@dataclass(frozen=True)
+class TagTraining(TrainingOptions):
+    """How to train a tagger.
+
+    Attributes:
+        batch_size: Sentences of an update.
+        lr: Highest learning rate.
+        weight_decay: Weight decay, on weight matrices only (never on biases or embeddings).
+        ema: Decay of a moving average of the weights, used for validation; 0 for none.
+        max_epochs: Stop after so many passes over the data. [default: 20]
+        baseline: Train a conditional random field on hand-made features at the end, too, and put
+            it beside the model in the report; it needs python-crfsuite.
+    """
+
+    batch_size: Annotated[int, SIZE] = 32
+    lr: Annotated[float, RATE] = 4e-3
+    weight_decay: Annotated[float, Range(0, 1e38)] = 0.01
+    warmup: Annotated[float, SHARE] = 0.05
+    ema: Annotated[float, SHARE] = 0.99
+    baseline: bool = True
+
+    @property
+    def epochs(self) -> int | None:
+        """``max_epochs``, or 20 where no limit at all was given."""
+        unlimited = self.max_epochs is None and self.max_steps is None and self.max_time is None
+        return 20 if unlimited else self.max_epochs
+
+
+@dataclass(frozen=True)
+class TagOptions:
+    """Everything about one run of the tagging task; the sections of its ``options.toml``.
+
+    Attributes:
+        task: Name of the task.
+        data: Which sentences to read.
+        model: The model.
+        training: How to train.
+    """
+
+    task: Literal["tag"] = "tag"
+    data: DataOptions = field(default_factory=DataOptions)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    training: TagTraining = field(default_factory=TagTraining)
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How sentences are tagged.
+
+    Attributes:
+        threshold: Leave out spans whose probability is below this.
+        nbest: Sequences of tags for each sentence, the likeliest first; from 2 on the output is
+            JSON.
+        format: Form of the files; text is a sentence a line. [default: seen from each file]
+        token_column: Column of the tokens, from 1. [default: as in training, or the only one]
+    """
+
+    threshold: Annotated[float, Range(0, 1)] = 0.0
+    nbest: Annotated[int, Range(1, 100)] = 1
+    format: Literal["columns", "jsonl", "text"] | None = None
+    token_column: Annotated[int | None, COLUMN] = None
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: A value is outside its range.
+        """
+        check(self)
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """How a tagger is measured.
+
+    Attributes:
+        threshold: Leave out spans whose probability is below this.
+        baseline: Measure the cheap method, too, if the run has it.
+    """
+
+    threshold: Annotated[float, Range(0, 1)] = 0.0
+    baseline: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: A value is outside its range.
+        """
+        check(self)

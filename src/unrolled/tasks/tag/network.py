@@ -1,0 +1,118 @@
+"""What a run needs besides its weights: features and vectors, written once, read whenever."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unrolled.errors import UserError
+from unrolled.files import open_regular, read_json, write_file
+from unrolled.tasks.recurrent import cell_class, check_memory, keep_cell
+from unrolled.training.options import write_options
+from unrolled.training.run_folder.folder import RunFolder
+
+from .data import TagData, TagSet
+from .evaluation import forms
+from .features import Features, FeatureSizes
+from .model import Tagger, input_size
+from .options import TagOptions
+from .schemes import transitions
+from .vectors import read_vectors
+
+FEATURES = "features.json"
+TAGS = "tags.json"
+VECTORS = "vectors.npy"
+FORMS = "forms.json"
+
+
+def write_features(options: TagOptions, data: TagData, draft: RunFolder) -> None:
+    """Write features and vectors to a run's folder; keep the user's own cell.
+
+    Raises:
+        UserError: The vectors cannot be used, or the model fits no memory.
+    """
+    kept = keep_cell(options.model, draft.path)
+    if kept != options.model:
+        write_options(replace(options, model=kept), draft.options)
+    model, unit = options.model, data.tags.unit
+    sizes = FeatureSizes(
+        lower=model.lower,
+        affixes=model.affixes_of(unit),
+        ngrams=model.ngrams_of(unit),
+        characters=model.character_layer_of(unit) != "none",
+    )
+    features = Features.count(
+        (sentence.tokens for sentence in data.train), sizes, least=model.min_count
+    )
+    width = 0
+    if model.vectors is not None:
+        needed = {token for part in (data.train, data.val) for one in part for token in one.tokens}
+        needed |= {token.lower() for token in needed}
+        found = read_vectors(Path(model.vectors), needed)
+        width = found.values.shape[1]
+        features.vectors = {word: number for number, word in enumerate(found.words, 1)}
+        rows = np.concatenate([np.zeros((1, width), np.float32), found.values])
+        with (draft.path / VECTORS).open("wb") as file:
+            np.save(file, rows, allow_pickle=False)
+    others = sum(features.columns[:-1]) * max(model.word_size, model.affix_size)
+    others += sum(map(len, features.ngrams)) * model.ngram_size
+    check_memory(kept, input_size(model, features, width), others, cell_class(kept, draft.path))
+    features.save(draft.path / FEATURES)
+    data.tags.save(draft.path / TAGS)
+    known = sorted(forms(data.train, data.tags.tags, data.tags.scheme))
+    write_file(draft.path / FORMS, json.dumps(known).encode())
+
+
+def read_forms(folder: RunFolder) -> set[str] | None:
+    """Surface forms of the training data, for the score of unseen ones; None without them.
+
+    Raises:
+        UserError: The file is corrupt.
+    """
+    path = folder.path / FORMS
+    if not path.exists():
+        return None
+    found = read_json(path)
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise UserError(f"{path}: corrupt: expected a list of texts")
+    return set(found)
+
+
+def open_features(folder: RunFolder) -> tuple[Features, TagSet]:
+    """Features and tags of a run.
+
+    Raises:
+        UserError: A file is missing or corrupt.
+    """
+    return Features.load(folder.path / FEATURES), TagSet.load(folder.path / TAGS)
+
+
+def make_model(options: TagOptions, folder: RunFolder, features: Features, tags: TagSet) -> Tagger:
+    """The model of a run with fresh weights.
+
+    Raises:
+        UserError: A file of the run is missing or corrupt, or the cell may not be executed.
+    """
+    return Tagger(
+        options.model,
+        features,
+        transitions(tags.tags, tags.scheme),
+        vectors=_read_rows(folder.path / VECTORS, features) if features.vectors else None,
+        cell=cell_class(options.model, folder.path),
+    )
+
+
+def _read_rows(path: Path, features: Features) -> Tensor:
+    with open_regular(path, 1 << 36) as file:
+        try:
+            rows = np.load(file, allow_pickle=False)
+        except Exception as error:  # numpy's parser of headers raises anything
+            raise UserError(f"{path}: corrupt or truncated: {error}") from error
+    if rows.dtype != np.float32 or rows.ndim != 2 or len(rows) != len(features.vectors) + 1:
+        raise UserError(f"{path}: corrupt: expected a vector for each word")
+    return torch.from_numpy(rows)
