@@ -13,7 +13,6 @@ from torch import Tensor
 from unrolled.errors import UserError
 from unrolled.files import open_regular, read_json, write_file
 from unrolled.tasks.recurrent import cell_class, check_memory, keep_cell
-from unrolled.training.options import write_options
 from unrolled.training.run_folder.folder import RunFolder
 
 from .data import TagData, TagSet
@@ -30,15 +29,16 @@ VECTORS = "vectors.npy"
 FORMS = "forms.json"
 
 
-def write_features(options: TagOptions, data: TagData, draft: RunFolder) -> None:
+def write_features(options: TagOptions, data: TagData, draft: RunFolder) -> TagOptions:
     """Write features and vectors to a run's folder; keep the user's own cell.
+
+    Returns:
+        The options to keep: they name the user's own cell as the run holds it.
 
     Raises:
         UserError: The vectors cannot be used, or the model fits no memory.
     """
     kept = keep_cell(options.model, draft.path)
-    if kept != options.model:
-        write_options(replace(options, model=kept), draft.options)
     model, unit = options.model, data.tags.unit
     sizes = FeatureSizes(
         lower=model.lower,
@@ -66,6 +66,7 @@ def write_features(options: TagOptions, data: TagData, draft: RunFolder) -> None
     data.tags.save(draft.path / TAGS)
     known = sorted(forms(data.train, data.tags.tags, data.tags.scheme))
     write_file(draft.path / FORMS, json.dumps(known).encode())
+    return replace(options, model=kept)
 
 
 def read_forms(folder: RunFolder) -> set[str] | None:

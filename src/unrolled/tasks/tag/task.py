@@ -54,11 +54,11 @@ class TagTask:
         ),
     }
 
-    def prepare(self, options: TagOptions, draft: RunFolder) -> None:
+    def prepare(self, options: TagOptions, draft: RunFolder) -> TagOptions:
         """Read the data; write cache and features."""
         from .training import prepare
 
-        prepare(options, draft)
+        return prepare(options, draft)
 
     def open(self, options: TagOptions, folder: RunFolder, processes: Processes) -> OpenedTagger:
         """Model, batches and validation."""

@@ -42,14 +42,17 @@ SAMPLES = 2
 """Sentences that are shown tagged at each validation."""
 
 
-def prepare(options: TagOptions, draft: RunFolder) -> None:
+def prepare(options: TagOptions, draft: RunFolder) -> TagOptions:
     """Read the data; write cache, features and vectors to a run's folder.
+
+    Returns:
+        The options to keep with the run.
 
     Raises:
         UserError: The data or the vectors cannot be used.
     """
     data = prepare_data(options.data, draft.cache, seed=options.training.seed)
-    write_features(options, data, draft)
+    return write_features(options, data, draft)
 
 
 class OpenedTagger:
