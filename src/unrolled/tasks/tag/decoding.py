@@ -14,6 +14,7 @@ from unrolled.tasks.crf import Paths
 
 from .data import TagSet
 from .features import Features
+from .labels import Labels
 from .model import Inputs, Tagger, make_inputs
 from .schemes import OUTSIDE, Span, read_spans, write_tags
 
@@ -48,10 +49,15 @@ class Decoder:
         model: The model; it is used in eval mode.
         features: Vocabularies.
         tags: The tags.
+        span_bias: Nats taken from the score of O before the best tags are sought.
     """
 
-    def __init__(self, model: Tagger, features: Features, tags: TagSet) -> None:
-        self.model, self.features, self.tags = model, features, tags
+    def __init__(
+        self, model: Tagger, features: Features, tags: TagSet, span_bias: float = 0.0
+    ) -> None:
+        self.model, self.features, self.labels = model, features, Labels(tags)
+        self.tags = tags
+        self.span_bias = span_bias
 
     def decode(
         self,
@@ -94,18 +100,22 @@ class Decoder:
             inputs = self.inputs(sentences)
             emissions = self.model(inputs)
             field, lengths = self.model.field, inputs.lengths
-            best = field.best(emissions, lengths, nbest)
+            best = field.best(self._biased(emissions), lengths, nbest)
             taggings = [
-                Tagging(self._names(best.tags[0, : len(one), n].tolist()), [], [], 0.0)
+                Tagging(self.labels.decode(best.tags[0, : len(one), n].tolist()), [], [], 0.0)
                 for n, one in enumerate(sentences)
             ]
             if nbest > 1:
-                total = field.log_partition(emissions, lengths)
-                # rounding of 32 bits must not make a probability above 1
-                shares = (best.scores.to(total.dtype) - total).clamp(max=0.0).exp().tolist()
+                # not the scores of the search: they have the bias
+                logs = [-field.loss(emissions, tags, lengths) for tags in best.tags]
+                found = torch.stack(logs).where(best.scores.isfinite(), -torch.inf)
+                shares = found.clamp(max=0.0).exp().tolist()  # nor does rounding exceed 1
                 for n, one in enumerate(sentences):
                     others = [
-                        (self._names(best.tags[rank, : len(one), n].tolist()), shares[rank][n])
+                        (
+                            self.labels.decode(best.tags[rank, : len(one), n].tolist()),
+                            shares[rank][n],
+                        )
                         for rank in range(1, nbest)
                         if shares[rank][n] > 0
                     ]
@@ -121,8 +131,12 @@ class Decoder:
         device = next(self.model.parameters()).device
         return Inputs(*(part.to(device) for part in make_inputs(self.features, sentences)))
 
-    def _names(self, numbers: Sequence[int]) -> list[str]:
-        return [self.tags.tags[number] for number in numbers]
+    def _biased(self, emissions: Tensor) -> Tensor:
+        if self.span_bias == 0 or self.labels.scheme == "plain":
+            return emissions
+        emissions = emissions.clone()
+        emissions[:, :, self.labels.numbers[OUTSIDE]] -= self.span_bias
+        return emissions
 
     def _with_confidence(
         self, taggings: list[Tagging], emissions: Tensor, lengths: Tensor, threshold: float
@@ -130,12 +144,12 @@ class Decoder:
         """Taggings with the probability of every part; spans below the threshold left out."""
         marginals = self.model.field.marginals(emissions, lengths)
         rows = marginals.cpu()
-        known = self.tags.numbers
+        known = self.labels.numbers
         spans: list[tuple[int, Span]] = []
         found = []
         for n, one in enumerate(taggings):
             chosen = torch.tensor(
-                [known[tag] for tag in one.tags], dtype=torch.int64, device="cpu"
+                self.labels.encode(one.tags), dtype=torch.int64, device="cpu"
             ).unsqueeze(1)
             own = rows[: len(one.tags), n].gather(1, chosen).squeeze(1).tolist()
             found.append(one._replace(confidence=own))
@@ -161,20 +175,16 @@ class Decoder:
     def _span_probabilities(
         self, spans: Sequence[tuple[int, Span]], emissions: Tensor, lengths: Tensor
     ) -> list[float]:
-        """Log-probability of each span: its tags at its tokens, and none after it that goes on."""
+        """Log-probability of each span: its tags at its tokens."""
         if not spans:
             return []
-        known, labels = self.tags.numbers, [span.label for _, span in spans]
         longest = max(span.end - span.start for _, span in spans)
-        after = torch.ones(len(spans), len(self.tags), dtype=torch.bool, device="cpu")
-        inside = torch.tensor(
-            [known[f"I-{label}"] for label in labels], dtype=torch.int64, device="cpu"
-        )
-        after[torch.arange(len(spans), dtype=torch.int64, device="cpu"), inside] = False
-        tags = inside.expand(longest, len(spans)).clone()
-        tags[0] = torch.tensor(
-            [known[f"B-{label}"] for label in labels], dtype=torch.int64, device="cpu"
-        )
+        tags = torch.zeros(longest, len(spans), dtype=torch.int64, device="cpu")
+        for place, (_, span) in enumerate(spans):
+            numbers = self.labels.span(span.label, span.end - span.start)
+            tags[: len(numbers), place] = torch.tensor(numbers, dtype=torch.int64, device="cpu")
+        # the rules let nothing follow that would continue it
+        after = torch.ones(len(spans), len(self.labels), dtype=torch.bool, device="cpu")
         places = [(n, span.start, span.end - span.start) for n, span in spans]
         row, first, counts = torch.tensor(places, dtype=torch.int64, device="cpu").unbind(1)
         paths = Paths(*(one.to(emissions.device) for one in (row, first, tags, counts, after)))

@@ -32,7 +32,7 @@ _EDGE = "\n"
 
 def shape(token: str) -> str:
     """Classes of a token's characters, repetitions after the second left out: ``Xxx-dd``."""
-    classes = []
+    classes: list[str] = []
     for character in token[:LONGEST_TOKEN]:
         kind = _class(character)
         if len(classes) < 2 or not kind == classes[-1] == classes[-2]:

@@ -138,7 +138,8 @@ class CharacterCNN(nn.Module):
         x = torch.cat([edge, x, edge])
         x = torch.cat([x[:-2], x[1:-1], x[2:]], 2)
         inside = _inside(counts, len(characters)).unsqueeze(2)
-        return self.filters(x).masked_fill(~inside, -torch.inf).amax(0).relu()
+        found: Tensor = self.filters(x).masked_fill(~inside, -torch.inf).amax(0).relu()
+        return found
 
 
 class CharacterLSTM(nn.Module):
@@ -249,7 +250,8 @@ class Tagger(nn.Module):
         """Scores of each tag at each token."""
         x = self.input_dropout(self.locked_input_dropout(self.embed(inputs)))
         y, _ = self.recurrent(x, lengths=inputs.lengths)
-        return self.readout(self.dropout(self.locked_dropout(y)))
+        scores: Tensor = self.readout(self.dropout(self.locked_dropout(y)))
+        return scores
 
     def embed(self, inputs: Inputs) -> Tensor:
         """A vector for each token, ``[T, N, ·]``."""

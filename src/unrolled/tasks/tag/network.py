@@ -18,9 +18,9 @@ from unrolled.training.run_folder.folder import RunFolder
 from .data import TagData, TagSet
 from .evaluation import forms
 from .features import Features, FeatureSizes
+from .labels import Labels
 from .model import Tagger, input_size
 from .options import TagOptions
-from .schemes import transitions
 from .vectors import read_vectors
 
 FEATURES = "features.json"
@@ -102,7 +102,7 @@ def make_model(options: TagOptions, folder: RunFolder, features: Features, tags:
     return Tagger(
         options.model,
         features,
-        transitions(tags.tags, tags.scheme),
+        Labels(tags).rules,
         vectors=_read_rows(folder.path / VECTORS, features) if features.vectors else None,
         cell=cell_class(options.model, folder.path),
     )

@@ -97,6 +97,8 @@ class ModelOptions(RecurrentOptions):
         input_dropout: Share of values dropped before the recurrent layers.
         locked_dropout: Share of features dropped before and after the recurrent layers, the same
             ones in a whole sentence.
+        span_bias: Nats taken from the score of O before the best tags are sought: above 0 more
+            spans are found and fewer of them are right. Probabilities are those without it.
         vectors: File of word vectors as text (word2vec, GloVe or fastText): read once, kept with
             the run, and not changed by training.
     """
@@ -121,6 +123,7 @@ class ModelOptions(RecurrentOptions):
     character_dropout: Annotated[float, SHARE] = 0.2
     input_dropout: Annotated[float, SHARE] = 0.0
     locked_dropout: Annotated[float, SHARE] = 0.3
+    span_bias: Annotated[float, Range(-100, 100)] = 0.0
     vectors: str | None = None
 
     def character_layer_of(self, unit: str) -> Literal["cnn", "lstm", "none"]:

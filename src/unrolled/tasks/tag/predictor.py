@@ -52,7 +52,8 @@ class TagPredictor:
         features, self.tags = open_features(folder)
         model = make_model(options, folder, features, self.tags)
         load_weights(model, *best_weights(folder))
-        self.decoder = Decoder(model.to(torch.device(device)).eval(), features, self.tags)
+        model.to(torch.device(device)).eval()
+        self.decoder = Decoder(model, features, self.tags, options.model.span_bias)
         self._forms = read_forms(folder)
         self._baseline = folder.path / BASELINE
 

@@ -77,6 +77,8 @@ def evaluation(
     """
     scheme = tags.scheme
     predicted = [tagging.tags for tagging in found.taggings]
+    if known is not None and not _unseen(found, known, scheme):
+        known = None  # a score of nothing
     scores = score(found.tokens, found.true, predicted, scheme, known=known)
     base = None
     difference = None
@@ -115,6 +117,17 @@ def evaluation(
     return Evaluation(scores.metrics, base.metrics if base else {}, said, details, sections)
 
 
+def _unseen(found: Predictions, known: Collection[str], scheme: str) -> bool:
+    """Whether the sentences have a span, or a token with a plain tag, that training did not."""
+    for tokens, tags in zip(found.tokens, found.true, strict=True):
+        if scheme == "plain":
+            if any(token not in known for token in tokens):
+                return True
+        elif any(form(tokens, s.start, s.end) not in known for s in read_spans(tags, "iob2")):
+            return True
+    return False
+
+
 def advice(difference: Estimate, name: str) -> str:
     """Which of model and cheap method to use, in a sentence."""
     value, low, high = difference
@@ -136,8 +149,8 @@ def advice(difference: Estimate, name: str) -> str:
 
 def _comparison(scores: Scores, base: Scores | None, difference: Estimate | None) -> Section:
     rows = []
-    for name, value in scores.metrics.items():
-        row = [name, parts.share(value)]
+    for name, estimate in scores.metrics.items():
+        row = [name, parts.share(estimate)]
         if base is not None:
             row.append(parts.share(base.metrics[name]) if name in base.metrics else "")
         rows.append(row)

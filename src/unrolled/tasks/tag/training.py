@@ -70,7 +70,7 @@ class OpenedTagger:
             raise UserError(f"{folder.path}: corrupt: model and cache have different tags")
         self.metrics = PLAIN_METRICS if self.tags.scheme == "plain" else SPAN_METRICS
         self.model: Tagger = make_model(options, folder, self.features, self.tags)
-        self.decoder = Decoder(self.model, self.features, self.tags)
+        self.decoder = Decoder(self.model, self.features, self.tags, options.model.span_bias)
         self.batches = Buckets(
             self.data.train.lengths,
             self._fetch,
@@ -170,7 +170,7 @@ class OpenedTagger:
         inputs: Inputs = make_inputs(self.features, [one.tokens for one in some])
         tags = np.zeros(inputs.places.shape, np.int64)
         for n, one in enumerate(some):
-            tags[: len(one.tags), n] = one.tags
+            tags[: len(one.tags), n] = self.decoder.labels.encode(self._names(one.tags))
         return Batch(inputs, torch.from_numpy(tags))
 
     def _names(self, numbers: Sequence[int]) -> list[str]:
