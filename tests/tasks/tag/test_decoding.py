@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def decoder(scheme: str = "iob2", span_bias: float = 0.0) -> Decoder:
     model = Tagger(ModelOptions(hidden_size=5, word_size=4), features, rules).double()
     for parameter in model.parameters():
         parameter.data.mul_(3)
-    return Decoder(model.eval(), features, tags, span_bias)
+    return Decoder(model.eval(), features, tags, span_bias=span_bias)
 
 
 def every_sequence(found: Decoder, sentence: tuple[str, ...]) -> dict[tuple[str, ...], float]:
@@ -105,7 +106,7 @@ def test_sentences_come_in_order_and_are_read_in_windows(monkeypatch: pytest.Mon
     found = decoder()
     read = []
 
-    def sentences() -> itertools.chain[tuple[str, ...]]:
+    def sentences() -> Iterator[tuple[str, ...]]:
         for sentence in SENTENCES * 3:
             read.append(sentence)
             yield sentence

@@ -76,7 +76,7 @@ def test_next_best_tags(predictor: TagPredictor) -> None:
 def test_files_are_written_in_their_form(predictor: TagPredictor, tmp_path: Path) -> None:
     given = columns(3, 5)
     (tmp_path / "a.conll").write_text(given, encoding="utf-8")
-    found = "".join(predictor.predict_files([tmp_path / "a.conll"]))
+    found = "".join(map(str, predictor.predict_files([tmp_path / "a.conll"])))
     for line, old in zip(found.splitlines(), given.splitlines(), strict=False):
         assert line == (f"{old}\t{old.split()[-1]}" if old else "")
     (tmp_path / "a.jsonl").write_text('{"tokens": ["Bob", "came"], "id": 7}\n', encoding="utf-8")
@@ -84,8 +84,11 @@ def test_files_are_written_in_their_form(predictor: TagPredictor, tmp_path: Path
     assert isinstance(record, dict)
     assert record["id"] == 7
     (tmp_path / "a.txt").write_text("Bob came\nnobody came\n", encoding="utf-8")
-    records = list(predictor.predict_files([tmp_path / "a.txt"], PredictOptions(format="text")))
+    records: list[Any] = list(
+        predictor.predict_files([tmp_path / "a.txt"], PredictOptions(format="text"))
+    )
     assert [record["text"] for record in records] == ["Bob came", "nobody came"]
+    several: Any
     (several, *_) = predictor.predict_files([tmp_path / "a.conll"], PredictOptions(nbest=2))
     assert len(several["alternatives"]) == 2
 
@@ -145,6 +148,39 @@ def test_vectors_are_kept_with_the_run(tmp_path: Path) -> None:
         np.save(file, np.zeros((2, 2), np.float32))
     with pytest.raises(UserError, match=r"vectors.npy: corrupt: expected a vector for each word"):
         unrolled.load(tmp_path / "run")
+
+
+def test_states_of_a_language_model_are_features(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Anna lives in Oslo .\n" * 40, encoding="utf-8")
+    unrolled.train(
+        "text",
+        tmp_path / "a.txt",
+        out=tmp_path / "text",
+        quiet=True,
+        hidden_size=7,
+        seq_len=16,
+        batch_size=4,
+        max_steps=2,
+        threads=1,
+    )
+    (tmp_path / "a.conll").write_text(columns(30, 3), encoding="utf-8")
+    settings = SETTINGS | {"max_epochs": 1, "baseline": False, "lm": str(tmp_path / "text")}
+    data, out = tmp_path / "a.conll", tmp_path / "run"
+    found = unrolled.train("tag", data, out=out, quiet=True, **settings)
+    shutil.rmtree(tmp_path / "text")
+    again = unrolled.load(tmp_path / "run")
+    items = [["Anna", "came"], ["Oslo"]]
+    assert list(again.predict(items)) == list(found.predict(items))
+    language = again.decoder.language_model
+    together = language.states(items)
+    assert together.shape == (2, 2, 7)
+    torch.testing.assert_close(together[:1, 1:], language.states(items[1:]))
+    assert not together[1, 1].any()
+    longer = language.states([["Anna", "came", "x" * 600, "Oslo"]])
+    torch.testing.assert_close(longer[:2, 0], together[:, 0])
+    with pytest.raises(UserError, match="expected a run of the text task, got one of tag"):
+        unrolled.train("tag", data, out=tmp_path / "b", quiet=True, **(settings | {"lm": str(out)}))
+    assert not (tmp_path / "b").exists()
 
 
 @pytest.mark.parametrize("name", ["features.json", "tags.json", "forms.json"])

@@ -15,6 +15,7 @@ from unrolled.tasks.crf import Paths
 from .data import TagSet
 from .features import Features
 from .labels import Labels
+from .language_model import LanguageModel
 from .model import Inputs, Tagger, make_inputs
 from .schemes import OUTSIDE, Span, read_spans, write_tags
 
@@ -49,15 +50,21 @@ class Decoder:
         model: The model; it is used in eval mode.
         features: Vocabularies.
         tags: The tags.
+        language_model: Character model whose states are features.
         span_bias: Nats taken from the score of O before the best tags are sought.
     """
 
     def __init__(
-        self, model: Tagger, features: Features, tags: TagSet, span_bias: float = 0.0
+        self,
+        model: Tagger,
+        features: Features,
+        tags: TagSet,
+        language_model: LanguageModel | None = None,
+        span_bias: float = 0.0,
     ) -> None:
         self.model, self.features, self.labels = model, features, Labels(tags)
         self.tags = tags
-        self.span_bias = span_bias
+        self.language_model, self.span_bias = language_model, span_bias
 
     def decode(
         self,
@@ -129,7 +136,8 @@ class Decoder:
     def inputs(self, sentences: Sequence[Sequence[str]]) -> Inputs:
         """Sentences as the model reads them, on its device."""
         device = next(self.model.parameters()).device
-        return Inputs(*(part.to(device) for part in make_inputs(self.features, sentences)))
+        made = make_inputs(self.features, sentences, self.language_model)
+        return Inputs(*(part.to(device) for part in made))
 
     def _biased(self, emissions: Tensor) -> Tensor:
         if self.span_bias == 0 or self.labels.scheme == "plain":

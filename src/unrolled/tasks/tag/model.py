@@ -17,6 +17,7 @@ from unrolled.tasks.crf import ConditionalRandomField
 from unrolled.tasks.recurrent import build_recurrent, output_size
 
 from .features import Features
+from .language_model import LanguageModel
 from .options import ModelOptions
 from .schemes import Transitions
 
@@ -55,7 +56,11 @@ class Batch(NamedTuple):
     tags: Tensor
 
 
-def make_inputs(features: Features, sentences: Sequence[Sequence[str]]) -> Inputs:
+def make_inputs(
+    features: Features,
+    sentences: Sequence[Sequence[str]],
+    language_model: LanguageModel | None = None,
+) -> Inputs:
     """Sentences as a model reads them, on the CPU."""
     steps = max((len(one) for one in sentences), default=0)
     places = np.zeros((steps, len(sentences)), np.int64)
@@ -73,6 +78,10 @@ def make_inputs(features: Features, sentences: Sequence[Sequence[str]]) -> Input
         for column, (_, characters) in enumerate(found):
             read[: len(characters), column] = characters
     forms = np.array([numbers for numbers, _ in found], np.int64)
+    if language_model is None:
+        states = torch.zeros(steps, len(sentences), 0, dtype=torch.float32, device="cpu")
+    else:
+        states = language_model.states(sentences)
     return Inputs(
         torch.from_numpy(forms.reshape(len(found), len(features.columns))),
         torch.from_numpy(read),
@@ -80,7 +89,7 @@ def make_inputs(features: Features, sentences: Sequence[Sequence[str]]) -> Input
         torch.from_numpy(places),
         torch.from_numpy(ngrams),
         torch.from_numpy(np.array([len(one) for one in sentences], np.int64)),
-        torch.zeros(steps, len(sentences), 0, dtype=torch.float32, device="cpu"),
+        states,
     )
 
 
@@ -259,7 +268,8 @@ class Tagger(nn.Module):
         by_form = []
         if self.shapes is not None:
             by_form.append(self.shapes(inputs.forms[:, 1]))
-        by_form += [one(inputs.forms[:, 2 + k]) for k, one in enumerate(self.affixes)]
+        for k, one in enumerate(self.affixes):
+            by_form.append(one(self._unknown(inputs.forms[:, 2 + k])))
         if self.vectors is not None:
             by_form.append(self.vectors[inputs.forms[:, -1]].to(self.words.weight.dtype))
         if self.characters is not None:
@@ -271,7 +281,7 @@ class Tagger(nn.Module):
         for k, one in enumerate(self.ngrams):
             parts.append(one(self._unknown(inputs.ngrams[:, :, k])))
         if inputs.states.shape[2]:
-            parts.append(inputs.states)
+            parts.append(inputs.states.to(parts[0].dtype))
         return torch.cat(parts, 2)
 
     def _unknown(self, numbers: Tensor) -> Tensor:

@@ -16,9 +16,11 @@ from unrolled.tasks.recurrent import cell_class, check_memory, keep_cell
 from unrolled.training.run_folder.folder import RunFolder
 
 from .data import TagData, TagSet
+from .decoding import Decoder
 from .evaluation import forms
 from .features import Features, FeatureSizes
 from .labels import Labels
+from .language_model import FOLDER, LanguageModel, copy_language_model
 from .model import Tagger, input_size
 from .options import TagOptions
 from .vectors import read_vectors
@@ -59,6 +61,9 @@ def write_features(options: TagOptions, data: TagData, draft: RunFolder) -> TagO
         rows = np.concatenate([np.zeros((1, width), np.float32), found.values])
         with (draft.path / VECTORS).open("wb") as file:
             np.save(file, rows, allow_pickle=False)
+    if model.lm is not None:
+        copy = copy_language_model(Path(model.lm), draft)
+        width += LanguageModel(copy, spaces=unit == "word").size
     others = sum(features.columns[:-1]) * max(model.word_size, model.affix_size)
     others += sum(map(len, features.ngrams)) * model.ngram_size
     check_memory(kept, input_size(model, features, width), others, cell_class(kept, draft.path))
@@ -84,28 +89,37 @@ def read_forms(folder: RunFolder) -> set[str] | None:
     return set(found)
 
 
-def open_features(folder: RunFolder) -> tuple[Features, TagSet]:
-    """Features and tags of a run.
+def open_language_model(
+    options: TagOptions, folder: RunFolder, tags: TagSet
+) -> LanguageModel | None:
+    """The character model whose states are features, if there is one.
 
     Raises:
-        UserError: A file is missing or corrupt.
+        UserError: Something in it is corrupt.
     """
-    return Features.load(folder.path / FEATURES), TagSet.load(folder.path / TAGS)
+    if options.model.lm is None:
+        return None
+    return LanguageModel(folder.path / FOLDER, spaces=tags.unit == "word")
 
 
-def make_model(options: TagOptions, folder: RunFolder, features: Features, tags: TagSet) -> Tagger:
-    """The model of a run with fresh weights.
+def make_decoder(options: TagOptions, folder: RunFolder) -> Decoder:
+    """The model of a run with fresh weights, and what its numbers stand for.
 
     Raises:
         UserError: A file of the run is missing or corrupt, or the cell may not be executed.
     """
-    return Tagger(
+    features = Features.load(folder.path / FEATURES)
+    tags = TagSet.load(folder.path / TAGS)
+    language_model = open_language_model(options, folder, tags)
+    model = Tagger(
         options.model,
         features,
         Labels(tags).rules,
         vectors=_read_rows(folder.path / VECTORS, features) if features.vectors else None,
+        state_size=language_model.size if language_model else 0,
         cell=cell_class(options.model, folder.path),
     )
+    return Decoder(model, features, tags, language_model, options.model.span_bias)
 
 
 def _read_rows(path: Path, features: Features) -> Tensor:

@@ -101,6 +101,8 @@ class ModelOptions(RecurrentOptions):
             spans are found and fewer of them are right. Probabilities are those without it.
         vectors: File of word vectors as text (word2vec, GloVe or fastText): read once, kept with
             the run, and not changed by training.
+        lm: Finished run of the text task on plain text of the language, as --lm runs/book; its
+            states at the ends of tokens become features. It is kept with the run, and not trained.
     """
 
     cell: str = "lstm"
@@ -125,6 +127,7 @@ class ModelOptions(RecurrentOptions):
     locked_dropout: Annotated[float, SHARE] = 0.3
     span_bias: Annotated[float, Range(-100, 100)] = 0.0
     vectors: str | None = None
+    lm: str | None = None
 
     def character_layer_of(self, unit: str) -> Literal["cnn", "lstm", "none"]:
         """The layer over characters: none where tokens are characters themselves."""
@@ -151,6 +154,8 @@ class TagTraining(TrainingOptions):
         weight_decay: Weight decay, on weight matrices only (never on biases or embeddings).
         ema: Decay of a moving average of the weights, used for validation; 0 for none.
         max_epochs: Stop after so many passes over the data. [default: 20]
+        swap_spans: Share of the spans in whose place another one of the same type is put, other
+            ones in each epoch: for small data.
         baseline: Train a conditional random field on hand-made features at the end, too, and put
             it beside the model in the report; it needs python-crfsuite.
     """
@@ -160,6 +165,7 @@ class TagTraining(TrainingOptions):
     weight_decay: Annotated[float, Range(0, 1e38)] = 0.01
     warmup: Annotated[float, SHARE] = 0.05
     ema: Annotated[float, SHARE] = 0.99
+    swap_spans: Annotated[float, Range(0, 1)] = 0.0
     baseline: bool = True
 
     @property

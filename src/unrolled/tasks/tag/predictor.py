@@ -18,8 +18,8 @@ from unrolled.training.task import Evaluation
 
 from .baseline import Baseline
 from .data import model_tags
-from .decoding import Decoder, Tagging
-from .network import make_model, open_features, read_forms
+from .decoding import Tagging
+from .network import make_decoder, read_forms
 from .options import EvaluateOptions, PredictOptions, TagOptions
 from .reading import Sentence, read_sentences, tokenise
 from .report import Predictions, evaluation
@@ -49,11 +49,10 @@ class TagPredictor:
         self, options: TagOptions, folder: RunFolder, device: torch.device | str = "cpu"
     ) -> None:
         self.options = options
-        features, self.tags = open_features(folder)
-        model = make_model(options, folder, features, self.tags)
-        load_weights(model, *best_weights(folder))
-        model.to(torch.device(device)).eval()
-        self.decoder = Decoder(model, features, self.tags, options.model.span_bias)
+        self.decoder = make_decoder(options, folder)
+        self.tags = self.decoder.tags
+        load_weights(self.decoder.model, *best_weights(folder))
+        self.decoder.model.to(torch.device(device)).eval()
         self._forms = read_forms(folder)
         self._baseline = folder.path / BASELINE
 

@@ -18,14 +18,15 @@ from unrolled.training.task import Evaluation, Loss, Metric
 
 from .baseline import Baseline, train_baseline
 from .data import TagData, open_data, prepare_data
-from .decoding import Decoder, Tagging
+from .decoding import Tagging
 from .evaluation import score
-from .model import Batch, Inputs, Tagger, make_inputs, token_losses
-from .network import make_model, open_features, read_forms, write_features
+from .model import Batch, Inputs, make_inputs, token_losses
+from .network import make_decoder, read_forms, write_features
 from .options import TagOptions
 from .predictor import BASELINE
 from .report import Predictions, evaluation
 from .schemes import read_spans
+from .swapping import SpanSwaps
 
 NATS = Metric("nats", "nats per token", "lower")
 
@@ -65,12 +66,11 @@ class OpenedTagger:
         training = options.training
         self.options, self._processes = options, processes
         self.data: TagData = open_data(folder.cache)
-        self.features, self.tags = open_features(folder)
+        self.decoder = make_decoder(options, folder)
+        self.model, self.tags = self.decoder.model, self.decoder.tags
         if self.tags != self.data.tags:
             raise UserError(f"{folder.path}: corrupt: model and cache have different tags")
         self.metrics = PLAIN_METRICS if self.tags.scheme == "plain" else SPAN_METRICS
-        self.model: Tagger = make_model(options, folder, self.features, self.tags)
-        self.decoder = Decoder(self.model, self.features, self.tags, options.model.span_bias)
         self.batches = Buckets(
             self.data.train.lengths,
             self._fetch,
@@ -78,6 +78,10 @@ class OpenedTagger:
             seed=training.seed,
             processes=processes,
         )
+        self._swaps: SpanSwaps | None = None
+        if training.swap_spans and self.tags.scheme != "plain":
+            tagged = ((one.tokens, self._names(one.tags)) for one in self.data.train)
+            self._swaps = SpanSwaps(tagged, training.swap_spans)
         sentences = len(self.data.train)
         mean = float(self.data.train.lengths.mean())
         self.usual_count = mean * min(training.batch_size, sentences)
@@ -166,11 +170,20 @@ class OpenedTagger:
     # Parts ----------------------------------------------------------------------------------
 
     def _fetch(self, numbers: Indices, draw: np.random.Generator) -> Batch:
-        some = [self.data.train[int(number)] for number in numbers]
-        inputs: Inputs = make_inputs(self.features, [one.tokens for one in some])
+        some: list[tuple[Sequence[str], Sequence[str]]] = []
+        for number in numbers:
+            one = self.data.train[int(number)]
+            names = self._names(one.tags)
+            if self._swaps is None:
+                some.append((one.tokens, names))
+            else:
+                some.append(self._swaps.swapped(one.tokens, names, draw))
+        inputs: Inputs = make_inputs(
+            self.decoder.features, [tokens for tokens, _ in some], self.decoder.language_model
+        )
         tags = np.zeros(inputs.places.shape, np.int64)
-        for n, one in enumerate(some):
-            tags[: len(one.tags), n] = self.decoder.labels.encode(self._names(one.tags))
+        for n, (_, given) in enumerate(some):
+            tags[: len(given), n] = self.decoder.labels.encode(given)
         return Batch(inputs, torch.from_numpy(tags))
 
     def _names(self, numbers: Sequence[int]) -> list[str]:
