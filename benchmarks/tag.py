@@ -30,9 +30,8 @@ WORDS: dict[str, Any] = {
     "character_size": 24,
     "character_features": 50,
     "hidden_size": 80,
-    "swap_spans": 0.5,
     "span_bias": 1.0,
-    "max_epochs": 15,
+    "max_epochs": 12,
 }
 CHARACTERS: dict[str, Any] = {
     "word_size": 64,

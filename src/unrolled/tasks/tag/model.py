@@ -269,7 +269,7 @@ class Tagger(nn.Module):
         if self.shapes is not None:
             by_form.append(self.shapes(inputs.forms[:, 1]))
         for k, one in enumerate(self.affixes):
-            by_form.append(one(self._unknown(inputs.forms[:, 2 + k])))
+            by_form.append(one(inputs.forms[:, 2 + k]))
         if self.vectors is not None:
             by_form.append(self.vectors[inputs.forms[:, -1]].to(self.words.weight.dtype))
         if self.characters is not None:
