@@ -92,7 +92,10 @@ def main() -> None:
             f1, unseen = measure(given.folder, part, seed)
             values.append(f1)
             minutes = (time.perf_counter() - start) / 60
-            print(f"{part:10} seed {seed}  F1 {f1:.4f}  unseen {unseen:.4f}  {minutes:.1f} min")
+            print(
+                f"{part:10} seed {seed}  F1 {f1:.4f}  unseen {unseen:.4f}  {minutes:.1f} min",
+                flush=True,
+            )
         cheap = PARTS[part][3]
         print(f"{part:10} mean    F1 {statistics.mean(values):.4f}  features alone {cheap:.3f}")
 
