@@ -21,7 +21,7 @@ from .data import model_tags
 from .decoding import Tagging
 from .network import make_decoder, read_forms
 from .options import EvaluateOptions, PredictOptions, TagOptions
-from .reading import Sentence, read_sentences, tokenise
+from .reading import Columns, Sentence, read_sentences, tokenise
 from .report import Predictions, evaluation
 from .writing import write_sentence
 
@@ -113,7 +113,7 @@ class TagPredictor:
         names = [str(name) for name in files]
         sentences = read_sentences(names, data, tagged=False, unit=self.tags.unit)
         for sentence, tagging in self._tagged(sentences, options, confidence=True):
-            if options.nbest > 1 or not isinstance(self._written(sentence, tagging), str):
+            if options.nbest > 1 or not isinstance(sentence.source, Columns):
                 yield self._record(sentence, tagging)
             else:
                 yield self._written(sentence, tagging)
@@ -168,7 +168,9 @@ class TagPredictor:
 
     def _record(self, sentence: Sentence, tagging: Tagging) -> dict[str, Any]:
         """A sentence with its tags as an object, whatever it was read from."""
-        bare = replace(sentence, source=None) if _in_columns(sentence) else sentence
+        bare = sentence
+        if isinstance(sentence.source, Columns):
+            bare = replace(sentence, source=None)
         record = dict(
             _object(
                 write_sentence(bare, tagging.tags, self.tags.source, confidence=tagging.confidence)
@@ -204,12 +206,6 @@ class TagPredictor:
         if isinstance(item, Sequence) and all(isinstance(one, str) and one for one in item):
             return Sentence(tuple(item), None, None, place, number)
         raise UserError(f"{place}: expected a text or a list of tokens, got {shown(item)}")
-
-
-def _in_columns(sentence: Sentence) -> bool:
-    from .reading import Columns
-
-    return isinstance(sentence.source, Columns)
 
 
 def _object(written: str | Mapping[str, Any]) -> Mapping[str, Any]:
