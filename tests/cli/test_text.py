@@ -188,6 +188,7 @@ def test_check(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["check", "text", "book.txt", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["facts"]["characters"] == len(TEXT)
+    assert 0 < found["facts"]["minutes of training to be expected"] < 600
     assert list(found) == ["task", "facts", "warnings"]
 
 

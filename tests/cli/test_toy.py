@@ -164,10 +164,14 @@ def test_a_file_of_options(calls: Calls, fails: Fails) -> None:
     )
 
 
-def test_check_prints_facts_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_prints_facts_and_warnings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "expected_seconds", lambda task, options: 90.0)
     out = said(capsys, "check", "count", "lines.txt", "--size", "4")
     assert out == (
-        "lines: 3\nlengths:\n  shortest      1\n  longest   2,000\nwarning: lines.txt:1: empty\n"
+        "lines: 3\nlengths:\n  shortest      1\n  longest   2,000\n"
+        "minutes of training to be expected: 1.5000\nwarning: lines.txt:1: empty\n"
     )
     found = json.loads(said(capsys, "check", "count", "lines.txt", "--json"))
     assert found["facts"]["lines"] == 3

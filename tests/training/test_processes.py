@@ -114,9 +114,12 @@ def started(out: Path, words: list[object]) -> subprocess.Popen[str]:
 
 def test_killed_stopped_and_resumed_by_the_command_line(tmp_path: Path) -> None:
     prose, out = write_prose(tmp_path / "prose.txt", words=300), tmp_path / "run"
-    flags = {
-        k: v for k, v in TEXT.items() if v is not None and k not in ("quiet", "max_steps")
-    } | {"dropout": 0.3, "checkpoint_steps": 3, "schedule": "constant", "processes": 2}
+    flags = {k: v for k, v in TEXT.items() if v is not None and k not in ("quiet", "max_steps")} | {
+        "dropout": 0.3,
+        "checkpoint_steps": 3,
+        "schedule": "constant",
+        "processes": 2,
+    }
     words: list[object] = ["text", prose, "--out", out, "--max-steps", 100_000]
     for name, value in flags.items():
         words += [f"--{name.replace('_', '-')}", value]

@@ -144,7 +144,9 @@ def test_the_best_weights_are_those_of_the_first_metric_in_its_direction(
     assert not all(torch.equal(t, last[f"model.{name}"]) for name, t in tensors.items())
     scripted(data, tmp_path / "two", [0.2, 0.7], schedule="constant", warmup=0.0)
     scripted(data, tmp_path / "more", [0.2, 0.7, 0.5], schedule="constant", warmup=0.0)
-    two, more = (read_tensors(tmp_path / name / "weights.safetensors")[0] for name in ("two", "more"))
+    two, more = (
+        read_tensors(tmp_path / name / "weights.safetensors")[0] for name in ("two", "more")
+    )
     assert all(torch.equal(t, more[name]) for name, t in two.items())
 
 

@@ -254,7 +254,7 @@ def _check(task: Task) -> Call:
     def call(*files: str, config: Path | None = None, json: bool = False, **given: Any) -> int:
         options = _built(task, files, given)
         remark(f"reading {', '.join(options.data.data)}")
-        found = task.inspect(options)
+        found = _with_time(task, options, task.inspect(options))
         if json:
             line(as_json({"task": task.name, **found._asdict()}))
         else:
@@ -262,6 +262,18 @@ def _check(task: Task) -> Call:
         return 0
 
     return call
+
+
+def _with_time(task: Task, options: Any, found: Inspection) -> Inspection:
+    """What was found, and the time that training would take; a warning if it would not train."""
+    from unrolled.training.session import expected_seconds
+
+    try:
+        seconds = expected_seconds(task, options)
+    except UserError as error:
+        return found._replace(warnings=[*found.warnings, f"cannot be trained on: {error}"])
+    minutes = float(f"{seconds / 60:.2g}") if seconds < 600 else round(seconds / 60)
+    return found._replace(facts={**found.facts, "minutes of training to be expected": minutes})
 
 
 def _print_inspection(found: Inspection) -> None:

@@ -174,6 +174,16 @@ class Updates:
         return next(batch for batch in found if batch is not None)
 
 
+def total_steps(options: TrainingOptions, batches: Batches) -> int | None:
+    """Updates until the limit on epochs or updates, whichever comes first; None without limit."""
+    limits = []
+    if options.max_steps is not None:
+        limits.append(options.max_steps)
+    if options.epochs is not None:
+        limits.append(sum(batches.count(epoch) for epoch in range(options.epochs)))
+    return min(limits) if limits else None
+
+
 class Training:
     """One run of training, from its last checkpoint or from the start.
 
@@ -241,7 +251,7 @@ class Training:
                 RuntimeError,
             ) as e:
                 raise UserError(f"{folder.checkpoint}: does not fit the run's options: {e}") from e
-        self.total = self._total_steps()
+        self.total = total_steps(options, opened.batches)
         self.advisor = Advisor(options.clip, opened.batches.window)
         for row in read_log(folder.log):  # what was said before the run went on
             self.advisor.row(row)
@@ -358,15 +368,6 @@ class Training:
         by_steps = (position.step + ahead) / self.total if self.total else 0.0
         by_time = position.seconds / limit if limit else 0.0
         return min(1.0, max(by_steps, by_time))
-
-    def _total_steps(self) -> int | None:
-        """Updates until the limit on epochs or updates, whichever comes first."""
-        limits = []
-        if self.options.max_steps is not None:
-            limits.append(self.options.max_steps)
-        if self.options.epochs is not None:
-            limits.append(sum(self.opened.batches.count(e) for e in range(self.options.epochs)))
-        return min(limits) if limits else None
 
     def _finished(self) -> bool:
         patience = self.options.patience

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,7 +19,8 @@ import torch
 from unrolled.engine.threads import threads_kept
 from unrolled.errors import RUNTIME, UserError, reason
 from unrolled.training.display import Display, Silent, choose_display
-from unrolled.training.loop import Training
+from unrolled.training.loop import Training, Updates, total_steps
+from unrolled.training.optimizer import build_optimizer
 from unrolled.training.options import LIMITS, TrainingOptions, read_options, write_options
 from unrolled.training.processes import (
     ALONE,
@@ -34,6 +38,10 @@ from unrolled.training.task import Evaluation, Opened, Task
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+
+_TRIED = 20
+"""Updates from which the time of a training is told."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +179,48 @@ def load(task: Task, path: Path | str, device: str = "cpu") -> Any:
     options: Any = read_options(task.options, folder.options)
     with torch.random.fork_rng(devices=[]):  # the fresh weights are drawn for nothing
         return task.load(options, folder, place)
+
+
+def expected_seconds(task: Task, options: Any, *, patience: float = 5.0) -> float:
+    """Training time to be expected of some options, from a few updates; validations not counted.
+
+    The data is prepared in a temporary folder. Early stopping may end a training sooner.
+
+    Args:
+        task: The task.
+        options: Its options.
+        patience: Seconds after which no further update is made.
+
+    Raises:
+        UserError: The data or an option cannot be used.
+    """
+    with tempfile.TemporaryDirectory(prefix="unrolled-") as name:
+        folder = RunFolder(name)
+        alone = replace(options.training, processes=1)
+        kept: Any = task.prepare(replace(options, training=alone), folder)
+        with _launched(alone) as (fabric, processes):
+            opened = task.open(kept, folder, processes)
+            optimizer = build_optimizer(opened.model, alone)
+            model, optimizer = fabric.setup(opened.model.train(), optimizer)
+            updates = Updates(
+                model,
+                opened.loss,
+                opened.batches,
+                optimizer,
+                clip=alone.clip,
+                usual_count=opened.usual_count,
+                backward=fabric.backward,
+                moved=fabric.to_device,
+            )
+            updates.set_rate(0.0)
+            updates.next()  # the first one compiles and allocates
+            count, started = 0, time.perf_counter()
+            while count < _TRIED and time.perf_counter() - started < patience:
+                updates.next()
+                count += 1
+            each = (time.perf_counter() - started) / count
+    total, limit = total_steps(kept.training, opened.batches), kept.training.max_seconds
+    return min(each * total if total else math.inf, limit or math.inf)
 
 
 # One run in one process or several ----------------------------------------------------------

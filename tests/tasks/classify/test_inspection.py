@@ -67,14 +67,13 @@ def test_validation_files_are_compared(tmp_path: Path) -> None:
         assert words in told
 
 
-def test_series_and_minutes(tmp_path: Path) -> None:
+def test_series(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(6, 5, 2))
     values[:, :, 1] = 3
     np.savez(tmp_path / "a.npz", X=values, y=[0, 1] * 3)
     options = DataOptions(data=(str(tmp_path / "a.npz"),), max_length=4)
-    facts, warnings = inspect_data(options, minutes=lambda items, steps: items * steps)
+    facts, warnings = inspect_data(options)
     assert (facts["format"], facts["channels"], facts["length in"]) == ("npz", 2, "steps")
-    assert facts["minutes expected"] == 30
     assert facts["longer than --max-length"] == 6
     assert list(warnings) == ["1 channels never change: 2"]
 

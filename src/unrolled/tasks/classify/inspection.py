@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,15 +109,11 @@ class _Found:
                 )
 
 
-def inspect_data(
-    options: DataOptions, *, minutes: Callable[[int, float], float] | None = None
-) -> Inspection:
+def inspect_data(options: DataOptions) -> Inspection:
     """Look at the files that training would read.
 
     Args:
         options: What to read.
-        minutes: Expected minutes of training for a number of items and their mean length in steps;
-            without it nothing is said about time.
 
     Raises:
         UserError: A file cannot be read at all, or none of its rows.
@@ -128,8 +124,6 @@ def inspect_data(
     facts: dict[str, Any] = {"files": ", ".join(options.data)}
     facts.update(_formats(options.data, options))
     facts.update(_facts(train, options))
-    if minutes is not None:
-        facts["minutes expected"] = minutes(train.items, float(np.mean(train.lengths)))
     warnings = _warnings(train, options)
     if options.val_data:
         validation = _read(options.val_data, options, train.labels)
