@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -22,7 +21,7 @@ from unrolled.training.processes import Processes, reported_once
 from unrolled.training.run_folder.checkpoint import read_tensors
 
 ROOT = Path(__file__).parents[2]
-TORCHRUN = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0")
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 
 def command(*words: object) -> subprocess.Popen[str]:
@@ -85,17 +84,12 @@ def test_two_processes_train_as_one(tmp_path: Path, way: str) -> None:
     assert steps(tmp_path / "text") == steps(tmp_path / "alone")  # each row once
     assert steps(tmp_path / "toy") == steps(tmp_path / "toy-alone")
     assert_same(tmp_path / "stopped", tmp_path / "whole")  # SIGTERM to one, and resumed
-    lines = sorted(line for line in out.splitlines() if line)
-    if way == "torchrun":
-        other = [line for line in lines if "shared by 1 processes, now there are 2" in line]
-        assert len(other) == 1
-        assert other[0].startswith("0: ")
-        lines.remove(other[0])
-        assert sum("start the program again" in line for line in lines) >= 1
-    else:  # one process went on with the other's run: its own options say how many there are
-        assert lines[0].startswith("0: ")
-    assert lines[-1] == "1 is done"
-    assert "0 is done" in lines
+    lines = out.splitlines()
+    expected = "now there are 2; go on with as many" if way == "torchrun" else "none.txt: no such"
+    assert sum(expected in line for line in lines) == 1
+    assert sum("start the program again" in line for line in lines) == 1
+    assert [line[:2] for line in lines if ": " in line] == ["0:", "0:"]  # the first one speaks
+    assert {"0 is done", "1 is done"} <= set(lines)
     assert not (tmp_path / "none").exists()
 
 
@@ -134,3 +128,29 @@ def test_killed_stopped_and_resumed_by_the_command_line(tmp_path: Path) -> None:
     record = read_tensors(out / "checkpoint.safetensors")[1]["position"]
     assert f"saved at step {record['step']}" in said
     assert said.count("Go on with:") == 1
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_the_first_process_reports_an_error(monkeypatch: pytest.MonkeyPatch, rank: str) -> None:
+    for name in ("NODE_RANK", "WORLD_SIZE", "MASTER_PORT"):
+        monkeypatch.setenv(name, "2")
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    caught: list[Exception] = []
+    for error in (UserError("wrong"), RuntimeError("gloo: Connection closed by peer")):
+        try:
+            with reported_once():
+                raise error
+        except UserError as found:
+            caught.append(found)
+    words = ["wrong", "another process of this training ended; --resume goes on from the last "
+             "checkpoint"]  # fmt: skip
+    assert [str(error) for error in caught] == (words if rank == "0" else [])
+    with pytest.raises(RuntimeError, match="a bug"), reported_once():
+        raise RuntimeError("a bug")
+
+
+def test_a_block_of_one_process_fails_as_it_is() -> None:
+    with pytest.raises(UserError, match="wrong"), Processes().together():
+        raise UserError("wrong")
+    with Processes().together():
+        pass
