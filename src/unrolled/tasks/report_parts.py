@@ -70,7 +70,7 @@ def share(value: Estimate) -> str:
     text = f"{value.value:.3f}"
     if value.low is None or value.high is None:
         return text
-    return f"{text} ({value.low:.3f}–{value.high:.3f})"
+    return f"{text} ({value.low:.3f}\u2060–\u2060{value.high:.3f})"
 
 
 _RIGHT = ' style="text-align: right"'

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import unrolled
 from unrolled.tasks import TASKS
@@ -39,10 +40,11 @@ def test_a_run_from_files_to_predictions(tmp_path: Path) -> None:
         assert title in report or (title == "Worst mistakes" and "1.0000" in report)
     loaded = unrolled.load(out)
     verbs = TASKS["classify"].verbs
-    (first, *_) = verbs["predict"].run(loaded, [str(file)], PredictOptions(probabilities=True))
+    predictions: Any = verbs["predict"].run(loaded, [str(file)], PredictOptions(probabilities=True))
+    first = next(predictions)
     assert first["place"] == f"{file}:2"
     assert set(first["probabilities"]) == {"good", "bad"}
-    evaluation = verbs["evaluate"].run(loaded, [str(file)], EvaluateOptions())
+    evaluation: Any = verbs["evaluate"].run(loaded, [str(file)], EvaluateOptions())
     assert evaluation.metrics["f1"].value > 0.9
 
 
