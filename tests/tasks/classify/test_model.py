@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unrolled.errors import UserError
-from unrolled.tasks.classify.model import Pooling, SequenceClassifier, build_model
+from unrolled.tasks.classify.model import Ngrams, Pooling, SequenceClassifier, build_model
 from unrolled.tasks.classify.options import ModelOptions
 
 POOLINGS = ["last", "mean", "max", "concat", "attention"]
@@ -123,3 +124,39 @@ def test_a_model_that_memory_cannot_hold_is_refused_at_once() -> None:
     options = ModelOptions(hidden_size=65536, num_layers=1000)
     with pytest.raises(UserError, match="does not fit into memory"):
         build_model(options, 2, tokens=100)
+
+
+def test_ngrams_are_those_that_end_at_each_step() -> None:
+    """Equal n-grams have equal vectors wherever they stand; others, and another order, differ."""
+    options = ModelOptions(ngrams=3, ngram_vectors=10_007, ngram_size=4)
+    ngrams = Ngrams(options)
+    torch.nn.init.normal_(ngrams.vectors.weight)
+    tokens = torch.tensor([[5, 1], [6, 5], [7, 6], [5, 7], [6, 6], [7, 5]])
+    found = ngrams(tokens)
+    assert torch.equal(found[2, 0], found[5, 0])  # 5 6 7 in both places
+    assert torch.equal(found[2, 0], found[3, 1])  # and in the other row
+    assert not torch.equal(found[3, 1], found[5, 1])
+    shorter = Ngrams(replace(options, ngrams=2))
+    shorter.load_state_dict(ngrams.state_dict())
+    assert torch.equal(shorter(tokens)[3, 1], shorter(tokens[2:4])[1, 1])  # 6 7 alone
+    assert not torch.equal(shorter(tokens)[3, 1], found[3, 1])
+
+
+def test_ngrams_of_each_row_are_of_the_sequence_alone() -> None:
+    network = model(text=True, ngrams=3, ngram_vectors=101, ngram_size=3)
+    assert network.ngrams is not None
+    torch.nn.init.normal_(network.ngrams.vectors.weight)
+    tokens = torch.randint(1, 9, (7, 3))
+    lengths = torch.tensor(LENGTHS)
+    spoilt = tokens.masked_fill(torch.arange(7)[:, None] >= lengths, 8)
+    together = network(spoilt, lengths)
+    for row, length in enumerate(LENGTHS):
+        alone = network(tokens[:length, row : row + 1], lengths[row : row + 1])
+        torch.testing.assert_close(together[row : row + 1], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_new_ngrams_say_nothing() -> None:
+    """Before training all their vectors are zero, so any n-grams give the same logits."""
+    network = model(text=True, ngrams=4)
+    assert network.ngrams is not None
+    assert not bool(network.ngrams.vectors.weight.any())

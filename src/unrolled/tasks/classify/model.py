@@ -50,20 +50,30 @@ class SequenceClassifier(nn.Module):
         self.embedding = nn.Embedding(tokens, size) if tokens is not None else None
         mapped = tokens is None and options.input_size > 0
         self.map = nn.Linear(channels or 1, size) if mapped else None
+        self.ngrams = Ngrams(options) if tokens is not None and options.ngrams > 1 else None
+        if self.ngrams is not None:
+            size += options.ngram_size
         self.token_dropout = TokenDropout(options.token_dropout)
         self.embedding_dropout = Dropout(options.embedding_dropout)
         self.convolution = Convolution(size, options.convolution) if options.convolution else None
         self.recurrent = build_recurrent(options, size, cell)
         self.pooling = Pooling(options.pooling, output_size(options), options.bidirectional)
         self.dropout = Dropout(options.dropout)
-        self.readout = nn.Linear(self.pooling.output_size, labels)
+        shortcut = options.ngram_size if self.ngrams is not None else 0
+        self.readout = nn.Linear(self.pooling.output_size + shortcut, labels)
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Logits of each sequence."""
         steps = torch.arange(len(inputs), dtype=torch.int64, device=inputs.device)
         there = steps[:, None] < lengths  # [T, N]
+        shortcut = None
         if self.embedding is not None:
-            x = self.embedding(torch.where(there, inputs, 0))
+            tokens = torch.where(there, inputs, 0)
+            x = self.embedding(tokens)
+            if self.ngrams is not None:
+                found = self.embedding_dropout(self.ngrams(tokens) * there.unsqueeze(-1))
+                shortcut = found.sum(0) / lengths.clamp(min=1).unsqueeze(-1).to(x.dtype)
+                x = torch.cat([x, found], dim=-1)
         else:
             x = torch.where(there[..., None], inputs, 0)
             if self.training and self.input_noise:
@@ -74,8 +84,48 @@ class SequenceClassifier(nn.Module):
         if self.convolution is not None:
             x = self.convolution(x, there)
         y = self.recurrent(x, lengths=lengths)[0]
-        logits: Tensor = self.readout(self.dropout(self.pooling(y, lengths, there)))
+        pooled = self.pooling(y, lengths, there)
+        if shortcut is not None:
+            pooled = torch.cat([pooled, shortcut], dim=-1)
+        logits: Tensor = self.readout(self.dropout(pooled))
         return logits
+
+
+class Ngrams(nn.Module):
+    """Vectors of the n-grams of tokens that end at each step, of 2 tokens and more, summed.
+
+    An n-gram's vector is found by a hash of its tokens, so that none has to be counted before
+    (Bojanowski et al., 2017, arXiv:1607.04606); a few share one. They begin at zero, so an n-gram
+    that training never met says nothing.
+
+    Args:
+        options: Longest n-gram, number of vectors and their size.
+
+    Shape:
+        tokens: int64 [T, N], 0 after a sequence's end.
+        vectors: [T, N, ngram_size].
+    """
+
+    _FACTORS = (0x9E3779B1, 0x85EBCA6B)
+    """Odd constants of 32 bits that spread the sums (of xxHash)."""
+
+    def __init__(self, options: ModelOptions) -> None:
+        super().__init__()
+        self.longest, self.count = options.ngrams, options.ngram_vectors
+        self.vectors = nn.Embedding(self.count, options.ngram_size)
+        nn.init.zeros_(self.vectors.weight)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """The sum of the vectors of all n-grams that end at each step."""
+        total: Tensor | int = 0
+        key = tokens
+        first, second = self._FACTORS
+        for n in range(1, self.longest):
+            before = functional.pad(tokens, (0, 0, n, 0))[: len(tokens)]  # the token n steps ago
+            key = (key * first + before + n) % (1 << 31)
+            total = total + self.vectors((key * second % (1 << 31)) % self.count)
+        assert isinstance(total, Tensor)
+        return total
 
 
 class TokenDropout(nn.Module):
@@ -209,6 +259,9 @@ def build_model(
     size = options.embedding_size if tokens is not None else options.input_size or channels or 1
     features = output_size(options) * (3 if options.pooling == "concat" else 1)
     others = (tokens or channels or 0) * size + features * labels + options.convolution * size**2
+    if tokens is not None and options.ngrams > 1:
+        others += options.ngram_vectors * options.ngram_size
+        size += options.ngram_size
     others += features**2 if options.pooling == "attention" else 0
     check_memory(options, size, others, cell)
     try:

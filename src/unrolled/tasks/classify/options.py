@@ -90,6 +90,10 @@ class ModelOptions(RecurrentOptions):
         hidden_size: Units of each recurrent layer and direction.
         dropout: Share of values dropped between the recurrent layers and before the read-out.
         embedding_size: Size of a token's vector.
+        ngrams: Longest n-gram of tokens that has a vector, seen by the recurrent layers and, as a
+            mean, by the read-out; 1 for none.
+        ngram_vectors: Number of these vectors; n-grams are hashed to them.
+        ngram_size: Size of such a vector.
         input_size: Size of a linear map of a series' channels, with relu; 0 for none.
         input_noise: Deviation of random noise added to a series' scaled values in training.
         embedding_dropout: Share of values dropped before the recurrent layers.
@@ -103,6 +107,9 @@ class ModelOptions(RecurrentOptions):
     hidden_size: Annotated[int, SIZE] = 64
     dropout: Annotated[float, SHARE] = 0.5
     embedding_size: Annotated[int, SIZE] = 64
+    ngrams: Annotated[int, Range(1, 16)] = 1
+    ngram_vectors: Annotated[int, Range(1, 2**24)] = 2**16
+    ngram_size: Annotated[int, SIZE] = 32
     input_size: Annotated[int, Range(0, 65536)] = 0
     input_noise: Annotated[float, Range(0, 100)] = 0.0
     embedding_dropout: Annotated[float, SHARE] = 0.2
