@@ -1,6 +1,6 @@
 """Span F1 of taggers trained from scratch on two data sets of named entities.
 
-    python benchmarks/tag.py FOLDER [part …] [--seeds N]
+    python benchmarks/tag.py FOLDER [part …] [--seeds 0 1 2]
 
 FOLDER has ``wnut17/{train,valid,test}.conll`` and ``klue_ner/{train,valid}.tsv``. Parts:
 
@@ -24,23 +24,27 @@ from typing import Any
 import unrolled
 
 WORDS: dict[str, Any] = {
-    "word_size": 50,
-    "affix_size": 8,
-    "shape_size": 8,
-    "character_size": 24,
-    "character_features": 50,
-    "hidden_size": 80,
+    "batch_size": 16,
+    "word_size": 64,
+    "affix_size": 12,
+    "character_layer": "lstm",
+    "hidden_size": 100,
+    "word_dropout": 0.2,
+    "locked_dropout": 0.2,
+    "swap_spans": 0.2,
     "span_bias": 1.0,
+    "lr": 0.003,
     "max_epochs": 12,
 }
 CHARACTERS: dict[str, Any] = {
     "word_size": 64,
-    "ngram_size": 24,
     "shape_size": 8,
+    "ngram_size": 24,
     "hidden_size": 100,
     "dropout": 0.4,
     "locked_dropout": 0.4,
-    "max_epochs": 12,
+    "swap_spans": 0.3,
+    "max_epochs": 14,
 }
 
 PARTS: dict[str, tuple[list[str], list[str], str, float, dict[str, Any]]] = {
@@ -83,11 +87,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("parts", nargs="*", default=list(PARTS))
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     given = parser.parse_args()
     for part in given.parts:
         values = []
-        for seed in range(given.seeds):
+        for seed in given.seeds:
             start = time.perf_counter()
             f1, unseen = measure(given.folder, part, seed)
             values.append(f1)
