@@ -1,4 +1,4 @@
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import pytest
@@ -120,7 +120,7 @@ def test_every_sequence_comes_once_in_an_epoch(
 ) -> None:
     found = buckets(lengths, batch_size, seed)
     batches = [found.batch(epoch, index)[0] for index in range(found.count(epoch))]
-    assert sorted(sum(batches, [])) == list(range(len(lengths)))
+    assert sorted(chain(*batches)) == list(range(len(lengths)))
     short = [batch for batch in batches if len(batch) != batch_size]
     assert len(short) <= 1  # the rest, wherever it stands
     for batch in batches:  # the longest first, as packing wants them
@@ -188,7 +188,7 @@ def test_processes_share_every_batch(
     for index in range(whole.count(epoch)):
         found = [share.batch(epoch, index) for share in shares]
         parts = [batch[0] if batch is not None else [] for batch in found]
-        assert sorted(sum(parts, [])) == sorted(whole.batch(epoch, index)[0])
+        assert sorted(chain(*parts)) == sorted(whole.batch(epoch, index)[0])
         sizes = [len(part) for part in parts]
         assert sizes == sorted(sizes, reverse=True)  # a tail is the first ones'
         assert max(sizes) - min(sizes) <= 1

@@ -50,7 +50,7 @@ def plain(model: nn.Module, tokens: np.ndarray[Any, Any]) -> tuple[int, int]:
             logits, state = model(x, state)
             state = tuple(part.detach() for part in state)
             loss = functional.cross_entropy(logits.flatten(0, 1), y.flatten())
-            (loss * (len(x) / T)).backward()  # a short chunk weighs less
+            torch.autograd.backward(loss * (len(x) / T))  # a short chunk weighs less
             gradients = [p.grad for p in model.parameters() if p.grad is not None]
             norm = float(torch.nn.utils.get_total_norm(gradients))
             if norm > CLIP:
@@ -100,7 +100,7 @@ def test_training_is_the_plain_loop_bit_for_bit(tmp_path: Path, cell: str, layer
 class Numbers:
     """Batches that are written down: of each epoch a list."""
 
-    window = None
+    window: int | None = None
 
     def __init__(self, *epochs: Sequence[Any]) -> None:
         self.epochs = epochs

@@ -355,11 +355,15 @@ class Training:
         if batch is None:
             return
         model = self.opened.model
+        # Not wrapped by Fabric, the model needs numbers of its own precision.
+        given, carry = self.fabric.strategy.precision.convert_input(
+            (self.fabric.to_device(batch), updates.carry)
+        )
         self.monitor.look(
             position.step,
             position.seconds,
             model,
-            lambda: self.opened.step_losses(model, self.fabric.to_device(batch), updates.carry),
+            lambda: self.opened.step_losses(model, given, carry),
         )
 
     def progress(self, ahead: int = 0) -> float:

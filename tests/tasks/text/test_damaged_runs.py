@@ -142,7 +142,7 @@ DAMAGES: dict[str, Damage] = {
     "deep lists": filled(b"[" * DEEP),
     "deep tables": filled(b'{"a":' * DEEP),
     "deep TOML": filled(b"a = " + b"[" * DEEP),
-    "dotted TOML": filled(b"a" + b".a" * 5000 + b" = 1"),
+    "dotted TOML": filled(b'task = "text"\na' + b".a" * 5000 + b" = 1"),
     "long number": filled(b"9" * DEEP),
     "long cell": filled(b"step,epoch\n1," + b"x" * 1_000_000 + b"\n"),
 }
@@ -421,7 +421,8 @@ KNOWN = [
     ("options.toml: deep TOML", "generate", "nested too deeply"),
     ("options.toml: dotted TOML", "generate", "unknown key 'a'"),
     ("options.toml: noise", "generate", "not a valid TOML file"),
-    ("options.toml: newlines", "resume", "text too short"),
+    ("options.toml: newlines", "resume", "task: expected one of"),
+    ("batch_size = 100000", "resume", "text too short"),
     ("vocabulary: fewer", "resume", "it holds token 24, and there are 4"),
     ("optimizer = 'sgd'", "resume", "it is of another optimizer"),
     ("batch_size = 3", "resume", "does not fit the run's options"),

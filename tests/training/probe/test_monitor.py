@@ -183,6 +183,13 @@ def test_weights_are_the_same_with_and_without_it(prose: Path, tmp_path: Path, c
 
 
 @pytest.mark.usefixtures("no_budget")
+@pytest.mark.parametrize("precision", ["64", "bf16-mixed"])
+def test_every_precision_is_looked_at(prose: Path, tmp_path: Path, precision: str) -> None:
+    train(prose, tmp_path / "run", precision=precision, max_steps=20)
+    assert [look.step for look in read_looks(tmp_path / "run" / "lens.jsonl")] == [6, 12, 18]
+
+
+@pytest.mark.usefixtures("no_budget")
 def test_a_look_is_at_the_next_chunk_with_the_state_carried_into_it(
     prose: Path, tmp_path: Path
 ) -> None:
