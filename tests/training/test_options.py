@@ -38,7 +38,7 @@ def test_round_trip_through_toml(tmp_path: Path) -> None:
             "[model]\nhidden_size = -1",
             "hidden_size: expected a whole number from 1 to 65536, got -1",
         ),
-        ("[model]\ncell = 'gro'", "cell: expected one of lstm, gru, rnn, got 'gro'"),
+        ("[model]\ncell = 'gro'", "--cell: unknown cell 'gro'; did you mean"),
         ("[training]\nlr = 0", "lr: expected a number above 0 to 1e+38"),
         ("[training]\nlr = nan", "lr: expected a number above 0 to 1e+38"),
         ("[training]\nmax_time = 'soon'", "--max-time: expected a duration"),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
 from unrolled.errors import RUNTIME, UserError, reason
@@ -356,8 +357,11 @@ class Training:
             return
         model = self.opened.model
         # Not wrapped by Fabric, the model needs numbers of its own precision.
-        given, carry = self.fabric.strategy.precision.convert_input(
-            (self.fabric.to_device(batch), updates.carry)
+        own = next(p.dtype for p in model.parameters() if p.is_floating_point())
+        given, carry = apply_to_collection(
+            (self.fabric.to_device(batch), updates.carry),
+            Tensor,
+            lambda tensor: tensor.to(own) if tensor.is_floating_point() else tensor,
         )
         self.monitor.look(
             position.step,

@@ -135,6 +135,8 @@ def launched(options: TrainingOptions) -> Iterator[tuple[Fabric, Processes]]:
     from lightning_fabric import Fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
 
+    # Fabric tells of every process that it starts, and of the precision.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     device = choose_device(options.device)
     here, machines = options.processes, 1
     if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
@@ -160,8 +162,6 @@ def launched(options: TrainingOptions) -> Iterator[tuple[Fabric, Processes]]:
         yield fabric, ALONE
         return
     _check_connection(here * machines)
-    # Fabric tells of every process that it starts.
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric.launch()
     if options.threads:  # Fabric has set the number anew
         torch.set_num_threads(options.threads)

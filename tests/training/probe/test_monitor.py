@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,9 +117,9 @@ def test_looks_that_cost_too_much_become_rarer(
 ) -> None:
     clock = [0.0]
 
-    def slow(*_: object) -> dict[str, LayerLook]:
+    def slow(*_: object) -> Mapping[str, LayerLook]:
         clock[0] += 0.05  # twice and a half what the first is taken to cost
-        return {}
+        return a_look(0).layers
 
     monkeypatch.setattr(monitor_module, "look", slow)
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
