@@ -45,3 +45,16 @@ def test_the_code_on_the_page_of_the_lens_runs() -> None:
     names = {"wanted": torch.zeros(60, 4, dtype=torch.long)}
     for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(block, names)
+
+
+def test_tasks_in_half_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In little: what they would have learned takes longer."""
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLES / "classify.py"))["main"](max_time="2s")
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"^(?:code|prose) +[01]\.\d\d  \S", printed, re.M)) == 5
+    assert (tmp_path / "runs" / "lines" / "report.html").exists()
+    runpy.run_path(str(EXAMPLES / "tag.py"))["main"](max_time="2s")
+    assert "Radia flies to Vilnius on Friday\n" in capsys.readouterr().out

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from .engine.cpu import KernelWarning, release_memory
     from .layers import GRU, LSTM, RNN, Recurrent, Stream, accelerate, deaccelerate, explain
     from .tasks import load, resume, train
+    from .tasks.classify.estimator import Classifier
 
 _HOMES = {
     "Cell": ".cells",
+    "Classifier": ".tasks.classify.estimator",
     "GRU": ".layers",
     "KernelWarning": ".engine.cpu",
     "LSTM": ".layers",
@@ -55,6 +57,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "Cell",
+    "Classifier",
     "KernelWarning",
     "Recurrent",
     "Stream",

@@ -11,8 +11,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.utils.validation import check_is_fitted
+except ImportError as error:
+    raise ImportError(
+        "unrolled.Classifier needs scikit-learn: pip install 'unrolled[baseline]'"
+    ) from error
 
 from unrolled.errors import UserError
 
@@ -33,9 +39,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ::
 
         from sklearn.model_selection import cross_val_score
-        from unrolled.tasks.classify.estimator import Classifier
+        import unrolled
 
-        scores = cross_val_score(Classifier(hidden_size=64, max_epochs=10), texts, labels)
+        scores = cross_val_score(unrolled.Classifier(hidden_size=64, max_epochs=10), texts, labels)
 
     Args:
         random_state: Seed of everything random.
@@ -78,6 +84,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         embedding_dropout: float = 0.2,
         token_dropout: float = 0.1,
         convolution: int = 0,
+        ngrams: int = 1,
+        ngram_vectors: int = 2**16,
+        ngram_size: int = 32,
         pooling: str = "concat",
         batch_size: int = 32,
         optimizer: str = "adamw",
@@ -142,6 +151,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.embedding_dropout = embedding_dropout
         self.token_dropout = token_dropout
         self.convolution = convolution
+        self.ngrams = ngrams
+        self.ngram_vectors = ngram_vectors
+        self.ngram_size = ngram_size
         self.pooling = pooling
         self.batch_size = batch_size
         self.optimizer = optimizer
