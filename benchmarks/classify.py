@@ -38,13 +38,25 @@ class Case(NamedTuple):
     settings: dict[str, Any]
 
 
+NGRAMS: dict[str, Any] = {"ngrams": 4, "ngram_size": 16, "embedding_dropout": 0.5}
+
 CASES = (
-    Case("sms_spam", "f1", 0.965, {"convolution": 5, "max_epochs": 8, "combine": True}),
+    Case("sms_spam", "f1", 0.965, {**NGRAMS, "dropout": 0.5, "max_epochs": 8, "combine": True}),
     Case(
         "nsmc_25k",
         "accuracy",
         0.855,
-        {"convolution": 3, "batch_size": 64, "max_epochs": 4, "combine": True},
+        {
+            **NGRAMS,
+            "ngram_vectors": 2**17,
+            "dropout": 0.6,
+            "token_dropout": 0.3,
+            "lr": 1e-3,
+            "ema": 0.998,
+            "batch_size": 64,
+            "max_epochs": 3,
+            "combine": True,
+        },
     ),
     Case(
         "japanese_vowels",
