@@ -1,5 +1,8 @@
-"""Training through time: aligned streams, carried state, truncation, guards, run folders.
+"""Training of any task: batches, the loop, run folders, reports, the lens while it trains.
 
-Import the modules by name (``from unrolled.training.batches import AlignedStreams``): this file
-stays empty of imports so that options and errors can be read without loading torch.
+Where to begin: ``task.py`` is the protocol of a task, ``session.py`` the life of a run, ``loop.py``
+the updates. ``batches.py`` has the two kinds of data, streams and buckets.
+
+Import the modules by name (``from unrolled.training.batches import Streams``): this file stays
+empty of imports so that options can be read without loading torch.
 """
