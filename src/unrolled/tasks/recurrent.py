@@ -104,9 +104,9 @@ class RecurrentOptions:
     heads: Annotated[int, SIZE] = 1
     recurrent_init: Literal["random", "orthogonal", "identity"] = "random"
     forget_bias: Annotated[float | None, Range(-100, 100)] = None
-    chrono: Annotated[float | None, Range(2, 1e9, open_below=True)] = None
+    chrono: Annotated[float | None, Range(2, 10**9, open_below=True)] = None
     learn_initial: bool = False
-    cell_clip: Annotated[float | None, Range(0, 1e6, open_below=True)] = None
+    cell_clip: Annotated[float | None, Range(0, 10**6, open_below=True)] = None
     activation: Activation | None = None
     recurrent_activation: Activation | None = None
     nonlinearity: Literal["tanh", "relu", "sigmoid", "identity"] = "tanh"
