@@ -1,6 +1,6 @@
 """Quality of classifiers on three public data sets, beside a cheap method.
 
-    python benchmarks/classify.py DATA [--seeds 5] [--only sms_spam] [--threads 1]
+    python benchmarks/classify.py DATA [--seeds 5] [--first 0] [--only sms_spam] [--threads 1]
 
 DATA is a folder with ``sms_spam`` (SMSSpamCollection and split.txt), ``nsmc_25k`` (train.tsv,
 valid.tsv, test.tsv) and ``japanese_vowels`` (JapaneseVowels_TRAIN.ts and _TEST.ts), at any depth.
@@ -100,6 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--only", choices=[case.name for case in CASES])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--validation", action="store_true", help="do not read the test part")
@@ -116,7 +117,7 @@ def measure(case: Case, given: argparse.Namespace) -> None:
     if source is None:
         sys.exit(f"{given.data}: no folder {case.name}")
     found, cheap, minutes, parameters = [], None, [], 0
-    for seed in range(given.seeds):
+    for seed in range(given.first, given.first + given.seeds):
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder)
             files = globals()[case.name](source, place)
