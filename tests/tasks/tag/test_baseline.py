@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from unrolled.errors import UserError
-from unrolled.tasks.tag.baseline import Baseline, evaluated, features, shape, train_baseline
+from unrolled.tasks.tag.baseline import Baseline, evaluated, train_baseline
 from unrolled.tasks.tag.data import TagData, prepare_data
 from unrolled.tasks.tag.evaluation import score
 from unrolled.tasks.tag.options import DataOptions
@@ -48,16 +48,6 @@ def test_it_learns(tmp_path: Path, characters: bool) -> None:
     tokens = tuple("inRiga.") if characters else ("in", "Riga", ".")
     assert again.predict(tokens) == baseline.predict(tokens)
     assert "B-LOC" in again.predict(tokens)
-
-
-def test_features() -> None:
-    assert shape("747-B") == "d-X"
-    assert shape("McDonald's") == "XxXx'x"
-    (row,) = features(("Zoë",), character_level=False)
-    assert {"w=zoë", "shape=Xx", "first=zo", "last=oë", "title", "-1none", "2none"} <= set(row)
-    assert "first=zoë" in row
-    rows = features(tuple("가 1"), character_level=True)
-    assert {"0:1=가", "0:2=가| ", "1kind=Zs", "2kind=digit"} <= set(rows[0])
 
 
 def test_it_is_missed_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,19 @@ def test_windows_hold_every_ngram_that_touches_a_token() -> None:
     assert features.windows([]).shape == (0, 2)
 
 
+@pytest.mark.parametrize("unit", ["word", "character"])
+def test_handmade_features_count_from_two_occurrences_on(unit: Any) -> None:
+    features = Features.count([("a", "b"), ("a", "b"), ("c",)], FeatureSizes(sparse=unit))
+    first, second = features.sparse_rows(("a", "b"))
+    assert 0 < len(first) == len(set(first))
+    assert first != second
+    (unknown,) = features.sparse_rows(("c",))
+    known = {text for text, number in features.sparse.items() if number in unknown}
+    assert "always" in known
+    assert not any("c" in text.partition("=")[2] for text in known)
+    assert 0 not in unknown
+
+
 def test_long_tokens_are_read_from_both_ends() -> None:
     features = Features.count([["a" * 50 + "b"] * 2], FeatureSizes())
     _, characters = features.form("a" * 50 + "b")
@@ -67,15 +81,18 @@ def test_long_tokens_are_read_from_both_ends() -> None:
 
 
 def test_files_come_back(tmp_path: Path) -> None:
-    features = Features.count(SENTENCES, FeatureSizes(affixes=3, ngrams=3))
+    features = Features.count(SENTENCES, FeatureSizes(affixes=3, ngrams=3, sparse="word"))
     features.vectors = {"Ann": 1}
     features.save(tmp_path / "features.json")
     again = Features.load(tmp_path / "features.json")
     assert again == features
     assert again.form("Ann") == features.form("Ann")
+    assert again.sparse_rows(SENTENCES[0]) == features.sparse_rows(SENTENCES[0])
 
 
-@pytest.mark.parametrize("change", [{"words": 3}, {"affixes": [[]]}, {"sizes": {"x": 1}}, None])
+@pytest.mark.parametrize(
+    "change", [{"words": 3}, {"affixes": [[]]}, {"sizes": {"x": 1}}, {"sizes": {"sparse": 1}}, None]
+)
 def test_damaged_files_are_refused(tmp_path: Path, change: dict[str, object] | None) -> None:
     path = tmp_path / "features.json"
     Features.count(SENTENCES, FeatureSizes()).save(path)

@@ -11,12 +11,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from unrolled.errors import UserError
 from unrolled.files import read_json, write_file
+
+from .handmade import features as hand_made
+from .handmade import pairs
 
 Numbers = npt.NDArray[np.int64]
 
@@ -73,12 +77,14 @@ class FeatureSizes:
         affixes: Longest prefix and suffix in characters; 0 for none.
         ngrams: Longest n-gram of tokens around each; 1 for none.
         characters: Whether characters are read.
+        sparse: Unit of the tokens of which there are hand-made features; None for no such features.
     """
 
     lower: bool = True
     affixes: int = 4
     ngrams: int = 1
     characters: bool = True
+    sparse: Literal["word", "character"] | None = None
 
 
 @dataclass
@@ -92,6 +98,7 @@ class Features:
         affixes: For each affix (prefixes from short to long, then suffixes) its numbers.
         characters: Number of each character.
         ngrams: For each window its numbers.
+        sparse: Number of each hand-made feature.
         vectors: Number of each word that has a vector from a file.
     """
 
@@ -101,6 +108,7 @@ class Features:
     affixes: list[dict[str, int]]
     characters: dict[str, int]
     ngrams: list[dict[str, int]]
+    sparse: dict[str, int] = field(default_factory=dict)
     vectors: dict[str, int] = field(default_factory=dict)
     _known: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(
         default_factory=dict, repr=False, compare=False
@@ -112,8 +120,8 @@ class Features:
     ) -> Features:
         """Vocabularies of sentences.
 
-        Affixes, shapes and n-grams are taken from two occurrences on: others say nothing about
-        tokens that are yet to come.
+        Affixes, shapes, n-grams and hand-made features are taken from two occurrences on: others
+        say nothing about tokens that are yet to come.
 
         Args:
             sentences: Their tokens.
@@ -125,11 +133,15 @@ class Features:
         affixes: list[Counter[str]] = [Counter() for _ in range(2 * sizes.affixes)]
         characters: Counter[str] = Counter()
         ngrams: list[Counter[str]] = [Counter() for _ in windows(sizes.ngrams)]
+        sparse: Counter[str] = Counter()
         tokens: Counter[str] = Counter()
         for sentence in sentences:
             tokens.update(sentence)
             for counter, (first, stop) in zip(ngrams, windows(sizes.ngrams), strict=True):
                 counter.update(_ngrams(sentence, first, stop))
+            if sizes.sparse:
+                for row in _sparse(sentence, sizes.sparse):
+                    sparse.update(row)
         for token, count in tokens.items():
             words[normal(token, lower=sizes.lower)] += count
             shapes[shape(token)] += count
@@ -144,6 +156,7 @@ class Features:
             [_numbers(counter, 2) for counter in affixes],
             _numbers(characters, 2),
             [_numbers(counter, 2) for counter in ngrams],
+            _numbers(sparse, 2),
         )
 
     @property
@@ -180,6 +193,11 @@ class Features:
         ]
         return np.array(found, np.int64).reshape(len(found), len(sentence)).T
 
+    def sparse_rows(self, sentence: Sequence[str]) -> list[list[int]]:
+        """Numbers of each token's hand-made features, without those that are unknown."""
+        rows = _sparse(sentence, self.sizes.sparse)
+        return [[number for one in row if (number := self.sparse.get(one))] for row in rows]
+
     def save(self, path: Path) -> None:
         """Write as JSON."""
         content = {
@@ -189,6 +207,7 @@ class Features:
             "affixes": [list(one) for one in self.affixes],
             "characters": list(self.characters),
             "ngrams": [list(one) for one in self.ngrams],
+            "sparse": list(self.sparse),
             "vectors": list(self.vectors),
         }
         # lone surrogates, which JSON files may hold, stay escapes
@@ -204,7 +223,7 @@ class Features:
         content = read_json(path)
         try:
             sizes = FeatureSizes(**content["sizes"])
-            names = ("words", "shapes", "characters", "vectors")
+            names = ("words", "shapes", "characters", "sparse", "vectors")
             lists = [content[name] for name in names]
             many = [content["affixes"], content["ngrams"]]
             entries = [*lists, *many[0], *many[1]]
@@ -212,13 +231,15 @@ class Features:
                 isinstance(text, str) for one in entries for text in one
             ):
                 raise TypeError("lists of texts")
-            words, shapes, characters, vectors = (_enumerated(one) for one in lists)
+            words, shapes, characters, sparse, vectors = (_enumerated(one) for one in lists)
             affixes, ngrams = ([_enumerated(one) for one in group] for group in many)
+            if sizes.sparse not in (None, "word", "character"):
+                raise ValueError("a unit of tokens")
             if len(affixes) != 2 * sizes.affixes or len(ngrams) != len(windows(sizes.ngrams)):
                 raise ValueError("as many vocabularies as features")
         except (TypeError, KeyError, ValueError) as error:
             raise UserError(f"{path}: corrupt: not the features of a tagging run") from error
-        return cls(sizes, words, shapes, affixes, characters, ngrams, vectors)
+        return cls(sizes, words, shapes, affixes, characters, ngrams, sparse, vectors)
 
 
 def windows(longest: int) -> list[tuple[int, int]]:
@@ -235,6 +256,16 @@ def _ngrams(sentence: Sequence[str], first: int, stop: int) -> list[str]:
     padded = [*[_EDGE] * -first, *sentence, *[_EDGE] * (stop - 1)]
     width = stop - first
     return ["\t".join(padded[t : t + width]) for t in range(len(sentence))]
+
+
+def _sparse(sentence: Sequence[str], unit: str | None) -> list[list[str]]:
+    """Hand-made features of each token; those of words with pairs of neighbours."""
+    if unit is None:
+        return [[] for _ in sentence]
+    rows = hand_made(sentence, unit == "character")
+    if unit == "character":
+        return rows
+    return [[*row, *two] for row, two in zip(rows, pairs(sentence), strict=True)]
 
 
 def _affixes(token: str, longest: int) -> list[str]:

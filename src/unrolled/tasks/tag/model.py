@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,6 +32,7 @@ class Inputs(NamedTuple):
         character_counts: Characters of each, int64 ``[U]``.
         places: Which of them stands where, int64 ``[T, N]``.
         ngrams: N-grams around each token, int64 ``[T, N, W]``.
+        sparse: Hand-made features of each token, zero in the padding, int64 ``[T, N, M]``.
         lengths: Tokens of each sentence, int64 ``[N]``.
         states: What else is known about each token, ``[T, N, S]``; S may be 0.
     """
@@ -40,6 +42,7 @@ class Inputs(NamedTuple):
     character_counts: Tensor
     places: Tensor
     ngrams: Tensor
+    sparse: Tensor
     lengths: Tensor
     states: Tensor
 
@@ -88,9 +91,59 @@ def make_inputs(
         torch.from_numpy(counts),
         torch.from_numpy(places),
         torch.from_numpy(ngrams),
+        torch.from_numpy(_sparse(features, sentences, steps)),
         torch.from_numpy(np.array([len(one) for one in sentences], np.int64)),
         states,
     )
+
+
+def _sparse(
+    features: Features, sentences: Sequence[Sequence[str]], steps: int
+) -> npt.NDArray[np.int64]:
+    """Numbers of hand-made features, ``[T, N, M]``."""
+    if not features.sizes.sparse:
+        return np.zeros((steps, len(sentences), 0), np.int64)
+    rows = [features.sparse_rows(sentence) for sentence in sentences]
+    most = max([1, *(len(row) for sentence in rows for row in sentence)])
+    found = np.zeros((steps, len(sentences), most), np.int64)
+    for n, sentence in enumerate(rows):
+        for t, row in enumerate(sentence):
+            found[t, n, : len(row)] = row
+    return found
+
+
+class SparseScores(nn.Module):
+    """Scores of tags from hand-made features: a score of each feature for each tag, summed.
+
+    They begin at zero, so a feature is worth what training found in it, and one that the training
+    data lacks nothing.
+
+    Args:
+        features: Number of features, padding included.
+        tags: Number of tags.
+        dropout: Share of each token's features that is left out while training.
+
+    Shape:
+        features: int64 ``[T, N, M]``, 0 for none; output ``[T, N, tags]``.
+    """
+
+    def __init__(self, features: int, tags: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.scores = nn.Embedding(features, tags, padding_idx=0)
+        nn.init.zeros_(self.scores.weight)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The sum of the scores of each token's features."""
+        scale = 1.0
+        if self.training and self.dropout:
+            draws = torch.rand(features.shape, dtype=torch.float32, device=features.device)
+            features = features.where(draws >= self.dropout, 0)
+            scale = 1 / (1 - self.dropout)
+        found = functional.embedding_bag(
+            features.flatten(0, 1), self.scores.weight, mode="sum", padding_idx=0
+        )
+        return scale * found.view(*features.shape[:2], found.shape[1])
 
 
 class LockedDropout(nn.Module):
@@ -239,6 +292,9 @@ class Tagger(nn.Module):
         self.dropout = Dropout(options.dropout)
         self.locked_dropout = LockedDropout(options.locked_dropout)
         self.readout = nn.Linear(output_size(options), tags)
+        self.sparse: SparseScores | None = None
+        if features.sizes.sparse:
+            self.sparse = SparseScores(len(features.sparse) + 1, tags, options.sparse_dropout)
         self.learned = options.output == "crf"
         masks = (rules.next, rules.start, rules.end)
         self.field = ConditionalRandomField(tags, *masks, learned=self.learned)
@@ -260,6 +316,8 @@ class Tagger(nn.Module):
         x = self.input_dropout(self.locked_input_dropout(self.embed(inputs)))
         y, _ = self.recurrent(x, lengths=inputs.lengths)
         scores: Tensor = self.readout(self.dropout(self.locked_dropout(y)))
+        if self.sparse is not None:
+            scores = scores + self.sparse(inputs.sparse)
         return scores
 
     def embed(self, inputs: Inputs) -> Tensor:

@@ -47,6 +47,7 @@ def write_features(options: TagOptions, data: TagData, draft: RunFolder) -> TagO
         affixes=model.affixes_of(unit),
         ngrams=model.ngrams_of(unit),
         characters=model.character_layer_of(unit) != "none",
+        sparse=unit if model.sparse_features else None,
     )
     features = Features.count(
         (sentence.tokens for sentence in data.train), sizes, least=model.min_count
@@ -66,6 +67,7 @@ def write_features(options: TagOptions, data: TagData, draft: RunFolder) -> TagO
         width += LanguageModel(copy, spaces=unit == "word").size
     others = sum(features.columns[:-1]) * max(model.word_size, model.affix_size)
     others += sum(map(len, features.ngrams)) * model.ngram_size
+    others += len(features.sparse) * len(Labels(data.tags).rules.start)
     check_memory(kept, input_size(model, features, width), others, cell_class(kept, draft.path))
     features.save(draft.path / FEATURES)
     data.tags.save(draft.path / TAGS)

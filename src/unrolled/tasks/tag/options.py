@@ -99,6 +99,9 @@ class ModelOptions(RecurrentOptions):
             ones in a whole sentence.
         span_bias: Nats taken from the score of O before the best tags are sought: above 0 more
             spans are found and fewer of them are right. Probabilities are those without it.
+        sparse_features: Add scores of hand-made features (the word and its neighbours, their shapes
+            and affixes, and pairs of them) to those of the recurrent layers.
+        sparse_dropout: Share of these features dropped at each token.
         vectors: File of word vectors as text (word2vec, GloVe or fastText): read once, kept with
             the run, and not changed by training.
         lm: Finished run of the text task on plain text of the language, as --lm runs/book; its
@@ -126,6 +129,8 @@ class ModelOptions(RecurrentOptions):
     input_dropout: Annotated[float, SHARE] = 0.0
     locked_dropout: Annotated[float, SHARE] = 0.3
     span_bias: Annotated[float, Range(-100, 100)] = 0.0
+    sparse_features: bool = False
+    sparse_dropout: Annotated[float, SHARE] = 0.3
     vectors: str | None = None
     lm: str | None = None
 

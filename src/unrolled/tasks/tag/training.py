@@ -108,6 +108,7 @@ class OpenedTagger:
         some = inputs._replace(
             places=inputs.places[:shortest, :rows],
             ngrams=inputs.ngrams[:shortest, :rows],
+            sparse=inputs.sparse[:shortest, :rows],
             states=inputs.states[:shortest, :rows],
             lengths=lengths.clamp(max=shortest),
         )
