@@ -100,6 +100,18 @@ def test_bias_finds_more_spans_and_leaves_probabilities_alone() -> None:
     assert tagging.probability == pytest.approx(every[tuple(tagging.tags)])
 
 
+@pytest.mark.parametrize("bias", [0.5, 1.0, 2.0, 4.0])
+def test_bias_counts_once_for_each_span_however_long(bias: float) -> None:
+    biased = decoder(span_bias=bias)
+    for sentence, tagging in zip(SENTENCES, biased.decode(SENTENCES), strict=True):
+        every = every_sequence(biased, sentence)
+        values = {
+            tags: math.log(share) + bias * len(read_spans(tags, "iob2"))
+            for tags, share in every.items()
+        }
+        assert values[tuple(tagging.tags)] == pytest.approx(max(values.values()))
+
+
 def test_sentences_come_in_order_and_are_read_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unrolled.tasks.tag.decoding.WINDOW", 3)
     monkeypatch.setattr("unrolled.tasks.tag.decoding.BATCH_TOKENS", 4)

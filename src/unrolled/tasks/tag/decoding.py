@@ -51,7 +51,7 @@ class Decoder:
         features: Vocabularies.
         tags: The tags.
         language_model: Character model whose states are features.
-        span_bias: Nats taken from the score of O before the best tags are sought.
+        span_bias: Nats added to the score of each span before the best tags are sought.
     """
 
     def __init__(
@@ -142,9 +142,11 @@ class Decoder:
     def _biased(self, emissions: Tensor) -> Tensor:
         if self.span_bias == 0 or self.labels.scheme == "plain":
             return emissions
-        emissions = emissions.clone()
-        emissions[:, :, self.labels.numbers[OUTSIDE]] -= self.span_bias
-        return emissions
+        # once for each span, however long: taken from O, it would be worth more to longer ones
+        first = [number for name, number in self.labels.numbers.items() if name[0] in "BS"]
+        bias = emissions.new_zeros(emissions.shape[2])
+        bias[first] = self.span_bias
+        return emissions + bias
 
     def _with_confidence(
         self, taggings: list[Tagging], emissions: Tensor, lengths: Tensor, threshold: float

@@ -97,8 +97,8 @@ class ModelOptions(RecurrentOptions):
         input_dropout: Share of values dropped before the recurrent layers.
         locked_dropout: Share of features dropped before and after the recurrent layers, the same
             ones in a whole sentence.
-        span_bias: Nats taken from the score of O before the best tags are sought: above 0 more
-            spans are found and fewer of them are right. Probabilities are those without it.
+        span_bias: Nats added to the score of each span before the best tags are sought: above 0
+            more spans are found and fewer of them are right. Probabilities are those without it.
         sparse_features: Add scores of hand-made features (the word and its neighbours, their shapes
             and affixes, and pairs of them) to those of the recurrent layers.
         sparse_dropout: Share of these features dropped at each token.
