@@ -32,9 +32,11 @@ WORDS: dict[str, Any] = {
     "word_dropout": 0.2,
     "locked_dropout": 0.2,
     "swap_spans": 0.2,
-    "span_bias": 1.0,
+    "sparse_features": True,
+    "sparse_dropout": 0.5,
+    "span_bias": 3.0,
     "lr": 0.003,
-    "max_epochs": 12,
+    "max_epochs": 6,
 }
 CHARACTERS: dict[str, Any] = {
     "word_size": 64,

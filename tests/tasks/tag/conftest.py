@@ -45,6 +45,7 @@ SETTINGS: dict[str, Any] = {
     "character_features": 8,
     "character_size": 8,
     "shape_size": 4,
+    "sparse_features": True,
     "word_dropout": 0.05,
     "lr": 0.03,
     "ema": 0.8,

@@ -130,7 +130,7 @@ class ModelOptions(RecurrentOptions):
     locked_dropout: Annotated[float, SHARE] = 0.3
     span_bias: Annotated[float, Range(-100, 100)] = 0.0
     sparse_features: bool = False
-    sparse_dropout: Annotated[float, SHARE] = 0.3
+    sparse_dropout: Annotated[float, SHARE] = 0.5
     vectors: str | None = None
     lm: str | None = None
 
