@@ -64,9 +64,10 @@ CASES = (
         0.99,
         {
             "batch_size": 16,
-            "max_epochs": 30,
-            "input_noise": 0.3,
-            "convolution": 3,
+            "max_epochs": 60,
+            "hidden_size": 128,
+            "input_noise": 0.5,
+            "label_smoothing": 0.1,
             "combine": True,
         },
     ),
