@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tests.lens.test_verdict import RNN
 from unrolled.lens import Decay, decay_of_influence
+from unrolled.lens.decay import ROUNDING
 from unrolled.lens.verdict import judge
 
 
@@ -37,8 +38,8 @@ def test_an_exponential_is_measured_and_fits(rate: float, lags: int) -> None:
     assert found.lags == lags - 1
     assert found.left == pytest.approx(rate ** (lags - 1))
     for share, lag in zip((0.5, 0.1, 0.01), measured(found), strict=True):
-        expected = math.ceil(math.log(share) / math.log(rate) - 1e-3) if rate < 1 else lags
-        assert lag == (expected if expected < lags else None)
+        bound = share * (1 + ROUNDING)
+        assert lag == next((k for k in range(lags) if rate**k <= bound), None)
 
 
 def test_a_fast_fall_before_a_slow_one_is_no_exponential() -> None:
