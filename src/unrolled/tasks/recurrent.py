@@ -9,7 +9,9 @@ from __future__ import annotations
 import difflib
 import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -286,6 +288,24 @@ def check_memory(
             f"does not fit into memory: its weights take {needed / 1e9:,.1f} GB, this machine has "
             f"{there / 1e9:,.1f} GB"
         )
+
+
+@contextmanager
+def within_memory(options: RecurrentOptions) -> Iterator[None]:
+    """A block in which a model is made.
+
+    Raises:
+        UserError: Its weights cannot be allocated.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and not re.search("alloc|overflow", str(error)):
+            raise
+        raise UserError(
+            f"--hidden-size {options.hidden_size} --num-layers {options.num_layers}: "
+            "the model does not fit into memory"
+        ) from error
 
 
 def weight_count(options: RecurrentOptions, input_size: int, cell: type[Cell] | None = None) -> int:

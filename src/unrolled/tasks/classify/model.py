@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from unrolled.cells import Cell
-from unrolled.errors import UserError
 from unrolled.layers.dropout import Dropout
-from unrolled.tasks.recurrent import build_recurrent, check_memory, output_size
+from unrolled.tasks.recurrent import build_recurrent, check_memory, output_size, within_memory
 
 from .options import ModelOptions
 
@@ -264,12 +261,5 @@ def build_model(
         size += options.ngram_size
     others += features**2 if options.pooling == "attention" else 0
     check_memory(options, size, others, cell)
-    try:
+    with within_memory(options):
         return SequenceClassifier(options, labels, tokens=tokens, channels=channels, cell=cell)
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and not re.search("alloc|overflow", str(error)):
-            raise
-        raise UserError(
-            f"--hidden-size {options.hidden_size} --num-layers {options.num_layers}: "
-            "the model does not fit into memory"
-        ) from error

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from unrolled.cells import Cell
-from unrolled.errors import UserError
 from unrolled.layers.dropout import Dropout
 from unrolled.tasks.recurrent import (
     as_hx,
@@ -17,6 +15,7 @@ from unrolled.tasks.recurrent import (
     cell_class,
     check_memory,
     output_size,
+    within_memory,
 )
 from unrolled.tasks.text.options import ModelOptions
 
@@ -69,15 +68,8 @@ def build_model(options: ModelOptions, vocabulary_size: int, run: Path) -> Chara
     """
     cell = cell_class(options, run)
     check_model(options, vocabulary_size, cell)
-    try:
+    with within_memory(options):
         return CharacterModel(options, vocabulary_size, cell)
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and not re.search("alloc|overflow", str(error)):
-            raise
-        raise UserError(
-            f"--hidden-size {options.hidden_size} --num-layers {options.num_layers}: "
-            "the model does not fit into memory"
-        ) from error
 
 
 def check_model(options: ModelOptions, vocabulary_size: int, cell: type[Cell] | None) -> None:
