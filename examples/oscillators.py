@@ -1,12 +1,13 @@
 """A cell of one's own: a bank of oscillators, for sequences of many hundred steps.
 
-    unrolled train classify train-images-idx3-ubyte.gz --idx pixels --cell oscillators.py:Bank \\
-        --hidden-size 192 --heads 12 --no-bidirectional --dropout 0 --ema 0 --batch-size 16 --out run
+    unrolled train classify train-images-idx3-ubyte.gz --idx pixels --out run
+        --cell oscillators.py:Bank --hidden-size 192 --heads 12 --no-bidirectional
+        --dropout 0 --ema 0 --batch-size 16 --warmup 0.05 --beta2 0.99 --weight-decay 0.01
 
-A unit of `unrolled.cells.CoRNN` is a damped oscillator: it remembers for about ``2 / (epsilon dt)`` steps
-what came with its own frequency, ``w = dt sqrt(gamma)`` radians a step. Here every unit has another
-frequency, as the filters of a bank have, and all of them remember equally long. Learned are the
-weights alone, which say what drives which oscillator.
+A unit of `unrolled.cells.CoRNN` is a damped oscillator: it remembers for about ``2 / (epsilon dt)``
+steps what came with its own frequency, ``w = dt sqrt(gamma)`` radians a step. Here every unit has
+another frequency, as the filters of a bank have, and all of them remember equally long. Learned are
+the weights alone, which say what drives which oscillator.
 """
 
 from math import sqrt
@@ -36,15 +37,19 @@ def damping(highest: float, memory: float) -> list[float]:
     return [2 / (memory * dt) for dt in time_steps(highest)]
 
 
+FAST, SLOW = time_steps(1.2), time_steps(0.6)
+SHORT, LONG = damping(1.2, 300), damping(0.6, 500)
+
+
 class Bank(CoRNN):
     """Oscillators for pixels in reading order: up to 1.2 radians a step, 300 steps of memory."""
 
-    def step(W, U, x, y, z, *, dt=time_steps(1.2), gamma=GAMMA, epsilon=damping(1.2, 300)):
+    def step(W, U, x, y, z, *, dt=FAST, gamma=GAMMA, epsilon=SHORT):
         return CoRNN.step(W, U, x, y, z, dt=dt, gamma=gamma, epsilon=epsilon)
 
 
 class SlowBank(CoRNN):
     """Oscillators for pixels in random order: up to 0.6 radians a step, 500 steps of memory."""
 
-    def step(W, U, x, y, z, *, dt=time_steps(0.6), gamma=GAMMA, epsilon=damping(0.6, 500)):
+    def step(W, U, x, y, z, *, dt=SLOW, gamma=GAMMA, epsilon=LONG):
         return CoRNN.step(W, U, x, y, z, dt=dt, gamma=gamma, epsilon=epsilon)

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from unrolled import Recurrent
+from unrolled.cells import GRU
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -45,6 +48,21 @@ def test_the_code_on_the_page_of_the_lens_runs() -> None:
     names = {"wanted": torch.zeros(60, 4, dtype=torch.long)}
     for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(block, names)
+
+
+def test_oscillators_remember_several_hundred_steps() -> None:
+    """One click, and what is left of it: an oscillator swings on where a GRU has forgotten."""
+    bank = runpy.run_path(str(EXAMPLES / "oscillators.py"))["Bank"]
+    torch.manual_seed(0)
+    click = torch.zeros(300, 1, 1)
+    click[0] = 1.0
+    with torch.no_grad():
+        layers = (Recurrent(bank, 1, 192, heads=12), Recurrent(GRU, 1, 192, heads=12))
+        left = []
+        for layer in layers:
+            loud, quiet = layer(click)[0], layer(torch.zeros_like(click))[0]
+            left.append(float((loud - quiet)[-1].norm() / (loud - quiet).norm(dim=-1).max()))
+    assert left[0] > 0.1 > 1e-6 > left[1]
 
 
 def test_tasks_in_half_a_minute(
