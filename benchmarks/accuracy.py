@@ -17,6 +17,7 @@ from unrolled.cells import BUILTIN, LSTM
 from unrolled.compiler.program import Program
 from unrolled.engine import operator, reference
 from unrolled.engine.cpu import FLOAT32_SETS
+from unrolled.engine.request import Recurrence
 from unrolled.engine.weights import Weights, join, program_of
 
 SIZES = [(1, 1, 3, 1), (7, 5, 3, 17), (33, 13, 10, 65), (50, 8, 64, 130), (20, 7, 33, 300)]
@@ -78,15 +79,22 @@ def errors(
         if dtype == torch.float64:
             y, last, _ = reference.layer(program, x_, initial_, own_, lengths)
         else:
-            y, last, _ = operator.run_layer(
-                program.name,
-                isa,
+            call = Recurrence(
                 x_,
                 initial_,
-                own_,
+                join(own_),
                 lengths,
+                reset=None,
+                program=program.name,
+                isa=isa,
+                directions=directions,
                 batch_first=False,
+                save=True,
+                checkpoint=0,
+                seed=None,
+                rates=[],
             )
+            y, last, _ = operator.run_layer(call)
         seeds = seeds or [torch.randn(value.shape).double() for value in [y, *last]]
         loss = sum((a * b.to(dtype)).sum() for a, b in zip([y, *last], seeds, strict=True))
         assert isinstance(loss, Tensor)

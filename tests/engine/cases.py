@@ -14,9 +14,11 @@ from torch import Tensor
 from unrolled.cells import BUILTIN, GRU, LSTM, RNN, SRU, FastGRNN, OriginalGRU
 from unrolled.compiler.program import Program, Space
 from unrolled.engine import cpu, operator, reference
+from unrolled.engine.choice import asked
 from unrolled.engine.noise import QUIET, Noise
-from unrolled.engine.reference import Result
-from unrolled.engine.weights import Weights, program_of, split
+from unrolled.engine.reference import LayerResult
+from unrolled.engine.request import Recurrence, Request
+from unrolled.engine.weights import Weights, join, program_of, split
 
 PROGRAMS = [*map(program_of, BUILTIN), program_of(LSTM(), projected=True)]
 # Tested in every way: the cells of torch.nn, and some with what those lack (a product of something
@@ -30,7 +32,7 @@ THOROUGH = [
 THOROUGH.append(program_of(LSTM(), projected=True))
 X = 5
 
-Run = Callable[..., Result]
+Run = Callable[..., LayerResult]
 
 
 @dataclass(frozen=True)
@@ -162,14 +164,54 @@ def case(program: Program, shape: Shape, seed: int = 0) -> Case:
     return Case(program, shape, x, initial, weights, lengths, gradients, reset, noise)
 
 
+def request_of(program: Program, tensors: Sequence[Tensor], **more: Any) -> Request:
+    """A request of an input and weights, for what does not look at the weights' shapes."""
+    x, *weights = tensors
+    return Request(program, x, None, weights, asked=asked(), **more)
+
+
+def recurrence(
+    program: Program,
+    isa: str,
+    x: Tensor,
+    initial: Sequence[Tensor],
+    weights: Sequence[Weights],
+    save: bool = True,
+    **more: Any,
+) -> Recurrence:
+    """The operator's arguments for a call without lengths, resets and noise, or with ``more``."""
+    given: dict[str, Any] = {"lengths": None, "reset": None, "batch_first": False, "checkpoint": 0}
+    given |= {"seed": None, "rates": [], **more}
+    return Recurrence(
+        x,
+        list(initial),
+        join(weights),
+        program=program.name,
+        isa=isa,
+        directions=len(weights),
+        save=save,
+        **given,
+    )
+
+
 def by_kernels(isa: str) -> Run:
     def run(case: Case, x: Tensor, initial: Sequence[Tensor], weights: Sequence[Weights]) -> Any:
         torch.set_num_threads(case.shape.threads)
         assert cpu.ensure(case.program, isa) is None
-        name, first = case.program.name, case.shape.batch_first
-        every = case.shape.checkpoint or None
         return operator.run_layer(
-            name, isa, x, initial, weights, case.lengths, first, case.reset, every, case.noise
+            recurrence(
+                case.program,
+                isa,
+                x,
+                initial,
+                weights,
+                lengths=case.lengths,
+                batch_first=case.shape.batch_first,
+                reset=case.reset,
+                checkpoint=0 if case.program.exposed else case.shape.checkpoint,
+                seed=case.noise.seed,
+                rates=list(case.noise.rates),
+            )
         )
 
     return run
@@ -177,7 +219,7 @@ def by_kernels(isa: str) -> Run:
 
 def by_reference(
     case: Case, x: Tensor, initial: Sequence[Tensor], weights: Sequence[Weights]
-) -> Result:
+) -> LayerResult:
     first, noise = case.shape.batch_first, case.noise
     return reference.layer(
         case.program, x, initial, weights, case.lengths, first, case.reset, noise

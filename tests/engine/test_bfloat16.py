@@ -28,6 +28,7 @@ from .cases import (
     error,
     largest,
     numbers,
+    recurrence,
     shapes,
 )
 
@@ -126,9 +127,9 @@ def test_the_product_adds_up_in_float32(isa: str, rows: int, depth: int, units: 
     x = torch.randn(1, rows, depth, generator=generator).to(BFLOAT16)
     matrix = torch.randn(units, depth, generator=generator).to(BFLOAT16)
     weights = Weights(matrix, torch.zeros(units, units), None, None, None, None, units)
-    name = program_of(RNN(nonlinearity="identity")).name
+    program = program_of(RNN(nonlinearity="identity"))
     initial = [torch.zeros(1, rows, units)]
-    output, _, _ = cpu.forward(name, isa, x, initial, [weights], None, False, False)
+    output = cpu.forward(recurrence(program, isa, x, initial, [weights], save=False))[0]
     assert error(output[0], x[0].double() @ matrix.double().t()) < 1e-6
 
 

@@ -17,6 +17,7 @@ import unrolled
 from unrolled.cells import GRU, LSTM, PeepholeLSTM
 from unrolled.engine import _cpu, cpu
 from unrolled.engine.cpu import direction
+from unrolled.engine.request import Recurrence
 from unrolled.engine.weights import program_of
 
 from .cases import Shape, by_kernels, case, numbers
@@ -148,16 +149,7 @@ def test_the_operator(program: Any) -> None:
     with pytest.raises(ValueError, match="lengths must lie between 0 and the input's 4 steps"):
         torch.ops.unrolled.recurrence(**{**given, "lengths": lengths})
     with pytest.raises(ValueError, match=r"between 0 and .* got -1 for row 1"):
-        cpu.forward(
-            program.name,
-            ISA,
-            given["x"],
-            given["initial"],
-            unrolled.engine.weights.split(program, given["weights"], 1),
-            torch.tensor([0, -1, 3]),
-            False,
-            False,
-        )
+        cpu.forward(Recurrence(**{**given, "lengths": torch.tensor([0, -1, 3])}))
 
 
 @each_program

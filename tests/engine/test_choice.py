@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -15,21 +15,41 @@ from torch.autograd import forward_ad
 import unrolled
 from unrolled.cells import GRU, LSTM, RNN, OriginalGRU
 from unrolled.compiler.program import Program
-from unrolled.engine.choice import ENGINES, Choice, choose, using
+from unrolled.engine.choice import Choice, choose, names, using
 from unrolled.engine.cpu import FLOAT32_SETS, INSTRUCTION_SETS
+from unrolled.engine.observer import Observer
+from unrolled.engine.request import Wanted
 from unrolled.engine.weights import program_of
 
 from ..compiler.invented import Apart
+from .cases import request_of
 
 FASTEST = FLOAT32_SETS[0]
-X = torch.zeros(2, 2, 3)
+NAMES = {
+    "amx": "AMX",
+    "avx512_bf16": "AVX512-BF16",
+    "avx512": "AVX-512",
+    "avx2": "AVX2",
+    "baseline": "the baseline instruction set",
+}
+X = torch.zeros(9, 2, 3)
+
+
+def chosen(program: Program, tensors: Sequence[Tensor], **more: Any) -> Choice:
+    return choose(request_of(program, tensors, **more))
+
+
+def explained(program: Program, tensors: Sequence[Tensor]) -> str:
+    request = request_of(program, tensors)
+    return choose(request).explain(request)
 
 
 def test_usually_the_kernels_at_their_fastest() -> None:
-    found = choose(program_of(LSTM()), [X])
-    assert found == Choice("kernels", FASTEST)
-    assert str(found).startswith("CPU kernels with ")
-    assert str(found).endswith("on 1 thread")
+    found = chosen(program_of(LSTM()), [X])
+    assert (found.engine.name, found.reasons) == ("kernels", ())
+    text = explained(program_of(LSTM()), [X])
+    assert text.startswith("CPU kernels with ")
+    assert text.endswith("on 1 thread")
 
 
 @pytest.mark.parametrize(
@@ -39,9 +59,11 @@ def test_usually_the_kernels_at_their_fastest() -> None:
 )
 def test_bfloat16_takes_the_instructions_made_for_it(tensors: list[Tensor], autocast: bool) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
-        found = choose(program_of(LSTM()), tensors)
-    assert found == Choice("kernels", INSTRUCTION_SETS[0], bfloat16=True)
-    assert str(found).endswith(", products in bfloat16")
+        found = chosen(program_of(LSTM()), tensors)
+        text = explained(program_of(LSTM()), tensors)
+    assert (found.engine.name, found.reasons) == ("kernels", ())
+    assert text.startswith(f"CPU kernels with {NAMES[INSTRUCTION_SETS[0]]} on")
+    assert text.endswith(", products in bfloat16")
 
 
 @pytest.mark.parametrize(
@@ -111,9 +133,11 @@ def test_the_reason(
     reason: str,
 ) -> None:
     with context():
-        found = choose(program, tensors)
-    assert (found.engine, found.reason) == (engine, reason)
-    assert str(found).endswith(f", because {reason}")
+        found = chosen(program, tensors)
+        text = explained(program, tensors)
+    assert found.engine.name == engine
+    assert " and ".join(found.reasons) == reason
+    assert text.endswith(f", because {reason}")
 
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -149,35 +173,38 @@ def test_under_a_transform_the_reference() -> None:
     seen = []
 
     def function(x: Tensor) -> Tensor:
-        seen.append(choose(program_of(LSTM()), [x]))
+        seen.append(chosen(program_of(LSTM()), [x]))
         return x.sum()
 
     torch.func.grad(function)(X)
     torch.func.vmap(function)(X)
     torch.func.jvp(function, (X,), (X,))
-    assert [found.engine for found in seen] == ["reference"] * 3
-    assert seen[0].reason == "a torch.func transform is active"
+    assert [found.engine.name for found in seen] == ["reference"] * 3
+    assert seen[0].reasons == ("a torch.func transform is active",)
 
 
 @own_warning
 def test_forward_mode_takes_the_reference() -> None:
     with forward_ad.dual_level():
-        assert choose(program_of(LSTM()), [X]).engine == "kernels"
+        assert chosen(program_of(LSTM()), [X]).engine.name == "kernels"
         dual = forward_ad.make_dual(X, X)  # type: ignore[no-untyped-call]
-        found = choose(program_of(LSTM()), [dual])
-    assert found == Choice("reference", reason="forward-mode derivatives are asked for")
+        found = chosen(program_of(LSTM()), [dual])
+    assert found.engine.name == "reference"
+    assert found.reasons == ("forward-mode derivatives are asked for",)
 
 
 @pytest.mark.parametrize("isa", INSTRUCTION_SETS)
 def test_an_instruction_set_can_be_asked_for(isa: str) -> None:
     with using(isa):
-        found = choose(program_of(LSTM()), [X])
-    assert (found.engine, found.isa) == ("kernels", isa)
-    assert found.reason == ("" if isa == FASTEST else f'using("{isa}") asks for it')
+        found = chosen(program_of(LSTM()), [X])
+        text = explained(program_of(LSTM()), [X])
+    assert (found.engine.name, found.reasons) == ("kernels", ())
+    assert text.startswith(f"CPU kernels with {NAMES[isa]} on")
+    assert text.endswith("" if isa == FASTEST else f', because using("{isa}") asks for it')
 
 
 def engine() -> str:
-    return choose(program_of(LSTM()), [X]).engine
+    return chosen(program_of(LSTM()), [X]).engine.name
 
 
 def test_using_nests() -> None:
@@ -214,7 +241,7 @@ def test_using_is_the_threads_own() -> None:
 @pytest.mark.parametrize("name", ["cuda", "", "AVX2"])
 def test_an_engine_that_does_not_exist(name: str) -> None:
     with (
-        pytest.raises(ValueError, match=rf"using: expected one of {', '.join(ENGINES)}, got"),
+        pytest.raises(ValueError, match=rf"using: expected one of {', '.join(names())}, got"),
         using(name),
     ):
         pass
@@ -222,17 +249,50 @@ def test_an_engine_that_does_not_exist(name: str) -> None:
 
 def test_a_few_steps_go_to_torch() -> None:
     """Where packing the weights would cost more than it saves, and nothing else speaks for us."""
-    lstm, weight = program_of(LSTM()), torch.zeros(1)
-    short = choose(lstm, [weight], steps=3)
-    assert short.engine == "torch"
-    assert short.reason == "so short a sequence (3) is over before packed weights pay"
-    assert choose(lstm, [weight], steps=8).engine == "kernels"
-    assert choose(lstm, [weight], steps=None).engine == "kernels"
-    assert choose(program_of(OriginalGRU()), [weight], steps=3).engine == "kernels"
-    assert choose(program_of(LSTM(), projected=True), [weight], steps=3).engine == "kernels"
+    lstm, x = program_of(LSTM()), torch.zeros(3, 2, 3)
+
+    def name(program: Program, x: Tensor, **more: Any) -> str:
+        return chosen(program, [x], **more).engine.name
+
+    short = chosen(lstm, [x])
+    assert short.engine.name == "torch"
+    assert short.reasons == ("so short a sequence (3) is over before packed weights pay",)
+    assert name(lstm, torch.zeros(8, 2, 3)) == "kernels"
+    assert name(lstm, x.transpose(0, 1), batch_first=True) == "torch"
+    assert name(lstm, torch.zeros(3, 9, 3), batch_first=True) == "kernels"
+    assert name(lstm, x, lengths=torch.tensor([1, 3])) == "kernels"
+    assert name(lstm, x, reset=torch.zeros(3, 2, dtype=torch.bool)) == "kernels"
+    assert name(lstm, x, wanted=Wanted(states=True)) == "kernels"
+    assert name(lstm, x[:, :0]) == "kernels"
+    assert name(lstm, x, heads=2) == "kernels"
+    assert name(program_of(OriginalGRU()), x) == "kernels"
+    assert name(program_of(LSTM(), projected=True), x) == "kernels"
     with using("kernels"):
-        assert choose(lstm, [weight], steps=3).engine == "kernels"
-    trained = weight.clone().requires_grad_()
-    assert choose(lstm, [trained], steps=3).engine == "kernels"
+        assert name(lstm, x) == "kernels"
+    trained = x.clone().requires_grad_()
+    assert name(lstm, trained) == "kernels"
     with torch.no_grad():
-        assert choose(lstm, [trained], steps=3).engine == "torch"
+        assert name(lstm, trained) == "torch"
+
+
+def test_an_observer_of_every_step_is_for_the_reference() -> None:
+    """The one reason that the others give is said once."""
+    found = chosen(program_of(LSTM()), [X], watch=lambda layer, direction: Observer())
+    assert (found.engine.name, found.reasons) == ("reference", ("someone looks at every step",))
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"heads": 2}, "torch's layer knows no heads"),
+        ({"reset": torch.ones(9, 2, dtype=torch.bool)}, "torch's layer knows no resets"),
+        ({"wanted": Wanted(True)}, "torch's layer returns the last layer's output only"),
+        ({"lengths": torch.zeros(2, device="meta")}, "lengths without values cannot be packed"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_torchs_layer_does_not_know(more: dict[str, Any], reason: str) -> None:
+    with using("torch"):
+        found = chosen(program_of(GRU()), [X], **more)
+    assert found.engine.name == "reference"
+    assert found.reasons == ('using("torch") asks for it', reason)

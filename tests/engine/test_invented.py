@@ -10,9 +10,9 @@ import torch
 
 from unrolled.compiler.program import Program
 from unrolled.engine import cpu
-from unrolled.engine.choice import Choice
 from unrolled.engine.cpu import FLOAT32_SETS, INSTRUCTION_SETS
-from unrolled.engine.stream import ReferenceStream, steps_of
+from unrolled.engine.cpu.stream import KernelStream
+from unrolled.engine.stream import ReferenceStream
 from unrolled.engine.weights import program_of, split
 
 from ..compiler.invented import INVENTED, ProductsInARow
@@ -61,7 +61,7 @@ def test_streams_agree_with_the_reference(program: Program, isa: str) -> None:
         drawn = case(program, Shape(steps, rows, H))
         weights = split(program, drawn.weights, 1)
         single = split(program, [w.float() for w in drawn.weights], 1)
-        stream = steps_of(Choice("kernels", isa), program, single, rows)
+        stream = KernelStream(program, isa, single, rows)
         expected = ReferenceStream(program, weights, rows)
         stream.write([state.float() for state in drawn.initial])
         expected.write(drawn.initial)

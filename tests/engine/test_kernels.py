@@ -15,7 +15,7 @@ from unrolled.cells import GRU, LSTM, NBRC, RNN, SLSTM, OriginalGRU
 from unrolled.compiler.program import Program
 from unrolled.engine import cpu
 from unrolled.engine.cpu import FLOAT32_SETS, direction, layout, parallel
-from unrolled.engine.reference import Result
+from unrolled.engine.reference import LayerResult
 from unrolled.engine.weights import Weights, program_of, split
 
 from .cases import (
@@ -31,6 +31,7 @@ from .cases import (
     exact,
     largest,
     numbers,
+    recurrence,
     shapes,
 )
 
@@ -142,7 +143,7 @@ def test_the_same_bits_every_time(program: Program, isa: str) -> None:
             assert torch.equal(a, b), shape
 
 
-def forward(drawn: Case, isa: str) -> Result:
+def forward(drawn: Case, isa: str) -> LayerResult:
     weights = split(drawn.program, [w.float() for w in drawn.weights], drawn.shape.directions)
     initial = [state.float() for state in drawn.initial]
     with torch.no_grad():
@@ -233,9 +234,9 @@ def pointwise(isa: str, nonlinearity: str, values: Tensor, hidden: int) -> Tenso
     weights = Weights(
         torch.eye(hidden), torch.zeros(hidden, hidden), None, None, None, None, hidden
     )
-    name = program_of(RNN(nonlinearity=nonlinearity)).name
+    program = program_of(RNN(nonlinearity=nonlinearity))
     initial = [torch.zeros(1, x.shape[1], hidden)]
-    output, _, _ = cpu.forward(name, isa, x, initial, [weights], None, False, False)
+    output = cpu.forward(recurrence(program, isa, x, initial, [weights], save=False))[0]
     return output.flatten()
 
 

@@ -19,8 +19,9 @@ import pytest
 import torch
 
 from unrolled.cells import Cell, tanh
+from unrolled.compiler.program import Program
 from unrolled.engine import cpu
-from unrolled.engine.choice import choose, using
+from unrolled.engine.choice import Choice, choose, using
 from unrolled.engine.cpu import (
     FLOAT32_SETS,
     INSTRUCTION_SETS,
@@ -31,7 +32,7 @@ from unrolled.engine.cpu import (
 )
 from unrolled.engine.weights import program_of
 
-from .cases import Shape, by_kernels, case, exact, largest, numbers
+from .cases import Shape, by_kernels, case, exact, largest, numbers, request_of
 
 X = torch.zeros(2, 2, 3)
 ISA = "baseline"  # compiles in a third of the time
@@ -135,16 +136,20 @@ def test_one_library_for_each_target(folder: Path, compiled: list[Path]) -> None
     assert len(compiled) == len(FLOAT32_SETS)
 
 
+def chosen(program: Program, x: torch.Tensor = X) -> Choice:
+    return choose(request_of(program, [x]))
+
+
 def test_the_choice(folder: Path, compiled: list[Path]) -> None:
     """The kernels, where they would run; nothing is compiled for nothing."""
     for engine in ("reference", "torch"):
         with using(engine):
-            assert choose(MINE, [X]).engine == "reference"
-    assert choose(MINE, [X.double()]).engine == "reference"
+            assert chosen(MINE).engine.name == "reference"
+    assert chosen(MINE, X.double()).engine.name == "reference"
     assert not compiled
     with using(ISA):
-        found = choose(MINE, [X])
-    assert (found.engine, found.isa) == ("kernels", ISA)
+        found = chosen(MINE)
+    assert (found.engine.name, found.reasons) == ("kernels", ())
     assert len(compiled) == 1
 
 
@@ -279,13 +284,13 @@ def refused(program: Any = MINE) -> str:
     """The reason for which the reference runs a call, which one warning has told."""
     with using(ISA):
         with pytest.warns(KernelWarning) as caught:
-            found = choose(program, [X])
+            found = chosen(program)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert choose(program, [X]) == found
-    assert found.engine == "reference"
+            assert chosen(program) == found
+    assert found.engine.name == "reference"
     (warning,) = caught
-    reason, _, _ = found.reason.partition(" and torch has no ")
+    reason, *_ = found.reasons
     said = str(warning.message)
     assert said.startswith(f"{reason}: {program.name} runs on the reference, 10-100 times slower")
     return said
@@ -299,7 +304,7 @@ def test_without_a_compiler(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_p
     assert "apt install g++" in said
     with warnings.catch_warnings():  # what was said of one cell is not said of the next
         warnings.simplefilter("error")
-        assert choose(YOURS, [X]).engine == "reference"
+        assert chosen(YOURS).engine.name == "reference"
 
 
 def test_with_a_compiler_that_is_not_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from unrolled.engine import operator
 from unrolled.engine.cpu import INSTRUCTION_SETS
 from unrolled.engine.weights import program_of, split
 
-from .cases import THOROUGH, Shape, by_kernels, by_reference, case, largest
+from .cases import THOROUGH, Shape, by_kernels, by_reference, case, largest, recurrence
 
 ISA = INSTRUCTION_SETS[0]
 SHAPES = [
@@ -174,9 +174,9 @@ def test_nothing_is_saved_without_need() -> None:
     x, *states = [t.float() for t in [drawn.x, *drawn.initial]]
     weights = split(drawn.program, [w.float().requires_grad_() for w in drawn.weights], 1)
     with torch.no_grad():
-        output, *_ = operator.run_layer("lstm", ISA, x, states, weights, None, False)
+        output, *_ = operator.run_layer(recurrence(drawn.program, ISA, x, states, weights))
     assert not output.requires_grad
-    output, *_ = operator.run_layer("lstm", ISA, x, states, weights, None, False)
+    output, *_ = operator.run_layer(recurrence(drawn.program, ISA, x, states, weights))
     assert output.requires_grad
 
 

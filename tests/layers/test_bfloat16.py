@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import unrolled
-from unrolled.engine.fused import torch_runs
+from unrolled.engine.torch.functions import torch_runs
 
 BFLOAT16 = torch.bfloat16
 

@@ -14,8 +14,8 @@ from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
 from torch.utils.checkpoint import checkpoint
 
 import unrolled
-from unrolled.layers import GRU, LSTM, RNN, fused
-from unrolled.layers.call import accept
+from unrolled.engine.torch.engine import TorchEngine, arguments_of
+from unrolled.layers import GRU, LSTM, RNN
 
 functional: Any = torch.autograd.functional  # untyped
 
@@ -115,15 +115,15 @@ def test_cudnn_is_run_in_training_mode_without_dropout_for_the_sake_of_backward(
 ) -> None:
     layer, x = kind(3, 4, 2, dropout=0.5).eval(), torch.randn(5, 2, 3)
     with unrolled.using("torch"):
-        call = accept(layer, x)
+        request = layer.request(x)
         evaluation = layer(x)
     on_cuda: Any = SimpleNamespace(is_cuda=True)
-    assert fused.arguments_of(call)[-3:-1] == (0.0, False)
-    assert fused.arguments_of(call._replace(x=on_cuda))[-3:-1] == (0.0, True)
+    assert arguments_of(request)[-3:-1] == (0.0, False)
+    assert arguments_of(request._replace(x=on_cuda))[-3:-1] == (0.0, True)
     with torch.no_grad():
-        assert fused.arguments_of(call._replace(x=on_cuda))[-3:-1] == (0.0, False)
+        assert arguments_of(request._replace(x=on_cuda))[-3:-1] == (0.0, False)
     # What would run on CUDA, run on the CPU: the numbers are those of evaluation.
-    output, last = fused.run_fused(call._replace(training=True), None)
+    output, last, _ = TorchEngine().run(request._replace(training=True))
     torch.testing.assert_close((output, last[0] if len(last) == 1 else tuple(last)), evaluation)
 
 

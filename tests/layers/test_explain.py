@@ -71,7 +71,7 @@ def test_the_reference_runs_the_rest() -> None:
     vmap(run)(torch.zeros(3, 5, 2, 3))
     assert "because a torch.func transform is active" in seen[0]
     with unrolled.using("torch"):
-        assert "because there is no step to run" in explain(LSTM(3, 4), x[:0])
+        assert "asks for it and there is no step to run." in explain(LSTM(3, 4), x[:0])
 
 
 def test_nothing_is_run() -> None:

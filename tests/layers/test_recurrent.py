@@ -326,7 +326,7 @@ def test_every_built_in_cell_is_a_layer(cell: Cell) -> None:
     """What it declares, gates of memory and initial values, names what its equations have."""
     layer = Recurrent(cell, 6, 6, 2, chrono=20 if cell.gates_of_memory else None)
     for gate in cell.gates_of_memory:
-        assert any(f"{matrix}.{gate}.bias" in names(layer) for matrix in "WU")
+        assert any(f"{matrix}.{gate}.bias" in names(layer.description) for matrix in "WU")
     x = torch.randn(9, 2, 6)
     output, last = layer(x, lengths=[9, 3])
     assert output.shape == (9, 2, 6)

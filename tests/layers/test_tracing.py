@@ -20,7 +20,6 @@ import unrolled
 from unrolled import cells
 from unrolled.layers import GRU, LSTM, RNN, Recurrent
 from unrolled.layers.layer import Layer
-from unrolled.layers.stand_in import beyond_torch
 
 # Both are torch's own: what it says of its tracer, its quantization and its exporters.
 pytestmark = [
@@ -167,10 +166,10 @@ def test_what_a_call_asks_beyond_torch_is_refused(more: dict[str, Any], named: s
 
 def test_a_reason_is_given_wherever_the_equations_differ() -> None:
     for make in IN_TORCH.values():
-        assert not beyond_torch(make(), training=False)
+        assert not make().description.beyond_torch(training=False)
     for make, _ in NOT_IN_TORCH.values():
         layer = make()
-        assert beyond_torch(layer, training=True) or layer.options.weight_drop
+        assert layer.description.beyond_torch(training=True) or layer.options.weight_drop
 
 
 @pytest.mark.parametrize("more", ["nothing", "states", "lengths", "packed"])

@@ -1,65 +1,78 @@
-"""The one place that chooses which engine runs a call, and can say why."""
+"""The one place that chooses which engine runs a request, and can say why."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
-from torch.autograd import forward_ad
 
-from ..compiler.program import Program
-from . import cpu
-from .dispatch import plain
-from .fused import FUNCTIONS, torch_runs
+from .cpu.engine import CpuEngine
+from .interface import Engine
+from .reference.engine import ReferenceEngine
+from .request import Request
+from .torch.engine import TorchEngine
 
-ENGINES = ("auto", "kernels", *cpu.INSTRUCTION_SETS, "torch", "reference")
-"""What `using` accepts: an engine, or an instruction set of the kernels."""
+_engines: tuple[Engine, ...] = (CpuEngine(), TorchEngine(), ReferenceEngine())
+"""In the order in which they are asked. The last one runs everything."""
 
-_NAMES = {
-    "amx": "AMX",
-    "avx512_bf16": "AVX512-BF16",
-    "avx512": "AVX-512",
-    "avx2": "AVX2",
-    "baseline": "the baseline instruction set",
-}
-
-_forced: ContextVar[str] = ContextVar("unrolled_engine", default="auto")
+_asked: ContextVar[str] = ContextVar("unrolled_engine", default="auto")
 # torch.compile can neither read nor guard a ContextVar: what it sees is the latest that was asked
 # for in any thread, and it compiles anew where that changes.
 _latest = "auto"
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What will run a call.
+class Choice(NamedTuple):
+    """The engine that will run a request.
 
     Attributes:
-        engine: ``"kernels"``, ``"torch"`` or ``"reference"``.
-        isa: instruction set of the kernels, empty for the other engines.
-        reason: why not the kernels at their fastest; empty if they are.
-        bfloat16: whether the kernels multiply bfloat16.
+        engine: the first without an obstacle.
+        reasons: those of the engines before it, each once.
     """
 
-    engine: str
-    isa: str = ""
-    reason: str = ""
-    bfloat16: bool = False
+    engine: Engine
+    reasons: tuple[str, ...]
 
-    def __str__(self) -> str:
-        if self.engine == "kernels":
-            threads = cpu.threads()
-            text = f"CPU kernels with {_NAMES[self.isa]} on {threads} thread{'s' * (threads > 1)}"
-            if self.bfloat16:
-                text += ", products in bfloat16"
-        elif self.engine == "torch":
-            text = "torch's own fused layer"
-        else:
-            text = "the reference, a loop over the steps in torch operations"
-        return f"{text}, because {self.reason}" if self.reason else text
+    def explain(self, request: Request) -> str:
+        """The engine in words, and why not another."""
+        text = self.engine.describe(request)
+        return f"{text}, because {' and '.join(self.reasons)}" if self.reasons else text
+
+
+def choose(request: Request) -> Choice:
+    """Ask all engines in their order; those before one that `using` asks for are passed over.
+
+    An engine that `using` asks for and that cannot run the request gives way in the same order.
+
+    Raises:
+        RuntimeError: if no engine can run the request.
+    """
+    name = request.asked
+    # A tool that knows torch's operators only gets these, whatever engine is asked for.
+    passing = name != "auto" and request.recording is None
+    reasons: list[str] = []
+    for engine in _engines:
+        if passing and (name == engine.name or name in engine.variants):
+            passing = False
+        reason = f'using("{name}") asks for it' if passing else engine.obstacle(request)
+        if reason is None:
+            return Choice(engine, tuple(reasons))
+        if reason not in reasons:
+            reasons.append(reason)
+    raise RuntimeError(f"{request.program.name}: no engine can run this: {' and '.join(reasons)}")
+
+
+def names() -> tuple[str, ...]:
+    """What `using` accepts: an engine, or an instruction set of the kernels."""
+    own = [name for engine in _engines for name in (engine.name, *engine.variants)]
+    return ("auto", *own)
+
+
+def asked() -> str:
+    """The engine or instruction set that `using` asks for here, or ``"auto"``."""
+    return _latest if torch.compiler.is_compiling() else _asked.get()
 
 
 @contextmanager
@@ -74,121 +87,35 @@ def using(engine: str) -> Iterator[None]:
     Raises:
         ValueError: if there is no such engine, or this processor has no such instruction set.
     """
-    if engine not in ENGINES:
-        raise ValueError(f"using: expected one of {', '.join(ENGINES)}, got {engine!r}")
+    if engine not in names():
+        raise ValueError(f"using: expected one of {', '.join(names())}, got {engine!r}")
     global _latest
-    token, before = _forced.set(engine), _latest
+    token, before = _asked.set(engine), _latest
     _latest = engine
     try:
         yield
     finally:
-        _forced.reset(token)
+        _asked.reset(token)
         _latest = before
 
 
-_FEW = 8
-"""Steps below which packing the weights costs more than it saves."""
+@contextmanager
+def register(engine: Engine) -> Iterator[None]:
+    """Have an engine of one's own asked before all others, within a with-block.
 
-
-def choose(
-    program: Program,
-    tensors: Sequence[Tensor],
-    steps: int | None = None,
-    reset: bool = False,
-    heads: int = 1,
-) -> Choice:
-    """Which engine runs a program on these tensors: the input, states and weights of a call.
+    It holds for all threads.
 
     Args:
-        program: the cell's program.
-        tensors: the input, states and weights.
-        steps: length of the sequences, where torch's layers could take them as they are.
-        reset: whether states are reset inside the sequences, which torch's layers cannot do.
-        heads: blocks on the diagonal of U, of which torch's layers know one.
+        engine: see `unrolled.engine.interface.Engine`.
 
-    The kernels where they apply, which are compiled now if the cell is not built in and this is its
-    first use; else, for the cells that torch has, its own fused layers; else the reference. An
-    engine forced by `using` that cannot run the call gives way in this order.
+    Raises:
+        ValueError: if another engine has one of its names.
     """
-    beyond = "heads" if heads > 1 else "resets" * reset
-    compiling = torch.compiler.is_compiling()
-    forced = _latest if compiling else _forced.get()
-    if forced == "reference":
-        return Choice("reference", reason='using("reference") asks for it')
-    transform = _transform(tensors)
-    if transform:
-        return Choice("reference", reason=transform)
-    bfloat16 = _in_bfloat16(tensors)
-    obstacle = _obstacle(program, tensors, bfloat16)
-    if forced == "torch":
-        obstacle = 'using("torch") asks for it'
-    if (
-        obstacle is None
-        and forced == "auto"
-        and not compiling
-        and steps is not None
-        and 0 < steps < _FEW
-        and plain(tensors[0])
-    ):
-        # A gradient may be differentiated again, which torch's layers cannot always do, and in a
-        # forked child they wait for threads that are gone.
-        trained = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-        fused = program.name in FUNCTIONS and not program.projected and not beyond
-        if fused and not trained and not cpu.forked() and torch_runs(program.name, tensors):
-            obstacle = f"so short a sequence ({steps}) is over before packed weights pay"
-    fastest = cpu.fastest(bfloat16)
-    isa = forced if forced in cpu.INSTRUCTION_SETS else fastest
-    if obstacle is None:
-        obstacle = cpu.ensure(program, isa)
-    if obstacle is None:
-        reason = "" if isa == fastest else f'using("{isa}") asks for it'
-        # What is compiled or exported here may run on another processor: it finds out there.
-        return Choice("kernels", "" if compiling and not reason else isa, reason, bfloat16)
-    if program.name in FUNCTIONS and not beyond:
-        # What is being compiled asks later, where it runs.
-        if not compiling and not torch_runs(program.name, tensors):
-            return Choice("reference", reason=f"{obstacle} and torch's layer cannot run here")
-        return Choice("torch", reason=obstacle)
-    if program.name in FUNCTIONS:
-        return Choice("reference", reason=f"{obstacle} and torch's layer knows no {beyond}")
-    return Choice("reference", reason=f"{obstacle} and torch has no {program.name}")
-
-
-def _transform(tensors: Sequence[Tensor]) -> str | None:
-    """Why only the reference will do: someone transforms the computation itself."""
-    if torch._C._are_functorch_transforms_active():
-        return "a torch.func transform is active"
-    if forward_ad._current_level >= 0 and any(
-        forward_ad.unpack_dual(tensor).tangent is not None  # type: ignore[no-untyped-call]
-        for tensor in tensors
-    ):
-        return "forward-mode derivatives are asked for"
-    return None
-
-
-def _in_bfloat16(tensors: Sequence[Tensor]) -> bool:
-    """Whether products are of bfloat16: autocast asks for it, or everything is bfloat16."""
-    if torch.is_autocast_enabled("cpu"):
-        return torch.get_autocast_dtype("cpu") == torch.bfloat16
-    return all(tensor.dtype == torch.bfloat16 for tensor in tensors)
-
-
-def _obstacle(program: Program, tensors: Sequence[Tensor], bfloat16: bool) -> str | None:
-    """Why the CPU kernels do not apply."""
-    device = tensors[0].device.type
-    if device != "cpu":
-        return f"the input is on {device} and the kernels run on the CPU"
-    if torch.is_autocast_enabled("cpu") and not bfloat16:
-        name = _short(torch.get_autocast_dtype("cpu"))
-        return f"autocast is to {name} and the kernels compute in float32 or bfloat16"
-    for tensor in tensors:
-        if tensor.dtype != torch.float32 and not (bfloat16 and tensor.dtype == torch.bfloat16):
-            name = _short(tensor.dtype)
-            if tensor.dtype == torch.bfloat16:
-                return "some numbers are bfloat16 and some are not"
-            return f"the numbers are {name} and the kernels compute in float32 or bfloat16"
-    return None
-
-
-def _short(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+    global _engines
+    if taken := [name for name in (engine.name, *engine.variants) if name in names()]:
+        raise ValueError(f"register: there is an engine {taken[0]!r} already")
+    _engines = (engine, *_engines)
+    try:
+        yield
+    finally:
+        _engines = tuple(other for other in _engines if other is not engine)

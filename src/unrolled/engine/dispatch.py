@@ -6,6 +6,19 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
+
+TRACE, ONNX = (
+    "torch.jit.trace (and the TorchScript ONNX exporter)",
+    "torch.onnx.export(dynamo=True)",
+)
+"""Tools that write down which of torch's operators run, and know no others.
+
+A loop over the steps would be right for one number of steps only.
+"""
+
+WATCHED = "someone looks at every step"
+"""The reason of all engines but the reference."""
 
 _PRE_DISPATCH = torch._C.DispatchKey.PreDispatch
 
@@ -20,6 +33,48 @@ def plain(x: Tensor) -> bool:
         and torch._C._len_torch_dispatch_stack() == 0
         and not torch._C._dispatch_tls_is_dispatch_key_included(_PRE_DISPATCH)
     )
+
+
+def recording_tool() -> str:
+    """The tool that records this call and knows torch's own layers only; empty if there is none."""
+    if torch.compiler.is_compiling():
+        return ONNX if _exporting_to_onnx() else ""
+    return TRACE if torch._C._is_tracing() else ""
+
+
+def _exporting_to_onnx() -> bool:
+    return torch.onnx.is_in_onnx_export()  # loads nothing: who compiles or exports has loaded it
+
+
+# What `torch.compiler.assume_constant_result` sets; Dynamo itself takes the answer for False.
+_exporting_to_onnx._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def transform(tensors: Sequence[Tensor]) -> str | None:
+    """The reason why only the reference will do: someone transforms the computation itself."""
+    if torch._C._are_functorch_transforms_active():
+        return "a torch.func transform is active"
+    if forward_ad._current_level >= 0 and any(
+        forward_ad.unpack_dual(tensor).tangent is not None  # type: ignore[no-untyped-call]
+        for tensor in tensors
+    ):
+        return "forward-mode derivatives are asked for"
+    return None
+
+
+def readable(tensor: Tensor) -> bool:
+    """Whether a tensor's values are there to be read."""
+    return not (
+        tensor.is_meta
+        or torch._C._get_tracing_state() is not None
+        or torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+    )
+
+
+def resets_nothing(reset: Tensor) -> bool:
+    """Whether a mask is known to be false everywhere; its values may not be there to be read."""
+    return readable(reset) and not bool(reset.any())
 
 
 def batched(gradients: Sequence[Tensor | None]) -> bool:

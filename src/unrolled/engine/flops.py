@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import register_flop_formula
 
+from .request import Recurrence, RecurrenceBackward
 from .weights import program_named, split
 
 _Shape = tuple[int, ...]
@@ -37,44 +38,18 @@ def _of_products(x: _Shape, weights: list[_Shape], program: str, directions: int
     return [of_input, of_rest]
 
 
-def _forward(
-    x: _Shape,
-    initial: list[_Shape],
-    weights: list[_Shape],
-    lengths: _Shape | None,
-    reset: _Shape | None,
-    program: str,
-    isa: str,
-    directions: int,
-    *options: Any,
-    **more: Any,
-) -> int:
-    return sum(_of_products(x, weights, program, directions))
+def _forward(*arguments: Any, **more: Any) -> int:
+    call: Any = Recurrence(*arguments)  # shapes stand in the place of tensors
+    return sum(_of_products(call.x, call.weights, call.program, call.directions))
 
 
-def _backward(
-    gradient: _Shape | None,
-    gradient_last: list[_Shape | None],
-    gradient_tapes: list[_Shape],
-    x: _Shape,
-    initial: list[_Shape],
-    weights: list[_Shape],
-    lengths: _Shape | None,
-    reset: _Shape | None,
-    output: _Shape,
-    tapes: list[_Shape],
-    program: str,
-    isa: str,
-    batch_first: bool,
-    need_x: bool,
-    checkpoint: int,
-    *options: Any,
-    **more: Any,
-) -> int:
+def _backward(*arguments: Any, **more: Any) -> int:
     """Every product once for its weight and once for what it multiplies; checkpoints run again."""
-    of_input, of_rest = _of_products(x, weights, program, initial[0][0])
-    again = of_input + of_rest if checkpoint else 0
-    return of_input * (1 + need_x) + of_rest * 2 + again
+    call: Any = RecurrenceBackward(*arguments)
+    directions = call.initial[0][0]
+    of_input, of_rest = _of_products(call.x, call.weights, call.program, directions)
+    again = of_input + of_rest if call.checkpoint else 0
+    return of_input * (1 + int(call.need_x)) + of_rest * 2 + again
 
 
 register_flop_formula(torch.ops.unrolled.recurrence)(_forward)

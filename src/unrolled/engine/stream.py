@@ -1,4 +1,4 @@
-"""What runs a stream: the kernels, or a loop in torch operations where they do not apply."""
+"""What runs a stream, and a loop in torch operations that runs all of them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from torch.nn.functional import linear
 
 from ..compiler.program import Program
 from . import reference
-from .choice import Choice
-from .cpu.stream import KernelStream
 from .noise import Noise
-from .weights import Weights
+from .request import Request
+from .weights import Weights, split
 
 
 class Steps(Protocol):
@@ -41,22 +40,6 @@ class Steps(Protocol):
         """Another one in the same state."""
 
 
-def steps_of(
-    choice: Choice,
-    program: Program,
-    weights: Sequence[Weights],
-    rows: int,
-    rates: Sequence[float] = (),
-) -> Steps:
-    """Weights (for each layer) and zero states, ready to be stepped; the weights are copied.
-
-    ``rates`` are those of the program's masks, which are their means.
-    """
-    if choice.engine == "kernels" and not choice.bfloat16:
-        return KernelStream(program, choice.isa, weights, rows, rates)
-    return ReferenceStream(program, weights, rows, rates)
-
-
 class ReferenceStream:
     """A stream in torch operations: any device and dtype."""
 
@@ -77,6 +60,13 @@ class ReferenceStream:
             for _ in self._weights
         ]
         self._masks = Noise(None, tuple(rates)).masks(program, 0, 0, rows, sizes, first.input)
+
+    @classmethod
+    def of(cls, request: Request) -> ReferenceStream:
+        """The stream of a request without steps."""
+        program = request.program
+        weights = [split(program, request.weights_of(k), 1)[0] for k in range(request.layers)]
+        return cls(program, weights, request.x.shape[1], request.rates)
 
     def step(self, x: Any, out: Any = None) -> Any:
         """One step."""

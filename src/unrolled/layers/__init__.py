@@ -1,8 +1,8 @@
 """Torch modules: the drop-in `RNN`, `LSTM`, `GRU`; `Recurrent`; `Stream`; what helps with them."""
 
 from .acceleration import Acceleration, accelerate, deaccelerate
-from .explanation import explain
 from .gru import GRU
+from .layer import explain
 from .lstm import LSTM
 from .options import Options
 from .recurrent import Recurrent

@@ -17,7 +17,7 @@ from .layer import Layer
 from .lstm import LSTM
 from .recurrent import Recurrent
 from .rnn import RNN
-from .stand_in import beyond_torch, described
+from .tools import described
 
 _OURS: dict[type[nn.Module], type[DropIn]] = {nn.RNN: RNN, nn.LSTM: LSTM, nn.GRU: GRU}
 _KINDS = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
@@ -170,6 +170,7 @@ def accelerated(model: nn.Module) -> Iterator[dict[str, Layer]]:
     finally:
         for module, cls in changed:
             module.__class__ = cls
+            vars(module).pop("_kept", None)
 
 
 def obstacles(model: nn.Module) -> dict[str, str]:
@@ -246,7 +247,7 @@ def _no_torch(layer: Layer) -> str:
         return f"{cls.__qualname__} is a class of its own and may compute something else"
     if "forward" in vars(layer):
         return "its forward has been replaced"
-    own = beyond_torch(layer, training=True)
+    own = layer.description.beyond_torch(training=True)
     own += [
         f"{name}={getattr(layer.options, name)}"
         for name in ("learn_initial", "weight_drop")
@@ -273,7 +274,7 @@ def _give_back(layer: Layer) -> None:
         _change_class(layer, theirs)
         vars(layer)["_flat_weight_refs"] = []
         layer._init_flat_weights()  # type: ignore[operator]
-    for name in ("options", "reset_after", "_cell", "heads"):
+    for name in ("options", "reset_after", "_cell", "heads", "_kept"):
         vars(layer).pop(name, None)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from ..engine.dispatch import readable
 from ..errors import DeviceError, DtypeError, KindError, ShapeError
 
 Lengths = Tensor | Sequence[int]
@@ -186,7 +187,7 @@ def check_lengths(
             f"{name}: lengths must have shape {list(wanted)} ({meaning}), got {list(given.shape)}"
         )
     found = given.reshape(wanted or (1,)).to(torch.int64)
-    if _readable(found):
+    if readable(found):
         values = found.tolist()
         for row, value in enumerate(values):
             if not 0 <= value <= steps:
@@ -237,11 +238,6 @@ def check_checkpoint(expected: Expected, checkpoint: Any) -> None:
         raise ValueError(f"{name}: checkpoint must be at least one step, got {checkpoint}")
 
 
-def resets_nothing(reset: Tensor) -> bool:
-    """Whether a mask is known to be false everywhere; its values may not be there to be read."""
-    return _readable(reset) and not bool(reset.any())
-
-
 def _tensor(name: str, lengths: Any) -> Tensor:
     try:
         found = torch.as_tensor(lengths, device="cpu")
@@ -251,15 +247,6 @@ def _tensor(name: str, lengths: Any) -> Tensor:
         ) from error
     # An empty list makes a tensor of floating point.
     return found.to(torch.int64) if found.numel() == 0 else found
-
-
-def _readable(tensor: Tensor) -> bool:
-    return not (
-        tensor.is_meta
-        or torch._C._get_tracing_state() is not None
-        or torch.compiler.is_compiling()
-        or torch._C._are_functorch_transforms_active()
-    )
 
 
 def _converted(a: Tensor, b: Tensor) -> bool:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, SupportsIndex
 
 import torch
 
-from .compiling import compilable
 from .layer import Layer
 from .options import split_options
+from .tools import compilable
 
 
 class DropIn(Layer, torch.nn.RNNBase):

@@ -8,41 +8,38 @@ References:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import init
+from torch.nn import Module, init
 
-from .parameters import names, rows_of, suffixes
-from .program import initial_for
-
-if TYPE_CHECKING:
-    from .layer import Layer
+from .description import Description
+from .parameters import names, part_of
 
 _MATRICES = ("orthogonal", "identity")
 
 
-def check_options(layer: Layer) -> None:
+def check_options(description: Description) -> None:
     """See that the options are of the right kind and that the cell has what they set.
 
     Raises:
         TypeError: if one is of a wrong kind.
         ValueError: if one has a wrong value, or the cell has nothing that it could set.
     """
-    options, label = layer.options, layer.label
+    options, label = description.options, description.label
     for name in ("forget_bias", "chrono"):
         value: Any = getattr(options, name)
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError(f"{label}: {name} must be a number, got {type(value).__name__}")
-        if not layer.cell.gates_of_memory:
+        if not description.cell.gates_of_memory:
             raise ValueError(
                 f"{label}: {name} needs a gate of memory, and this cell has none "
                 "(gates_of_memory is empty)"
             )
-        if not layer.bias:
+        if not description.bias:
             raise ValueError(f"{label}: {name} sets a bias, so bias must be True, got False")
     if options.chrono is not None and options.chrono <= 2:
         raise ValueError(
@@ -57,7 +54,7 @@ def check_options(layer: Layer) -> None:
                 f"{label}: recurrent_init must be one of {', '.join(_MATRICES)}, "
                 f"got {options.recurrent_init!r}"
             )
-        if not layer.program.rows("U"):
+        if not description.program().rows("U"):
             raise ValueError(f"{label}: recurrent_init needs a recurrent matrix U; there is none")
     learn: Any = options.learn_initial
     if not isinstance(learn, bool):
@@ -65,47 +62,49 @@ def check_options(layer: Layer) -> None:
 
 
 @torch.no_grad()
-def set_initial_values(layer: Layer) -> None:
+def set_initial_values(layer: Module, description: Description) -> None:
     """Set what does not stay as it was drawn; later ones win over earlier ones."""
-    options = layer.options
-    for suffix in suffixes(layer.num_layers, layer.bidirectional):
-        for name, value in initial_for(layer.cell, options, layer.program).items():
+    options = description.options
+    for suffix in description.suffixes:
+        for name, value in description.initial().items():
             if name.endswith(".bias"):
-                if layer.bias:
-                    _set_bias(layer, name.split(".")[1], value, suffix)
+                if description.bias:
+                    _set_bias(layer, description, name.split(".")[1], value, suffix)
             else:
-                _set(rows_of(layer, name, suffix), value)
+                _set(part_of(layer, description, name, suffix), value)
         if options.recurrent_init is not None:
-            _set_matrices(layer, options.recurrent_init, suffix)
-        for gate, bias in _biases(layer).items():
-            _set_bias(layer, gate, bias, suffix)
+            _set_matrices(layer, description, options.recurrent_init, suffix)
+        for gate, bias in _biases(layer, description).items():
+            _set_bias(layer, description, gate, bias, suffix)
         if options.learn_initial:
-            for state in layer.program.states:
+            for state in description.program().states:
                 init.zeros_(getattr(layer, f"initial_{state.name}{suffix}"))
 
 
-def _biases(layer: Layer) -> dict[str, Any]:
+def _biases(layer: Module, description: Description) -> dict[str, Any]:
     """The bias of gates of memory, where an option says it."""
-    options, gates = layer.options, layer.cell.gates_of_memory
+    options, gates = description.options, description.cell.gates_of_memory
     if options.forget_bias is not None:
         gate, sign = next(iter(gates.items()))
         return {gate: sign * options.forget_bias}
     if options.chrono is not None:
-        like = layer.weight_ih_l0
-        times = _uniform(like.new_empty(layer.hidden_size)) * (options.chrono - 2) + 1
+        like: Any = layer.weight_ih_l0
+        times = _uniform(like.new_empty(description.hidden_size)) * (options.chrono - 2) + 1
         return {gate: sign * times.log() for gate, sign in gates.items()}
     return {}
 
 
-def _set_bias(layer: Layer, gate: str, value: Any, suffix: str) -> None:
+def _set_bias(layer: Module, description: Description, gate: str, value: Any, suffix: str) -> None:
     """Make the sum of a gate's two biases a value: that of W, or, if the gate has no W, of U."""
-    known = names(layer)
+    known = names(description)
     bias = [f"{matrix}.{gate}.bias" for matrix in "WU" if f"{matrix}.{gate}" in known]
     if not bias:
-        raise ValueError(f"{layer.label}: there is no gate {gate!r}; there are {', '.join(known)}")
-    _set(rows_of(layer, bias[0], suffix), value)
+        raise ValueError(
+            f"{description.label}: there is no gate {gate!r}; there are {', '.join(known)}"
+        )
+    _set(part_of(layer, description, bias[0], suffix), value)
     for other in bias[1:]:
-        init.zeros_(rows_of(layer, other, suffix))
+        init.zeros_(part_of(layer, description, other, suffix))
 
 
 def _set(weight: Tensor, value: Any) -> None:
@@ -120,11 +119,11 @@ def _uniform(like: Tensor) -> Tensor:
     return found.clamp(min=2**-25)
 
 
-def _set_matrices(layer: Layer, kind: str, suffix: str) -> None:
+def _set_matrices(layer: Module, description: Description, kind: str, suffix: str) -> None:
     """Every block of U on its own: of each gate, of each head."""
     fill = init.orthogonal_ if kind == "orthogonal" else init.eye_
-    for gate in layer.program.rows("U"):
-        for block in rows_of(layer, f"U.{gate}", suffix).chunk(layer.heads):
+    for gate in description.program().rows("U"):
+        for block in part_of(layer, description, f"U.{gate}", suffix).chunk(description.heads):
             # the decomposition behind the orthogonal ones does not know short floating point
             block.copy_(fill(torch.empty_like(block, dtype=_exact(block))))
 

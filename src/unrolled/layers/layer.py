@@ -14,22 +14,28 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..cells import Cell
 from ..compiler.program import Program
-from ..engine.choice import choose
+from ..engine.choice import asked, choose
 from ..engine.cpu import settle_after_fork
-from ..engine.stream import steps_of
-from ..engine.weights import split
-from .call import accept
-from .checks import Expected, Lengths
+from ..engine.dispatch import recording_tool
+from ..engine.packing import rows_of
+from ..engine.request import NOTHING, Checkpoint, Recording, Request, Wanted, Watch
+from .checks import (
+    Expected,
+    Lengths,
+    check_checkpoint,
+    check_input,
+    check_lengths,
+    check_reset,
+    check_states,
+)
+from .description import Description, Prepared, check_variant, prepare
+from .dropout import drop_weights
 from .initial_values import check_options, set_initial_values
-from .mark import add_mark, marks
 from .options import Options
-from .parameters import add_parameters, flat, rows_of, state_sizes, suffixes
-from .program import NoiseSource, check_variant, noise_of, program_for
-from .run import run
-from .sequences import NOTHING, Wanted
-from .stack import Checkpoint, Watch
-from .stand_in import leaf, not_scriptable, traced
+from .parameters import add_mark, add_parameters, learned_initial, marks, part_of, weights_of
+from .sequences import sequences_of
 from .stream import Stream
+from .tools import described, leaf, not_scriptable, traced
 
 
 class Layer(torch.nn.Module):
@@ -57,24 +63,27 @@ class Layer(torch.nn.Module):
         raise NotImplementedError
 
     @property
+    def description(self) -> Description:
+        """The layer without its parameters."""
+        return Description(
+            self.label,
+            self.cell,
+            self.options,
+            self.input_size,
+            self.hidden_size,
+            self.output_size,
+            self.num_layers,
+            self.bidirectional,
+            self.bias,
+            bool(self.proj_size),
+            self.heads,
+            self.batch_first,
+        )
+
+    @property
     def program(self) -> Program:
         """What every layer runs: the cell with this layer's options, in its mode."""
-        return self.program_in(self.training)
-
-    def program_in(self, training: bool, wanted: Wanted = NOTHING) -> Program:
-        """What every layer runs in training mode or not."""
-        given = (self.cell, self.options, self.proj_size > 0, self.bias, training)
-        program = program_for(*given)
-        names = wanted.names(program)
-        return program_for(*given, names) if names else program
-
-    def program_with(self, wanted: Wanted) -> Program:
-        """What every layer runs where the caller wants more than the output."""
-        return self.program_in(self.training, wanted)
-
-    def noise(self, program: Program, training: bool) -> NoiseSource:
-        """What draws the masks of a program of this layer."""
-        return noise_of(self.cell, self.options, program, training)
+        return self.description.program(self.training)
 
     @property
     def output_size(self) -> int:
@@ -129,14 +138,105 @@ class Layer(torch.nn.Module):
             return self._apart(input, hx, lengths, reset, checkpoint, wanted)  # sizes are values
         return self._run(input, hx, lengths, reset, checkpoint, wanted)
 
-    def _run(self, *arguments: Any) -> Any:
-        call = accept(self, *arguments)
-        if torch.compiler.is_dynamo_compiling() and call.choice.engine != "kernels":
-            # Only the kernels are one node; the others would be traced step by step.
-            return self._apart(*arguments)
-        output, last, sequences = run(call)
+    def _run(self, input: Tensor | PackedSequence, *arguments: Any) -> Any:  # noqa: A002
+        request = self.request(input, *arguments)
+        choice = choose(request)
+        if torch.compiler.is_dynamo_compiling() and not choice.engine.is_one_node:
+            return self._apart(input, *arguments)  # it would be traced step by step
+        output, last, found = choice.engine.run(request)
+        batched = request.packed is not None or input.ndim == 3  # type: ignore[union-attr]
+        if not batched:
+            output, last = output.squeeze(1), [state.squeeze(1) for state in last]
         states = last[0] if len(last) == 1 else tuple(last)
-        return (output, states) if sequences is None else (output, states, sequences)
+        if not any(request.wanted):
+            return output, states
+        return output, states, sequences_of(request, found, batched)
+
+    def request(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002
+        hx: Any = None,
+        lengths: Lengths | int | None = None,
+        reset: Tensor | None = None,
+        checkpoint: Checkpoint = None,
+        wanted: Wanted = NOTHING,
+    ) -> Request:
+        """A call's arguments, checked, with everything else that an engine needs; runs nothing.
+
+        Raises:
+            TypeError, ValueError: as `forward`.
+        """
+        settle_after_fork()
+        prepared = self._prepared(self.training, wanted)
+        description, expected = prepared.description, prepared.expected
+        weights = weights_of(self, prepared)
+        x = check_input(expected, input, weights[0])
+        check_checkpoint(expected, checkpoint)
+        packed = input if isinstance(input, PackedSequence) else None
+        batched = packed is not None or x.ndim == 3
+        if packed is not None:
+            rows: Any = rows_of(packed)
+            _check_packed_alone(expected, lengths, reset)
+        else:
+            rows = x.shape[0 if self.batch_first else 1] if batched else None
+        if hx is None:
+            initial = learned_initial(self, description, 1 if rows is None else rows)
+        else:
+            initial = check_states(expected, hx, x, rows)
+            if not batched:
+                initial = [state.unsqueeze(1) for state in initial]
+        if lengths is not None:
+            lengths = check_lengths(expected, lengths, x, batched)
+        if reset is not None:
+            reset = check_reset(expected, reset, x, batched)
+        recording = None
+        if tool := recording_tool():
+            beyond = description.beyond_torch(self.training)
+            if self.training and self.options.weight_drop:
+                beyond.append(f"weight_drop={self.options.weight_drop}")
+            recording = Recording(tool, described(self), tuple(beyond))
+        return self._request(
+            prepared,
+            self.training,
+            x if batched else x.unsqueeze(1),
+            weights,
+            initial=initial,
+            lengths=lengths,
+            reset=reset,
+            packed=packed,
+            batch_first=self.batch_first and batched and packed is None,
+            checkpoint=checkpoint,
+            wanted=wanted,
+            watch=self.watch,
+            recording=recording,
+        )
+
+    def _request(
+        self, prepared: Prepared, training: bool, x: Tensor, weights: list[Tensor], **call: Any
+    ) -> Request:
+        """A request, with all that does not come from a call's arguments."""
+        description = prepared.description
+        layers, directions = description.num_layers, 1 + description.bidirectional
+        if training and self.options.weight_drop:
+            weights = drop_weights(weights, layers * directions, self.options.weight_drop)
+        return Request(
+            prepared.program,
+            x,
+            weights=weights,
+            layers=layers,
+            directions=directions,
+            heads=description.heads,
+            hidden_size=description.hidden_size,
+            output_size=description.output_size,
+            rates=prepared.rates,
+            training=training,
+            dropout=self.dropout if training else 0.0,
+            asked=asked(),
+            **call,
+        )
+
+    def _prepared(self, training: bool, wanted: Wanted) -> Prepared:
+        return prepare(self.description, training, wanted)
 
     def _apart(self, *arguments: Any) -> Any:
         """Run as a break in torch.compile's graph."""
@@ -172,17 +272,16 @@ class Layer(torch.nn.Module):
             )
         if batch_size < 1:
             raise ValueError(f"{self.label}: batch_size must be at least 1, got {batch_size}")
-        program = self.program_in(training=False)
-        layers = flat(self, program)
-        tensors = [tensor for own in layers for tensor in own]
-        choice = choose(program, tensors, heads=self.heads)
-        weights = [split(program, own, 1)[0] for own in layers]
-        rates = self.noise(program, training=False).rates
-        steps = steps_of(choice, program, weights, batch_size, rates)
-        stream = Stream(steps, self.expected(1), batch_size, layers[0][0])
-        if state is None and self.options.learn_initial:
-            learned = self.learned_initial(batch_size) or []
-            state = learned[0] if len(learned) == 1 else learned
+        prepared = self._prepared(False, NOTHING)
+        weights = weights_of(self, prepared)
+        no_steps = weights[0].new_empty(0, batch_size, self.input_size)
+        request = self._request(prepared, False, no_steps, weights, initial=None)
+        steps = choose(request).engine.stream(request)
+        stream = Stream(steps, prepared.expected, batch_size, weights[0])
+        if state is None:
+            learned = learned_initial(self, prepared.description, batch_size)
+            if learned is not None:
+                state = learned[0] if len(learned) == 1 else learned
         if state is not None:
             stream._start(state)
         return stream
@@ -219,12 +318,12 @@ class Layer(torch.nn.Module):
             )
         if reverse and not self.bidirectional:
             raise ValueError(f"{self.label}: there is no reverse direction, bidirectional is False")
-        return rows_of(self, name, f"_l{layer}" + "_reverse" * reverse)
+        return part_of(self, self.description, name, f"_l{layer}" + "_reverse" * reverse)
 
     def reset_parameters(self) -> None:
         """Draw all parameters again: uniform on ±1/√H, and then what cell and options say."""
         self._draw(self.parameters())
-        set_initial_values(self)
+        set_initial_values(self, self.description)
 
     def _draw(self, parameters: Iterable[Parameter]) -> None:
         """As torch.nn draws them, in the order in which they were made."""
@@ -235,11 +334,12 @@ class Layer(torch.nn.Module):
     def _complete(self, options: Options) -> None:
         """Make and draw what the options ask for; the matrices are there, and drawn."""
         self.options = options
-        check_variant(self)
-        check_options(self)
-        self._draw(add_parameters(self))
-        set_initial_values(self)
-        add_mark(self)
+        description = self.description
+        check_variant(description)
+        check_options(description)
+        self._draw(add_parameters(self, description))
+        set_initial_values(self, description)
+        add_mark(self, description)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
         """Load as any module, and checkpoints without a mark, too: torch.nn's and older ones."""
@@ -247,26 +347,55 @@ class Layer(torch.nn.Module):
             state_dict.setdefault(prefix + name, mark)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
-    def learned_initial(self, rows: int) -> list[Tensor] | None:
-        """The learned initial states ``[layers * directions, rows, ·]``; None if there are none."""
-        if not self.options.learn_initial:
-            return None
-        ends = list(suffixes(self.num_layers, self.bidirectional))
-        return [
-            torch.stack([getattr(self, f"initial_{state.name}{end}") for end in ends])
-            .unsqueeze(1)
-            .expand(-1, rows, -1)
-            for state in self.program.states
-        ]
+    def expected(self, directions: int) -> Expected:
+        """What the arguments of a call must look like."""
+        return self.description.expected(self.program, directions)
 
-    def expected(self, directions: int, program: Program | None = None) -> Expected:
-        """What a call must look like; of the layer's program, if who asks has it not at hand."""
-        program = program or self.program
-        sizes = state_sizes(program, self.hidden_size, self.output_size)
-        return Expected(
-            self.label,
-            self.input_size,
-            tuple((f"{s.name}_0", n) for s, n in zip(program.states, sizes, strict=True)),
-            self.num_layers * directions,
-            self.batch_first,
+
+def _check_packed_alone(expected: Expected, lengths: Any, reset: Any) -> None:
+    """See that a packed sequence comes without what it says itself."""
+    if lengths is not None:
+        raise ValueError(
+            f"{expected.name}: lengths must be None with a PackedSequence, which has its own"
         )
+    if reset is not None:
+        raise ValueError(
+            f"{expected.name}: reset must be None with a PackedSequence; "
+            "give a padded batch with lengths instead"
+        )
+
+
+def explain(
+    layer: torch.nn.Module,
+    input: Tensor | PackedSequence,  # noqa: A002
+    hx: Any = None,
+    lengths: Lengths | int | None = None,
+    reset: Tensor | None = None,
+    checkpoint: Checkpoint = None,
+) -> str:
+    """Say in a sentence which engine and instruction set would run ``layer(input, hx)``, and why.
+
+    Nothing is run. The answer is for the state of things at the call: `unrolled.using`, autocast,
+    active transforms and torch's number of threads count.
+
+    Args:
+        layer: one of this package's layers.
+        input: as the layer takes it.
+        hx: as the layer takes it.
+        lengths: as the layer takes it.
+        reset: as the layer takes it.
+        checkpoint: as the layer takes it; it changes nothing in the choice.
+
+    Raises:
+        TypeError: if the layer is not one of ours, or as the layer would.
+        ValueError: as the layer would.
+
+    Example:
+        >>> explain(LSTM(64, 128), torch.randn(50, 8, 64))
+        'LSTM(64, 128): CPU kernels with AVX-512 on 4 threads.'
+    """
+    if not isinstance(layer, Layer):
+        kind = f"{type(layer).__module__}.{type(layer).__qualname__}"
+        raise TypeError(f"explain: layer must be one of unrolled's, got {kind}")
+    request = layer.request(input, hx, lengths, reset, checkpoint)
+    return f"{described(layer)}: {choose(request).explain(request)}."

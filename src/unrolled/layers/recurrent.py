@@ -10,10 +10,9 @@ from torch.nn import Parameter
 
 from ..cells import Cell
 from ..compiler.program import VectorKind
+from .description import check_variant, matrix_names
 from .layer import Layer
 from .options import NAMES, split_options
-from .parameters import matrix_names, suffixes
-from .program import check_variant
 
 
 class Recurrent(Layer):
@@ -140,7 +139,7 @@ class Recurrent(Layer):
         self.dropout, self.bidirectional = dropout, bidirectional
         self.proj_size, self.heads = proj_size, heads
         self.options = options
-        check_variant(self)
+        check_variant(self.description)
         self._check()
         self._add_matrices(device, dtype)
         self._draw(self.parameters())
@@ -174,19 +173,13 @@ class Recurrent(Layer):
         Where the program has no gate the engine is given a weight without rows, which is no
         parameter and in no state_dict.
         """
-        program, hidden, output = self.program, self.hidden_size, self.output_size
-        gates, blocks = len(program.gates) * hidden, len(program.rows("U")) * hidden
-        for suffix in suffixes(self.num_layers, self.bidirectional):
-            below = output * (1 + self.bidirectional)
-            shapes = {
-                "weight_ih": (gates, self.input_size if suffix.startswith("_l0") else below),
-                "weight_hh": (blocks, output // self.heads),
-                "bias_ih": (gates,),
-                "bias_hh": (blocks,),
-                "weight_hr": (output, hidden),
-            }
-            for name in matrix_names(program, self.bias):
-                weight = torch.empty(shapes[name], device=device, dtype=dtype)
+        description = self.description
+        program = description.program()
+        names = matrix_names(program, self.bias)
+        for suffix, shapes in description.shapes(program):
+            sizes = dict(shapes)
+            for name in names:
+                weight = torch.empty(sizes[name], device=device, dtype=dtype)
                 if len(weight):
                     self.register_parameter(name + suffix, Parameter(weight))
                 else:

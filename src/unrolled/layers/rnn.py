@@ -7,10 +7,11 @@ from typing import Any
 import torch
 
 from .. import cells
+from ..engine.torch.functions import FUNCTIONS
 from .drop_in import DropIn
 
 _CELLS = {name: cells.RNN(nonlinearity=name) for name in ("tanh", "relu", "sigmoid", "identity")}
-_IN_TORCH = ("tanh", "relu")
+_IN_TORCH = tuple(name for name, cell in _CELLS.items() if cell.name in FUNCTIONS)
 
 
 class RNN(DropIn, torch.nn.RNN):

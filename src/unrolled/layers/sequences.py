@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from torch import Tensor
-
-from ..compiler.program import Program
+from ..engine.request import Request
 
 
 class Sequences(NamedTuple):
@@ -27,33 +25,17 @@ class Sequences(NamedTuple):
     gates: dict[str, list[Any]]
 
 
-class Wanted(NamedTuple):
-    """What of that a call asks for."""
-
-    states: bool = False
-    gates: bool = False
-
-    def names(self, program: Program) -> tuple[str, ...]:
-        """The values that a program is to expose; its output is there anyway."""
-        gates = [symbol.name for symbol in program.named] if self.gates else []
-        states = [state.name for state in program.states[1:]] if self.states else []
-        return (*gates, *states)
-
-    def sort(
-        self,
-        program: Program,
-        layers: Sequence[Sequence[Tensor]],
-        shape: Callable[[Tensor], Any],
-    ) -> Sequences:
-        """What each layer has given: its output and then what it exposes; shaped for the caller."""
-        output = program.states[0].name
-        names = [output, *self.names(program)]
-        found = {name: [shape(of_layer[k]) for of_layer in layers] for k, name in enumerate(names)}
-        inner = {output, *(state.name for state in program.states[1:])} if self.states else set()
-        return Sequences(
-            {name: found[name] for name in found if name in inner},
-            {name: found[name] for name in names[1:] if name not in inner},
-        )
-
-
-NOTHING = Wanted()
+def sequences_of(request: Request, layers: Sequence[Sequence[Any]], batched: bool) -> Sequences:
+    """What each layer has given, its output and then what it exposes, by name."""
+    program, wanted = request.program, request.wanted
+    output = program.states[0].name
+    names = [output, *wanted.names(program)]
+    found = {
+        name: [layer[k] if batched else layer[k].squeeze(1) for layer in layers]
+        for k, name in enumerate(names)
+    }
+    inner = {output, *(state.name for state in program.states[1:])} if wanted.states else set()
+    return Sequences(
+        {name: found[name] for name in found if name in inner},
+        {name: found[name] for name in names[1:] if name not in inner},
+    )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import vjp, vmap
 
+from ..engine.noise import Noise
 from ..engine.reference import sizes_of
 from ..engine.reference import step as take_step
 from .recording import Step, Strand
@@ -47,7 +48,8 @@ class Chain:
         self.size = sum(self.sizes.values())
         self.rows = len(first.after[0])
         # While the layer is ours: it may be one of torch's that is so for the recording only.
-        self._noise = strand.layer.noise(strand.program, training=False).draw()
+        rates = strand.layer.description.rates(strand.program)
+        self._noise = Noise(None, rates)
         for step in self._steps:
             if len(step.after[0]) != self.rows:
                 raise ValueError(

@@ -22,7 +22,6 @@ from ..engine.observer import Observer, Setting
 from ..engine.threads import share, threads_kept
 from ..layers.acceleration import accelerated, obstacles
 from ..layers.layer import Layer
-from ..layers.parameters import suffixes
 
 
 class Multiplied(NamedTuple):
@@ -173,7 +172,7 @@ class Recorder:
 
     def watch(self, module: str, layer: Layer, level: int, direction: int) -> Observer:
         """The observer of one call of one direction of one layer."""
-        ends = list(suffixes(layer.num_layers, layer.bidirectional))
+        ends = layer.description.suffixes
         end = ends[level * (1 + layer.bidirectional) + direction].removeprefix("_")
         name = f"{module}.{end}" if module else end
         strand = self.strands.setdefault(

@@ -138,7 +138,7 @@ class Network(nn.Module):
     def tensors(self) -> dict[str, Tensor]:
         """Every weight by its name in the equations; changing one changes the network."""
         found = {} if self.embedding is None else {"E": self.embedding.weight}
-        found |= {name: self.layer.gate(name) for name in names_of(self.layer)}
+        found |= {name: self.layer.gate(name) for name in names_of(self.layer.description)}
         found |= {"V": self.readout.weight}
         return found | ({"d": self.readout.bias} if self.setting.bias else {})
 
@@ -150,7 +150,7 @@ class Network(nn.Module):
     @property
     def scaled(self) -> list[str]:
         """The weights by which the past comes in: the matrices U, or, without one, the vectors."""
-        names = names_of(self.layer)
+        names = names_of(self.layer.description)
         matrices = [name for name in names if name[:2] == "U." and not name.endswith(".bias")]
         return matrices or [name for name in names if name[:2] == "V."]
 

@@ -11,20 +11,10 @@ from .. import _cpu
 from .backward_pass import backward
 from .checkpointing import automatic, segment_count
 from .forward_pass import forward
+from .instruction_sets import FLOAT32_SETS, INSTRUCTION_SETS, fastest
 from .layout import TAPES, exposed, tape_width
 from .on_demand import KernelWarning, ensure
 from .parallel import forked, settle_after_fork, threads
-
-INSTRUCTION_SETS: tuple[str, ...] = tuple(_cpu.instruction_sets())
-"""What this processor runs, the fastest first."""
-
-FLOAT32_SETS = tuple(name for name in INSTRUCTION_SETS if name not in ("amx", "avx512_bf16"))
-"""Without those that differ from the next in nothing but products of bfloat16."""
-
-
-def fastest(bfloat16: bool) -> str:
-    """The instruction set for float32 or bfloat16 on this processor."""
-    return (INSTRUCTION_SETS if bfloat16 else FLOAT32_SETS)[0]
 
 
 def release_memory() -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from ..noise import QUIET, Noise
-from ..weights import Weights
+from ..noise import Noise
+from ..request import RecurrenceBackward
+from ..weights import Weights, join, program_named, split
 from . import checkpointing
 from .direction import Direction, Gradients
 from .layout import (
@@ -23,58 +22,45 @@ from .layout import (
     time_major,
     zeros_like,
 )
+from .on_demand import isa_or_fastest
 from .parallel import settle_after_fork
 
 
-def backward(
-    program: str,
-    isa: str,
-    gradient: Tensor | None,
-    gradient_last: Sequence[Tensor | None],
-    x: Tensor,
-    initial: Sequence[Tensor],
-    weights: Sequence[Weights],
-    lengths: Tensor | None,
-    output: Tensor,
-    tapes: Sequence[Tensor],
-    batch_first: bool,
-    need_x: bool,
-    reset: Tensor | None = None,
-    checkpoint: int = 0,
-    noise: Noise = QUIET,
-    gradient_tapes: Sequence[Tensor] = (),
-) -> tuple[Tensor | None, list[Tensor], list[Weights]]:
-    """Gradients of `forward`, given those of its output and last states (None where zero).
+def backward(call: RecurrenceBackward) -> list[Tensor]:
+    """The gradients of `forward`; an empty ``call.isa`` is the fastest that there is.
 
-    ``output`` is forward's own; what belongs to a tensor that is not float32 is rounded at the end.
-
-    ``gradient_tapes`` are the tapes', for each direction, where the caller got what they hold.
+    What belongs to a tensor that is not float32 is rounded at the end.
 
     Returns:
-        The gradients of x (None unless ``need_x``), of the initial states, and of the weights.
+        The gradients of the initial states, of the weights and, with ``call.need_x``, of x.
     """
     settle_after_fork()
+    x, gradient, batch_first, checkpoint = call.x, call.gradient, call.batch_first, call.checkpoint
+    name, isa, reset = call.program, isa_or_fastest(call), call.reset
+    program = program_named(name)
+    weights = split(program, call.weights, len(call.initial[0]))
+    noise = Noise(call.seed, tuple(call.rates))
     sequence = side_by_side(time_major(x, batch_first))
-    outputs = time_major(output, batch_first)
+    outputs = time_major(call.output, batch_first)
     gradients = None
     if gradient is not None:
         gradients = side_by_side(time_major(gradient.to(torch.float32), batch_first))
-    lengths = plain(lengths)
+    lengths = plain(call.lengths)
     size = weights[0].output_size
-    first = states(initial)
-    incoming = [None if g is None else states([g])[0] for g in gradient_last]
+    first = states(call.initial)
+    incoming = [None if g is None else states([g])[0] for g in call.gradient_last]
     gradient_initial = [torch.empty_like(state) for state in first]
     anew = reset is not None or checkpoint > 0
     gradient_anew = [torch.zeros_like(state) for state in first] if anew else []
     exact = exact_input(program, sequence)
-    gradient_weights = []
+    gradient_weights: list[Weights] = []
     gradient_x: Tensor | None = None
     for d, own in enumerate(weights):
         found = zeros_like(own)
-        found_x = fresh(x, *sequence.shape) if need_x else None
+        found_x = fresh(x, *sequence.shape) if call.need_x else None
         before = [state[d] for state in first]
         direction = Direction(
-            program,
+            name,
             isa,
             sequence,
             exact,
@@ -90,17 +76,17 @@ def backward(
         wanted = Gradients(
             None if gradients is None else gradients[..., part],
             [None if g is None else g[d] for g in incoming],
-            side_by_side(gradient_tapes[d]) if gradient_tapes else None,
+            side_by_side(call.gradient_tapes[d]) if call.gradient_tapes else None,
             found_x,
             found,
             [state[d] for state in gradient_initial],
             [state[d] for state in gradient_anew],
         )
         if checkpoint:
-            kept = tapes[d * len(first) : (d + 1) * len(first)]
+            kept = call.tapes[d * len(first) : (d + 1) * len(first)]
             checkpointing.backward(checkpoint, direction, outputs[..., part], kept, wanted)
         else:
-            direction.backward(outputs[..., part], tapes[d], wanted)
+            direction.backward(outputs[..., part], call.tapes[d], wanted)
         gradient_weights.append(rounded_like(found, own))
         if gradient_x is not None and found_x is not None:
             gradient_x.add_(found_x)
@@ -110,4 +96,5 @@ def backward(
         gradient_x = time_major(gradient_x.to(x.dtype), batch_first)
     for state, more in zip(gradient_initial, gradient_anew, strict=False):
         state.add_(more)
-    return gradient_x, like(gradient_initial, initial), gradient_weights
+    results = [*like(gradient_initial, call.initial), *join(gradient_weights)]
+    return results if gradient_x is None else [*results, gradient_x]

@@ -12,15 +12,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..weights import Weights
 from .direction import Direction, Gradients
-from .layout import fresh, tape_width
+from .layout import Sized, fresh, tape_width
 
 _TAPE = 2**22
 """A segment's tape, in floats (16 MiB), where nobody asks for another: it stays in the cache."""
 
 
-def automatic(program: str, steps: int, rows: int, weights: Weights) -> int:
+def automatic(program: str, steps: int, rows: int, sized: Sized) -> int:
     """Steps of a segment; 0 where the whole tape is no longer than one.
 
     Segments get longer with the sequence, so that the states kept do not outgrow the tape. Their
@@ -30,7 +29,7 @@ def automatic(program: str, steps: int, rows: int, weights: Weights) -> int:
     root = 1
     while 4 * root * root <= steps:
         root *= 2
-    every = max(_TAPE // max(1, rows * tape_width(program, weights)), root)
+    every = max(_TAPE // max(1, rows * tape_width(program, sized)), root)
     return every if every < steps else 0
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from ..noise import QUIET, Noise
-from ..weights import Weights
+from ..noise import Noise
+from ..request import Recurrence
+from ..weights import program_named, split
 from . import checkpointing
 from .direction import Direction
 from .layout import (
@@ -22,58 +21,38 @@ from .layout import (
     tape_width,
     time_major,
 )
+from .on_demand import isa_or_fastest
 from .parallel import settle_after_fork
 
 
-def forward(
-    program: str,
-    isa: str,
-    x: Tensor,
-    initial: Sequence[Tensor],
-    weights: Sequence[Weights],
-    lengths: Tensor | None,
-    batch_first: bool,
-    save: bool,
-    reset: Tensor | None = None,
-    checkpoint: int = 0,
-    noise: Noise = QUIET,
-) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """One layer, all directions.
-
-    Args:
-        program: the program's name.
-        isa: instruction set.
-        x: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``; float32, or
-            bfloat16 to have products of it.
-        initial: for each state ``[directions, N, ·]``, float32 or bfloat16.
-        weights: for each direction; of x's dtype, or rounded to it.
-        lengths: ``[N]``, integers of 0...T, on the CPU, or None.
-        batch_first: the order of x's dimensions, and of the output's.
-        save: whether to return what `backward` needs.
-        reset: ``[T, N]``, of bools, on the CPU: where a row's step and the one before it are cut
-            apart; or None.
-        checkpoint: keep for backward, instead of a tape, the states every so many steps; 0 for not.
-        noise: of the program's masks.
+def forward(call: Recurrence) -> list[Tensor]:
+    """One layer, all directions; an empty ``call.isa`` is the fastest that there is.
 
     Returns:
-        The output, in float32; the last value of each state ``[directions, N, ·]``, in the dtype
-        of its first; with ``save``, in float32, for each direction the tape, or with checkpoints
-        for each direction and state its values.
+        The output and the last value of each state ``[D, N, ·]``, in the dtype of their first. With
+        ``call.save``, in float32, for each direction the tape, or with checkpoints for each
+        direction and state its values; and last of all, where it was rounded, the exact output.
     """
     settle_after_fork()
-    sequence = side_by_side(time_major(x, batch_first))
+    name, isa, x, save = call.program, isa_or_fastest(call), call.x, call.save
+    program = program_named(name)
+    if call.checkpoint and program.exposed:
+        raise ValueError(f"{name}: checkpoint must be 0, since what the program exposes is kept")
+    weights = split(program, call.weights, call.directions)
+    sequence = side_by_side(time_major(x, call.batch_first))
     size = weights[0].output_size
     output = fresh(x, x.shape[0], x.shape[1], len(weights) * size)
-    outputs = time_major(output, batch_first)
-    lengths = plain(lengths)
-    first = states(initial)
+    outputs = time_major(output, call.batch_first)
+    lengths = plain(call.lengths)
+    first = states(call.initial)
     last = [torch.empty_like(state) for state in first]
     exact = exact_input(program, sequence)
+    noise = Noise(call.seed, tuple(call.rates))
     tapes = []
     for d, own in enumerate(weights):
         before = [state[d] for state in first]
         direction = Direction(
-            program,
+            name,
             isa,
             sequence,
             exact,
@@ -81,17 +60,22 @@ def forward(
             before,
             contiguous(own, x.dtype),
             lengths,
-            reset,
+            call.reset,
             d == 1,
             noise,
         )
         part = outputs[..., d * size : (d + 1) * size]
         after = [state[d] for state in last]
-        if save and checkpoint:
-            tapes += checkpointing.forward(checkpoint, direction, part, after)
+        if save and call.checkpoint:
+            tapes += checkpointing.forward(call.checkpoint, direction, part, after)
             continue
-        tape = fresh(x, *sequence.shape[:2], tape_width(program, own)) if save else None
+        tape = fresh(x, *sequence.shape[:2], tape_width(name, own)) if save else None
         direction.forward(part, after, tape)
         if tape is not None:
             tapes.append(tape)
-    return output, like(last, initial), tapes
+    found = [output, *like(last, call.initial), *tapes]
+    if call.initial[0].dtype != output.dtype:
+        found[0] = output.to(call.initial[0].dtype)
+        if save:
+            found.append(output)
+    return found

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from ...compiler.program import Program
 from .. import _cpu
-from ..weights import Weights, program_named
+from ..weights import Weights
 
 
 class Tape(NamedTuple):
@@ -43,19 +44,29 @@ _LARGE = 2**22
 """Bytes from which on an array is worth large pages."""
 
 
-def tape_width(program: str, weights: Weights) -> int:
+class Sized(Protocol):
+    """Weights, or a request: H units and S outputs."""
+
+    @property
+    def hidden_size(self) -> int: ...  # noqa: D102
+
+    @property
+    def output_size(self) -> int: ...  # noqa: D102
+
+
+def tape_width(program: str, sized: Sized) -> int:
     """Floats that forward leaves for backward, for each step of a row."""
-    return sum(_widths(program, weights))
+    return sum(_widths(program, sized))
 
 
-def exposed(program: str, weights: Weights, tape: Tensor) -> list[Tensor]:
+def exposed(program: str, sized: Sized, tape: Tensor) -> list[Tensor]:
     """The sequences on a tape ``[T, N, width]`` that the caller gets: views of it."""
-    parts = tape.split(_widths(program, weights), dim=-1)  # type: ignore[no-untyped-call]
+    parts = tape.split(_widths(program, sized), dim=-1)  # type: ignore[no-untyped-call]
     return [parts[slot] for slot in TAPES[program].exposed]
 
 
-def _widths(program: str, weights: Weights) -> list[int]:
-    sizes = {"hidden": weights.hidden_size, "projected": weights.output_size}
+def _widths(program: str, sized: Sized) -> list[int]:
+    sizes = {"hidden": sized.hidden_size, "projected": sized.output_size}
     return [sizes[vector] for vector in TAPES[program].vectors]
 
 
@@ -72,9 +83,9 @@ def time_major(sequence: Tensor, batch_first: bool) -> Tensor:
     return sequence.transpose(0, 1) if batch_first else sequence
 
 
-def exact_input(program: str, x: Tensor) -> Tensor:
+def exact_input(program: Program, x: Tensor) -> Tensor:
     """The input in float32, for a step in which it stands itself; else as it is."""
-    return x.to(torch.float32) if program_named(program).reads_input else x
+    return x.to(torch.float32) if program.reads_input else x
 
 
 def side_by_side(sequence: Tensor) -> Tensor:

@@ -7,9 +7,13 @@ import threading
 import warnings
 from dataclasses import replace
 
+import torch
+
 from ...compiler.program import Program
 from .. import _cpu
+from ..request import Recurrence, RecurrenceBackward
 from ..weights import program_named
+from .instruction_sets import fastest
 from .layout import TAPES, Tape
 from .library import load_kernel
 from .library_cache import UnavailableError
@@ -44,6 +48,20 @@ def ensure(program: Program, isa: str) -> str | None:
         failure is remembered: the process does not try again.
     """
     return None if program.name in _BUILT_IN else _ensure(program.name, isa)
+
+
+def isa_or_fastest(call: Recurrence | RecurrenceBackward) -> str:
+    """The instruction set of a call; what was exported on another machine has none yet.
+
+    Raises:
+        RuntimeError: if there are no kernels for this machine's fastest.
+    """
+    if call.isa:
+        return call.isa
+    isa = fastest(call.x.dtype == torch.bfloat16)
+    if obstacle := ensure(program_named(call.program), isa):
+        raise RuntimeError(f"{call.program}: {obstacle}")
+    return isa
 
 
 def _ensure(name: str, isa: str) -> str | None:

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm, linear
 
-from ..cells.functions import FUNCTIONS
-from ..compiler.program import INPUT, Product, Program, Space, Symbol, evaluate
-from .noise import Noise
-from .observer import Observer, Setting
-from .weights import Weights
+from ...cells.functions import FUNCTIONS
+from ...compiler.program import INPUT, Product, Program, Space, Symbol, evaluate
+from ..noise import Noise
+from ..observer import Observer, Setting
+from ..weights import Weights
 
 
 def _compare(comparison: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Tensor]:
@@ -54,7 +54,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-class Result(NamedTuple):
+class LayerResult(NamedTuple):
     """What a layer, or one direction of it, gives.
 
     Attributes:
@@ -154,7 +154,7 @@ def run(
     noise: Noise | None = None,
     direction: int = 0,
     observer: Observer | None = None,
-) -> Result:
+) -> LayerResult:
     """All steps of one direction.
 
     Args:
@@ -201,11 +201,11 @@ def run(
     if not found:  # empty, and still part of the graph
         widths = [weights.output_size, *(sizes[symbol.space] for symbol in program.exposed)]
         output, *exposed = [x[..., :1].expand(*x.shape[:-1], width) for width in widths]
-        return Result(output, states, exposed)
+        return LayerResult(output, states, exposed)
     if reverse:
         found.reverse()
     output, *exposed = [torch.stack(sequence) for sequence in zip(*found, strict=True)]
-    return Result(output, states, exposed)
+    return LayerResult(output, states, exposed)
 
 
 def layer(
@@ -218,7 +218,7 @@ def layer(
     reset: Tensor | None = None,
     noise: Noise | None = None,
     observers: Sequence[Observer | None] = (None, None),
-) -> Result:
+) -> LayerResult:
     """All directions of one layer; states are ``[directions, N, ·]``, outputs side by side.
 
     The mask of resets is ``[T, N]`` whatever the order of x's dimensions.
@@ -246,4 +246,4 @@ def layer(
     if batch_first:
         output, *exposed = [sequence.transpose(0, 1) for sequence in (output, *exposed)]
     last = [torch.stack(of_all) for of_all in zip(*(r.last for r in results), strict=True)]
-    return Result(output, last, exposed)
+    return LayerResult(output, last, exposed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -48,7 +48,7 @@ class Packing:
             self.pack(padded), packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices
         )
 
-    def sort(self, states: list[Tensor]) -> list[Tensor]:
+    def sort(self, states: Sequence[Tensor]) -> list[Tensor]:
         """States ``[·, N, ·]`` from the caller's order to the packed one."""
         return permute(states, self._packed.sorted_indices)
 
@@ -63,10 +63,10 @@ def rows_of(packed: PackedSequence) -> int:
     return rows if torch._C._get_tracing_state() is not None else int(rows)
 
 
-def permute(states: list[Tensor], order: Tensor | None) -> list[Tensor]:
+def permute(states: Sequence[Tensor], order: Tensor | None) -> list[Tensor]:
     """States ``[·, N, ·]`` with their rows in another order; None leaves them as they are."""
     if order is None:
-        return states
+        return list(states)
     return [state.index_select(1, order) for state in states]
 
 
@@ -80,9 +80,9 @@ def mask_padding(x: Tensor, lengths: Tensor, batch_first: bool) -> Tensor:
 
 
 def run_packed(
-    run: Callable[[PackedSequence, list[Tensor] | None], tuple[PackedSequence, list[Tensor]]],
+    run: Callable[[PackedSequence, Sequence[Tensor] | None], tuple[PackedSequence, list[Tensor]]],
     x: Tensor,
-    initial: list[Tensor] | None,
+    initial: Sequence[Tensor] | None,
     lengths: Tensor,
     batch_first: bool,
 ) -> tuple[Tensor, list[Tensor]]:

@@ -5,21 +5,34 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "rnn": torch.rnn_tanh,
-    "rnn,nonlinearity=relu": torch.rnn_relu,
-    "lstm": torch.lstm,
-    "lstm,projected": torch.lstm,
-    "gru": torch.gru,
+
+class Fused(NamedTuple):
+    """One of torch's functions.
+
+    Attributes:
+        run: the function.
+        gates: blocks of rows in W.
+        kept: the states that come back, under autocast, in the dtype in which they were given.
+    """
+
+    run: Callable[..., Any]
+    gates: int
+    kept: tuple[int, ...] = ()
+
+
+FUNCTIONS: dict[str, Fused] = {
+    "rnn": Fused(torch.rnn_tanh, 1),
+    "rnn,nonlinearity=relu": Fused(torch.rnn_relu, 1),
+    "lstm": Fused(torch.lstm, 4),
+    "lstm,projected": Fused(torch.lstm, 4, kept=(1,)),
+    "gru": Fused(torch.gru, 3, kept=(0,)),
 }
 """By the name of the program that each of them computes."""
-
-_GATES = {"rnn": 1, "rnn,nonlinearity=relu": 1, "lstm": 4, "lstm,projected": 4, "gru": 3}
 
 
 def torch_runs(program: str, tensors: Sequence[Tensor]) -> bool:
@@ -60,20 +73,22 @@ def _try(
     weight: torch.dtype | None,
     autocast: torch.dtype | None,
 ) -> bool:
-    gates, projected = _GATES[program], program.endswith("projected")
+    function, projected = FUNCTIONS[program], program.endswith("projected")
     hidden = 1 + projected
 
     def numbers(dtype: torch.dtype | None, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=dtype, device="cpu").requires_grad_()
 
-    shapes: list[tuple[int, ...]] = [(gates * hidden, 1)] * 2 + [(gates * hidden,)] * 2
+    shapes: list[tuple[int, ...]] = [(function.gates * hidden, 1)] * 2 + [
+        (function.gates * hidden,)
+    ] * 2
     weights = [numbers(weight, *shape) for shape in shapes + [(1, hidden)] * projected]
     states: Any = numbers(state, 1, 1, 1)
     if program.startswith("lstm"):
         states = [states, numbers(state, 1, 1, hidden)]
     try:
         with torch.autocast("cpu", dtype=autocast, enabled=autocast is not None):
-            output = FUNCTIONS[program](
+            output = function.run(
                 numbers(x, 1, 1, 1), states, weights, True, 1, 0.0, True, False, False
             )[0]
             output.sum().backward()

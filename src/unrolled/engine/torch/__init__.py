@@ -1,0 +1,1 @@
+"""The engine of torch's own fused layers, for the cells that torch has."""
