@@ -1,9 +1,6 @@
 // Every kernel of one instruction set over odd shapes, and streams, in buffers of exactly the right
 // size, to be run under a sanitizer. Also checks that inference gives what training gives, that a
 // second run gives the same bits, and that nothing is left unwritten.
-//
-// The threads are our own: sanitizers do not see through an OpenMP runtime's barriers, but they know
-// a thread's start and end. It also lets fewer threads come than the engine asks for.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -13,37 +10,13 @@
 #include <memory>
 #include <random>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "amx.h"
 #include "kernel.h"
+#include "pool.h"
 #include "stream.h"
-
-namespace {
-thread_local int team = 1, member = 0;
-int most_members = 1 << 20;
-}  // namespace
-
-extern "C" {
-int omp_get_num_threads() { return team; }
-int omp_get_thread_num() { return member; }
-int omp_get_max_threads() { return 4; }
-void GOMP_parallel(void (*body)(void*), void* data, unsigned wanted, unsigned) {
-  const int members = static_cast<int>(wanted) < most_members ? wanted : most_members;
-  std::vector<std::thread> threads;
-  for (int m = 1; m < members; ++m)
-    threads.emplace_back([=] {
-      team = members, member = m;
-      body(data);
-    });
-  team = members, member = 0;
-  body(data);
-  for (std::thread& thread : threads) thread.join();
-  team = 1;
-}
-}
 
 namespace unrolled {
 Engine UNROLLED_ENGINE();
@@ -366,9 +339,9 @@ int check_all() {
           if (threads == 1 && N > 0) check_stream(engine, engine.kernels[k], shape);
           ++count;
           if (threads < 4) continue;
-          most_members = 2;  // half of the team stays away
+          limit_members(2);  // half of the team stays away
           check(engine, engine.kernels[k], shape);
-          most_members = 1 << 20;
+          limit_members(most_members);
         }
   std::printf("%d shapes, %td kernels\n", count, engine.kernel_count);
   return 0;

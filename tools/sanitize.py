@@ -97,10 +97,10 @@ def build(folder: Path, generated: Path, name: str, flags: list[str], x86: bool)
     """The program for one instruction set under one sanitizer."""
     width, needs, options = INSTRUCTION_SETS[name]
     program = folder / f"{name}-{flags[0].rpartition('=')[2].replace(',', '-')}"
-    # -fopenmp makes the compiler call for a team; the library is not linked: sanitize.cpp is it.
-    compile_only = ["-O1", "-g", "-std=c++17", "-fno-omit-frame-pointer", "-Wno-psabi", "-fopenmp"]
+    compile_only = ["-O1", "-g", "-std=c++17", "-fno-omit-frame-pointer", "-Wno-psabi"]
     objects = []
-    portable = (ENGINE / "stream.cpp", ENGINE / "workspace.cpp", ROOT / "tools" / "sanitize.cpp")
+    names = ("stream.cpp", "workspace.cpp", "pool.cpp", "division.cpp")
+    portable = (*(ENGINE / name for name in names), ROOT / "tools" / "sanitize.cpp")
     for source in (ENGINE / "recurrence.cpp", generated, *portable):
         objects.append(folder / f"{program.name}-{source.stem}.o")
         command: list[str | Path] = [os.environ.get("CXX", "c++"), *compile_only, *flags]

@@ -106,6 +106,7 @@ class _Worker:
             "OMP_NUM_THREADS": str(self._threads),
             "JAX_PLATFORMS": "cpu",
         }
+        environment.pop("GOMP_SPINCOUNT", None)  # the command's own; the peers run as they are
         command = [sys.executable, "-c", _PROGRAM, *map(str, processors)]
         with (
             tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,

@@ -69,8 +69,15 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+SPINS = "GOMP_SPINCOUNT"
+"""How often a thread of torch's OpenMP runtime looks for work before it sleeps."""
+
+
 def main() -> NoReturn:
     """Entry point of the ``unrolled`` command."""
+    # Without this they look for milliseconds, and where another program wants a processor as well,
+    # each of torch's operations takes as long. It is read when torch is loaded.
+    os.environ.setdefault(SPINS, "5000")
     # Like Ctrl-C, so that a half-built run is cleared away; training has its own way.
     for number in ending_signals():
         if number != signal.SIGINT:

@@ -20,6 +20,7 @@ from .layout import (
     side_by_side,
     states,
     time_major,
+    zeros,
     zeros_like,
 )
 from .on_demand import isa_or_fastest
@@ -51,7 +52,7 @@ def backward(call: RecurrenceBackward) -> list[Tensor]:
     incoming = [None if g is None else states([g])[0] for g in call.gradient_last]
     gradient_initial = [torch.empty_like(state) for state in first]
     anew = reset is not None or checkpoint > 0
-    gradient_anew = [torch.zeros_like(state) for state in first] if anew else []
+    gradient_anew = [zeros(state, *state.shape) for state in first] if anew else []
     exact = exact_input(program, sequence)
     gradient_weights: list[Weights] = []
     gradient_x: Tensor | None = None

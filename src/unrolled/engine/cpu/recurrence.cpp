@@ -5,23 +5,16 @@
 // or where the weights outgrow one processor's cache, the units of a group are cut into *slices*,
 // one thread each, which keep their part of the weights at hand and meet at a barrier after every
 // stage.
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include <atomic>
+#include <chrono>
 
+#include "division.h"
+#include "pool.h"
 #include "row_product.h"
 #include "worker.h"
 
 namespace unrolled {
 namespace {
-
-constexpr int most_threads = 256;
-
-struct Grid {
-  int groups, slices;
-};
 
 // What one step costs a thread, in seconds, on a processor of about two gigahertz: its products, at
 // the speed of arithmetic or of reading the weights, and what slices wait and read from each other.
@@ -51,65 +44,140 @@ double cost(const Run& run, Grid grid) {
   return (compute > read ? compute : read) + together;
 }
 
-// How to share a call among `threads`.
+// Mixes a number into a digest.
+inline std::uint64_t mixed(std::uint64_t digest, std::uint64_t number) {
+  digest = (digest ^ number) * 0x9e3779b97f4a7c15;
+  return digest ^ digest >> 29;
+}
+
+// What calls have in common that take the same time for a row's step.
+inline std::uint64_t kind_of(const Kernel& kernel, const Call& call) {
+  std::uint64_t digest = reinterpret_cast<std::uintptr_t>(&kernel);
+  int length = 0;
+  while (call.steps >> length > 1) ++length;
+  const index numbers[] = {static_cast<index>(call.mode), static_cast<index>(call.precision),
+                           length, call.rows, call.size[0], call.size[1], call.heads,
+                           call.input_size, call.threads, call.lengths != nullptr,
+                           call.gradient_input.data != nullptr};
+  for (const index number : numbers) digest = mixed(digest, static_cast<std::uint64_t>(number));
+  return digest;
+}
+
+// Every way to share a call among some of its threads that may be the best one.
 template <class Arithmetic>
-Grid share(const Run& run, int threads) {
+Divisions divisions_of(const Run& run, int threads) {
   const Call& call = run.call_;
   const index narrow = call.size[0] < call.size[1] || call.size[1] == 0 ? call.size[0] : call.size[1];
-  if (run.kernel_.row_wise)
-    return {call.rows < threads ? static_cast<int>(call.rows) : threads, 1};
+  const auto groups = [&](int most) { return call.rows < most ? static_cast<int>(call.rows) : most; };
+  if (run.kernel_.row_wise && call.slices > 0) return {0, 1, {{groups(threads), 1}}, 0};
   if (call.slices > 0) {
-    const int slices = call.slices < threads ? call.slices : threads, most = threads / slices;
-    return {call.rows < most ? static_cast<int>(call.rows) : most, slices};
+    const int slices = call.slices < threads ? call.slices : threads;
+    return {0, 1, {{groups(threads / slices), slices}}, 0};
   }
-  Grid best{1, 1};
-  double least = cost<Arithmetic>(run, best);
-  if (threads < 2 || least * call.steps < 1e-5) return best;
-  for (int slices = 1; slices <= threads; ++slices) {
-    // a slice should be several vectors wide
-    if (threads % slices != 0 || (slices > 1 && narrow / slices < 2 * lanes)) continue;
-    const int most = threads / slices;
-    const Grid grid{call.rows < most ? static_cast<int>(call.rows) : most, slices};
-    const double found = cost<Arithmetic>(run, grid);
-    if (found < least) best = grid, least = found;
-  }
-  return best;
+  const double alone = cost<Arithmetic>(run, {1, 1});
+  Divisions found{kind_of(run.kernel_, call), 0, {}, 0};
+  double costs[most_divisions];
+  const auto add = [&](Grid grid) {
+    for (int d = 0; d < found.count; ++d)
+      if (found.grids[d] == grid) return;
+    const double own = cost<Arithmetic>(run, grid);
+    int place = found.count;
+    while (place > 0 && own < costs[place - 1]) --place;
+    if (place == most_divisions) return;
+    if (found.count < most_divisions) ++found.count;
+    for (int d = found.count - 1; d > place; --d) {
+      found.grids[d] = found.grids[d - 1];
+      costs[d] = costs[d - 1];
+    }
+    found.grids[place] = grid;
+    costs[place] = own;
+  };
+  constexpr double least = 2e-5;  // seconds; what is over sooner is no work to share
+  for (int used = threads; used > 1 && alone * call.steps > least; used /= 2)
+    for (int slices = 1; slices <= used; ++slices) {
+      // a slice should be several vectors wide
+      const bool wide = slices == 1 || (!run.kernel_.row_wise && narrow / slices >= 2 * lanes);
+      if (used % slices == 0 && wide) add({groups(used / slices), slices});
+    }
+  if (found.count == most_divisions) --found.count;  // one thread is always worth a try
+  add({1, 1});
+  found.expected = costs[0] / static_cast<double>(call.rows);
+  return found;
+}
+
+// Steps of all rows.
+inline double work_of(const Call& call) {
+  if (call.lengths == nullptr) return double(call.steps) * double(call.rows);
+  double sum = 1;
+  for (index r = 0; r < call.rows; ++r) sum += double(call.lengths[r]);
+  return sum;
+}
+
+// What the members of a call share beside the run.
+struct Team {
+  const Run& run;
+  const Grid grid;
+  Barrier all;
+  Barrier* groups;  // one for each
+  std::atomic<bool> ready{true};
+};
+
+// One member's part.
+template <class Arithmetic>
+void take_part(void* context, int member, int members) {
+  Team& team = *static_cast<Team*>(context);
+  // Fewer threads may have come than were asked for; all of the grid's parts must be done all the same.
+  Grid grid = team.grid;
+  if (members != grid.groups * grid.slices)
+    grid = grid.slices > 1 ? Grid{1, members} : Grid{members, 1};  // rows may be no one's
+  const int group = member / grid.slices;
+  const FlushToZero flush(team.run.call_.mode == Mode::backward);
+  Worker<Arithmetic> worker(team.run, grid.groups, group, grid.slices, member % grid.slices,
+                            team.groups[group], team.all);
+  if (!worker.ready()) team.ready.store(false, std::memory_order_relaxed);
+  team.all.wait(members);  // either all of them go, or none: they would wait for each other
+  if (team.ready.load(std::memory_order_relaxed)) worker.go();
+}
+
+template <class Arithmetic>
+bool run_alone(const Run& run) {
+  Barrier none;
+  Team team{run, {1, 1}, {}, &none};
+  take_part<Arithmetic>(&team, 0, 1);
+  return team.ready.load(std::memory_order_relaxed);
+}
+
+// `seconds`: that it is expected to take.
+template <class Arithmetic>
+bool run_shared(const Run& run, Grid grid, double seconds) {
+  Barrier groups[most_members];
+  Team team{run, grid, {}, groups};
+  // The longer it will take, the longer it pays to wait for help. Who has said how to divide the call
+  // wants it so.
+  constexpr double least = 5e4, most = 1e6;
+  const double part = seconds * 1e9 / 16;
+  const double patience = run.call_.slices > 0 ? 1e9 : part < least ? least : part > most ? most : part;
+  run_together(grid.groups * grid.slices, static_cast<long long>(patience), take_part<Arithmetic>,
+               &team);
+  return team.ready.load(std::memory_order_relaxed);
 }
 
 template <class Arithmetic>
 bool run_in(const Kernel& kernel, const Call& call) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start = Clock::now();
   const Run shared(kernel, call);
   if (!shared.ready()) return false;
-  const Grid grid =
-      share<Arithmetic>(shared, call.threads < most_threads ? call.threads : most_threads);
-#ifdef _OPENMP
-  if (grid.groups * grid.slices > 1) {
-    Barrier team, groups[most_threads];
-    std::atomic<bool> all_ready{true};
-#pragma omp parallel num_threads(grid.groups * grid.slices)
-    {
-      // Fewer threads may come than were asked for; all of the grid's parts must be done all the
-      // same.
-      const int members = omp_get_num_threads(), member = omp_get_thread_num();
-      Grid real = grid;
-      if (members != grid.groups * grid.slices)
-        real = grid.slices > 1 ? Grid{1, members} : Grid{members, 1};  // rows may be no one's
-      const int group = member / real.slices;
-      const FlushToZero flush(call.mode == Mode::backward);
-      Worker<Arithmetic> worker(shared, real.groups, group, real.slices, member % real.slices,
-                                groups[group], team);
-      if (!worker.ready()) all_ready.store(false, std::memory_order_relaxed);
-      team.wait(members);  // either all of them go, or none: they would wait for each other
-      if (all_ready.load(std::memory_order_relaxed)) worker.go();
-    }
-    return all_ready.load(std::memory_order_relaxed);
-  }
-#endif
-  Barrier alone;
-  const FlushToZero flush(call.mode == Mode::backward);
-  Worker<Arithmetic> worker(shared, 1, 0, 1, 0, alone, alone);
-  if (worker.ready()) worker.go();
-  return worker.ready();
+  const Divisions divisions =
+      divisions_of<Arithmetic>(shared, call.threads < most_members ? call.threads : most_members);
+  const Decision decision = decide(divisions);
+  const Grid grid = decision.grid;
+  const double seconds = decision.seconds * work_of(call);
+  const bool ready = grid == Grid{1, 1} ? run_alone<Arithmetic>(shared)
+                                        : run_shared<Arithmetic>(shared, grid, seconds);
+  const std::chrono::duration<double> taken = Clock::now() - start;
+  if (ready) learn(divisions, grid, taken.count() / work_of(call));
+  return ready;
 }
 
 bool run(const Kernel& kernel, const Call& call) {

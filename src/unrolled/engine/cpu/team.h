@@ -6,9 +6,9 @@
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
 #endif
-#include <sched.h>
 #include <unistd.h>
 
+#include "signal.h"
 #include "vector.h"
 #include "workspace.h"
 
@@ -45,31 +45,23 @@ class FlushToZero {
 #endif
 };
 
-// Threads of a group wait here for each other; spinning, since a stage takes microseconds.
+// Threads of a group wait here for each other.
 class Barrier {
  public:
   void wait(int members) {
     if (members == 1) return;
-    const int turn = turn_.load(std::memory_order_relaxed);
+    const int turn = turn_.value();
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) == members - 1) {
       arrived_.store(0, std::memory_order_relaxed);
-      turn_.store(turn + 1, std::memory_order_release);
-      return;
-    }
-    for (int spins = 0; turn_.load(std::memory_order_acquire) == turn; ++spins) {
-      if (spins < 1024) {
-#if defined(__x86_64__) || defined(__i386__)
-        _mm_pause();
-#endif
-      } else {
-        sched_yield();  // more threads than processors: let the others come
-      }
+      turn_.raise();
+    } else {
+      turn_.wait(turn);
     }
   }
 
  private:
   alignas(64) std::atomic<int> arrived_{0};
-  alignas(64) std::atomic<int> turn_{0};
+  Signal turn_;
 };
 
 }  // namespace
