@@ -69,6 +69,68 @@ void tile(const float* const* operand, index depth, const float* panel, const fl
   }
 }
 
+// A few rows by several panels of full width at a time: a single panel's sums would mostly wait for
+// each other, since a multiply-add takes four cycles and two begin in each.
+template <int Rows, int Panels>
+void low_tile(const float* const* operand, index depth, const float* packed, float* const* result,
+              bool accumulate) {
+  constexpr index width = panel_vectors * lanes;
+  vec sum[Panels][Rows][panel_vectors];
+#pragma GCC unroll 4
+  for (int p = 0; p < Panels; ++p)
+#pragma GCC unroll 4
+    for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < panel_vectors; ++v) sum[p][r][v] = vec{};
+  const float* row[Rows];
+#pragma GCC unroll 4
+  for (int r = 0; r < Rows; ++r) row[r] = operand[r];
+  for (index k = 0; k < depth; ++k) {
+    vec value[Rows];
+#pragma GCC unroll 4
+    for (int r = 0; r < Rows; ++r) value[r] = broadcast(row[r][k]);
+#pragma GCC unroll 4
+    for (int p = 0; p < Panels; ++p)
+#pragma GCC unroll 4
+      for (int v = 0; v < panel_vectors; ++v) {
+        const vec weight = Whole{}.load(packed + (p * depth + k) * width + v * lanes);
+#pragma GCC unroll 4
+        for (int r = 0; r < Rows; ++r) sum[p][r][v] += value[r] * weight;
+      }
+  }
+#pragma GCC unroll 4
+  for (int p = 0; p < Panels; ++p)
+#pragma GCC unroll 4
+    for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < panel_vectors; ++v) {
+        float* const to = result[r] + p * width + v * lanes;
+        Whole{}.store(to, accumulate ? Whole{}.load(to) + sum[p][r][v] : sum[p][r][v]);
+      }
+}
+
+// Panels that so few rows take at a time; their sums must stay in registers.
+constexpr int low_tile_panels(int rows) {
+  return rows == 1 ? 8 / panel_vectors : 2;
+}
+
+constexpr int low_rows = 3;
+
+// The same for as many full panels as there are whole groups of; returns how many it has done.
+template <int Rows>
+index multiply_low(const float* const* operand, index depth, const float* packed,
+                   float* const* result, index full, bool accumulate) {
+  constexpr index width = panel_vectors * lanes;
+  constexpr int taken = low_tile_panels(Rows);
+  float* to[Rows];
+  index p = 0;
+  for (; p + taken <= full; p += taken) {
+    for (int r = 0; r < Rows; ++r) to[r] = result[r] + p * width;
+    low_tile<Rows, taken>(operand, depth, packed + p * width * depth, to, accumulate);
+  }
+  return p;
+}
+
 using Tile = void (*)(const float* const*, index, const float*, const float*, float* const*, index,
                       bool);
 
@@ -95,7 +157,13 @@ inline void product(const float* const* operand, index rows, index depth, const 
                     float* const* result, index columns, bool accumulate, bool backwards = false) {
   const index tile_count = (rows + tile_rows - 1) / tile_rows;
   const index whole = panel_vectors * lanes, panels = (columns + whole - 1) / whole;
-  for (index p = 0; p < panels; ++p) {
+  index done = 0;
+  if (rows <= low_rows) {
+    const auto multiply = rows == 1 ? multiply_low<1> : rows == 2 ? multiply_low<2> : multiply_low<3>;
+    if (rows > 0) done = multiply(operand, depth, packed, result, columns / whole, accumulate);
+    backwards = false;
+  }
+  for (index p = done; p < panels; ++p) {
     const index c = (backwards ? panels - 1 - p : p) * whole;
     const index left = round_up(columns - c, lanes) / lanes;
     const index vectors = left < panel_vectors ? left : panel_vectors;
