@@ -133,8 +133,8 @@ def zeros_like(weights: Weights) -> Weights:
 def zeros(like: Tensor, *shape: int) -> Tensor:
     """A float32 array of zeros, written by this thread alone.
 
-    torch shares the work among threads, and on a busy machine waits for them a thousand times longer
-    than the writing takes.
+    torch shares the work among threads, and on a busy machine waits for them a thousand times
+    longer than the writing takes.
     """
     found = like.new_empty(shape, dtype=torch.float32)
     found.numpy().fill(0)
