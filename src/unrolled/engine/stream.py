@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from ..compiler.program import Program
-from . import reference
+from ..compiler.program import Program, Symbol
+from . import _cpu, reference
 from .noise import Noise
 from .request import Request
 from .weights import Weights, split
@@ -30,14 +30,34 @@ class Steps(Protocol):
     def run(self, block: Any, out: Any) -> Any:
         """Several steps."""
 
-    def read(self) -> list[Tensor]:
-        """The states, ``[layers, N, ·]`` each, copied."""
+    def step_rows(self, rows: Any, x: Any, out: Any = None) -> Any:
+        """One step of some rows, whose inputs are ``[len(rows), I]``; the others stay as they are.
 
-    def write(self, states: Sequence[Tensor]) -> None:
-        """Set the states."""
+        ``rows`` is a sequence of integers, or an array or tensor of int64, all distinct.
+        """
+
+    def read(self, rows: Sequence[int] | None = None) -> list[Tensor]:
+        """The states, ``[layers, N, ·]`` each, copied; ``[layers, len(rows), ·]`` of some rows."""
+
+    def write(self, states: Sequence[Tensor], rows: Sequence[int] | None = None) -> None:
+        """Set the states of all rows or of some."""
 
     def clone(self) -> Steps:
         """Another one in the same state."""
+
+
+def row_numbers(rows: Any, count: int) -> list[int]:
+    """Numbers of some rows of a stream, checked.
+
+    Args:
+        rows: a sequence of integers, or an array or tensor of int64: distinct, ``0 ≤ row < count``.
+        count: rows of the stream.
+
+    Raises:
+        TypeError: if it is of another kind.
+        ValueError: if a number is out of range or comes twice, or the dtype is another one.
+    """
+    return _cpu.row_numbers(rows, count)
 
 
 class ReferenceStream:
@@ -71,23 +91,52 @@ class ReferenceStream:
     def step(self, x: Any, out: Any = None) -> Any:
         """One step."""
         tensor = self._tensor(x, "x", 0)
-        return self._give(self._advance(tensor.reshape(self._rows, -1)), tensor, x, out)
+        self._states = self._advance(tensor.reshape(self._rows, -1), self._states, self._masks)
+        return self._give(self._states[-1][0], tensor, x, out)
 
     def run(self, block: Any, out: Any) -> Any:
         """Several steps."""
         tensor = self._tensor(block, "block", 1)
-        outputs = [self._advance(x) for x in tensor.reshape(-1, self._rows, self._input_size)]
+        outputs = []
+        for x in tensor.reshape(-1, self._rows, self._input_size):
+            self._states = self._advance(x, self._states, self._masks)
+            outputs.append(self._states[-1][0])
         found = torch.stack(outputs) if outputs else tensor.new_empty(0, self._output_size)
         return self._give(found, tensor, block, out)
 
-    def read(self) -> list[Tensor]:
-        """The states, copied."""
-        return [torch.stack(states) for states in zip(*self._states, strict=True)]
+    def step_rows(self, rows: Any, x: Any, out: Any = None) -> Any:
+        """One step of some rows."""
+        numbers = row_numbers(rows, self._rows)
+        tensor = self._tensor(x, "x", 0, [[len(numbers), self._input_size]])
+        masks = {symbol: mask[: len(numbers)] for symbol, mask in self._masks.items()}
+        before = [[state[numbers] for state in states] for states in self._states]
+        after = self._advance(tensor, before, masks)
+        found = self._give(after[-1][0], tensor, x, out)
+        self._put(after, numbers)
+        return found
 
-    def write(self, states: Sequence[Tensor]) -> None:
-        """Set the states."""
+    def read(self, rows: Sequence[int] | None = None) -> list[Tensor]:
+        """The states of all rows or of some, copied."""
+        states = [torch.stack(of_all) for of_all in zip(*self._states, strict=True)]
+        return states if rows is None else [state[:, list(rows)] for state in states]
+
+    def write(self, states: Sequence[Tensor], rows: Sequence[int] | None = None) -> None:
+        """Set the states of all rows or of some."""
+        given = [[state[k].detach().clone() for state in states] for k in range(len(self._weights))]
+        if rows is None:
+            self._states = given
+        else:
+            self._put(given, rows)
+
+    def _put(self, states: Sequence[Sequence[Tensor]], rows: Sequence[int]) -> None:
+        """Replace the states of some rows; clones keep theirs."""
+        number = torch.tensor(rows, dtype=torch.int64, device=self._weights[0].input.device)
         self._states = [
-            [state[k].detach().clone() for state in states] for k in range(len(self._weights))
+            [
+                old.index_copy(0, number, new.to(old.dtype))
+                for old, new in zip(before, after, strict=True)
+            ]
+            for before, after in zip(self._states, states, strict=True)
         ]
 
     def clone(self) -> ReferenceStream:
@@ -98,17 +147,22 @@ class ReferenceStream:
         return other
 
     @torch.no_grad()
-    def _advance(self, x: Tensor) -> Tensor:
-        for k, own in enumerate(self._weights):
+    def _advance(
+        self, x: Tensor, states: Sequence[Sequence[Tensor]], masks: Mapping[Symbol, Tensor]
+    ) -> list[list[Tensor]]:
+        """The states of all layers after one step of so many rows as x has."""
+        found = []
+        for own, before in zip(self._weights, states, strict=True):
             gates = linear(x, own.input, own.input_bias)
-            self._states[k], _ = reference.step(
-                self._program, x, gates, self._states[k], own, self._masks
-            )
-            x = self._states[k][0]
-        return x
+            after, _ = reference.step(self._program, x, gates, before, own, masks)
+            found.append(after)
+            x = after[0]
+        return found
 
-    def _tensor(self, given: Any, name: str, leading: int) -> Tensor:
-        """The input as a tensor, checked."""
+    def _tensor(
+        self, given: Any, name: str, leading: int, shapes: list[list[int]] | None = None
+    ) -> Tensor:
+        """The input as a tensor, checked; by default of all rows."""
         if not isinstance(given, (np.ndarray, Tensor)):
             kind = type(given).__name__
             raise TypeError(f"Stream: {name} must be a NumPy array or a tensor, got {kind}")
@@ -119,7 +173,8 @@ class ReferenceStream:
         if x.device != like.device:
             raise ValueError(f"Stream: {name} is on {x.device}, expected it on {like.device}")
         rows, steps = self._rows, "T, " * leading
-        shapes = [[rows, self._input_size]] + [[self._input_size]] * (rows == 1)
+        if shapes is None:
+            shapes = [[rows, self._input_size]] + [[self._input_size]] * (rows == 1)
         if x.ndim <= leading or list(x.shape[leading:]) not in shapes:
             wanted = " or ".join(f"[{steps}{str(shape)[1:]}" for shape in reversed(shapes))
             raise ValueError(f"Stream: {name} has shape {list(x.shape)}, expected {wanted}")

@@ -112,19 +112,6 @@ def contiguous(weights: Weights, dtype: torch.dtype) -> Weights:
     )
 
 
-def without_heads(weights: Weights) -> Weights:
-    """The same with U as whole matrices, zero outside of the blocks."""
-    heads = weights.heads
-    if heads == 1:
-        return weights
-    H, S = weights.hidden_size, weights.output_size
-    blocks = weights.recurrent.reshape(-1, heads, H // heads, S // heads)
-    whole = blocks.new_zeros(len(blocks), heads, H // heads, heads, S // heads)
-    for k in range(heads):
-        whole[:, k, :, k] = blocks[:, k]
-    return weights._replace(recurrent=whole.reshape(-1, S))
-
-
 def zeros_like(weights: Weights) -> Weights:
     """Where gradients are to be added, in float32."""
     return weights.map(lambda tensor: zeros(tensor, *tensor.shape))

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...compiler.program import Program, Space
 from .. import _cpu
 from ..weights import Weights
-from .layout import contiguous, matrices, states, without_heads
+from .layout import contiguous, matrices, states
 
 
 class KernelStream:
@@ -49,7 +49,7 @@ class KernelStream:
                 own.vectors,
                 [mask.mean(rate) for mask, rate in zip(program.masks, rates, strict=True)],
             )
-            for own in (contiguous(without_heads(own), torch.float32) for own in weights)
+            for own in (contiguous(own, torch.float32) for own in weights)
         ]
         self._native = _cpu.Stream(
             isa=isa,
@@ -60,6 +60,7 @@ class KernelStream:
             projected=first.output_size,
             layers=layers,
             outputs=self._outputs(),
+            heads=first.heads,
         )
         self.step = self._native.step
 
@@ -72,26 +73,35 @@ class KernelStream:
     def run(self, block: Any, out: Any) -> Any:
         """Several steps."""
         if out is None:
-            shape = (*getattr(block, "shape", ())[:-1], self._output_shape[1])
-            out = np.empty(shape, np.float32)
-            if isinstance(block, Tensor):
-                out = torch.from_numpy(out)
+            out = self._like(block)
         self._native.run(block, out)
         return out
 
-    def read(self) -> list[Tensor]:
-        """The states, copied."""
-        found = [
-            torch.empty(shape, dtype=torch.float32, device="cpu") for shape in self._state_shapes
-        ]
-        for k, state in enumerate(found):
-            self._native.read_state(k, state)
+    def step_rows(self, rows: Any, x: Any, out: Any = None) -> Any:
+        """One step of some rows."""
+        if out is None:
+            out = self._like(x)
+        self._native.step_rows(rows, x, out)
+        return out
+
+    def _like(self, x: Any) -> Any:
+        """An array for the outputs of an input, of its kind."""
+        out = np.empty((*getattr(x, "shape", ())[:-1], self._output_shape[1]), np.float32)
+        return torch.from_numpy(out) if isinstance(x, Tensor) else out
+
+    def read(self, rows: Sequence[int] | None = None) -> list[Tensor]:
+        """The states of all rows or of some, copied."""
+        found = []
+        for k, (layers, count, size) in enumerate(self._state_shapes):
+            shape = (layers, count if rows is None else len(rows), size)
+            found.append(torch.empty(shape, dtype=torch.float32, device="cpu"))
+            self._native.read_state(k, found[k], rows)
         return found
 
-    def write(self, given: Sequence[Tensor]) -> None:
-        """Set the states."""
+    def write(self, given: Sequence[Tensor], rows: Sequence[int] | None = None) -> None:
+        """Set the states of all rows or of some."""
         for k, state in enumerate(states(given)):
-            self._native.write_state(k, state)
+            self._native.write_state(k, state, rows)
 
     def clone(self) -> KernelStream:
         """Another stream in the same state, with the same packed weights."""

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "row_numbers.h"
 #include "stream.h"
 #include "tensor.h"
 
@@ -52,6 +53,10 @@ class Array {
     for (int d = dimensions - 1; d >= 0; step *= shape[d--])
       if (shape[d] > 1 && stride[d] != step) return false;
     return true;
+  }
+
+  bool has_shape(index rows, index features) const {
+    return dimensions == 2 && shape[0] == rows && shape[1] == features;
   }
 
   // Error: another shape was expected.
@@ -123,6 +128,7 @@ class StreamObject {
   // of the same memory.
   StreamObject(Stream stream, const nb::list& outputs)
       : stream_(std::move(stream)),
+        numbers_(stream_.rows()),
         outputs_{outputs[0], outputs[1], outputs[2], outputs[3]},
         output_(floats(outputs[2], "outputs", {stream_.rows(), stream_.output_size()})) {}
 
@@ -191,17 +197,37 @@ class StreamObject {
     } while (from < steps);
   }
 
-  void read_state(index k, nb::handle to) const {
+  void step_rows(nb::handle rows, nb::handle x, nb::handle out) {
     check_free();
-    stream_.read_state(k, state(k, to));
+    const std::vector<index>& found = numbers_.read(rows);
+    const index count = static_cast<index>(found.size());
+    Array input(x, "x", false);
+    if (!input.has_shape(count, stream_.input_size()))
+      input.refuse(listed_of(count, stream_.input_size()));
+    Array result(out, "out", true);
+    if (!result.has_shape(count, stream_.output_size()))
+      result.refuse(listed_of(count, stream_.output_size()));
+    if (!result.is_contiguous()) result.fail("is not contiguous");
+    stream_.step_rows(found.data(), count, input.data, input.stride[0], result.data);
   }
-  void write_state(index k, nb::handle from) {
+
+  // Of all rows, or of those that are named.
+  void read_state(index k, nb::handle to, nb::handle rows) {
     check_free();
-    stream_.write_state(k, state(k, from));
+    const std::vector<index>* const named = rows.is_none() ? nullptr : &numbers_.read(rows);
+    const index count = named ? static_cast<index>(named->size()) : stream_.rows();
+    stream_.read_state(k, named ? named->data() : nullptr, count, state(k, to, count));
+  }
+  void write_state(index k, nb::handle from, nb::handle rows) {
+    check_free();
+    const std::vector<index>* const named = rows.is_none() ? nullptr : &numbers_.read(rows);
+    const index count = named ? static_cast<index>(named->size()) : stream_.rows();
+    stream_.write_state(k, named ? named->data() : nullptr, count, state(k, from, count));
   }
 
  private:
   Stream stream_;
+  RowNumbers numbers_;
   nb::object outputs_[4];
   float* output_;
   std::vector<float> copied_;
@@ -211,12 +237,17 @@ class StreamObject {
     if (running_) throw std::runtime_error("Stream: run is under way in another thread");
   }
 
-  // The array of state k, which must be the layers' own in shape.
-  float* state(index k, nb::handle array) const {
+  static std::string listed_of(index rows, index features) {
+    const index sizes[] = {rows, features};
+    return listed(sizes, 2);
+  }
+
+  // The array of state k of so many rows, which must be the layers' own in shape.
+  float* state(index k, nb::handle array, index rows) const {
     if (k < 0 || k >= stream_.state_count())
       refuse("state must be from 0 to " + std::to_string(stream_.state_count() - 1) + ", got " +
              std::to_string(k));
-    return floats(array, "state", {stream_.layer_count(), stream_.rows(), stream_.state_size(k)});
+    return floats(array, "state", {stream_.layer_count(), rows, stream_.state_size(k)});
   }
 
   // That `leading` dimensions (called `names`), then [N, features], or bare [features] if N is 1;
@@ -248,12 +279,15 @@ class StreamObject {
 // What Python calls. Each layer: W, b, c, the matrices, the vectors, the masks' values.
 void create(StreamObject* self, const std::string& isa, const std::string& name, index rows,
             index input_size, index hidden, index projected, const nb::list& layers,
-            const nb::list& outputs) {
+            const nb::list& outputs, index heads) {
   const Engine& engine = engine_of(isa);
   const Kernel& kernel = find(engine, name);
   const index size[2] = {hidden, projected};
   if (rows < 1 || hidden < 1 || projected < 1 || input_size < 0 || layers.size() < 1)
     refuse("a stream has at least one row, unit, output and layer");
+  if (heads < 1 || hidden % heads != 0 ||
+      (heads > 1 && size[static_cast<index>(kernel.states[0])] % heads != 0))
+    refuse("heads must divide the units and outputs, got " + std::to_string(heads));
   if (kernel.input_slot >= 0 && (input_size != hidden || (layers.size() > 1 && projected != hidden)))
     refuse("x stands in the equations of " + name + ": expected hidden = " +
            std::to_string(hidden) + " features, got " + std::to_string(input_size));
@@ -280,15 +314,16 @@ void create(StreamObject* self, const std::string& isa, const std::string& name,
              std::to_string(kernel.matrix_count));
     for (index k = 0; k < kernel.matrix_count; ++k) {
       const Matrix& matrix = kernel.matrices[k];
-      own.matrices.push_back(floats(matrices[k], "matrices",
-                                    {matrix.blocks * size_of(matrix.rows), size_of(matrix.columns)}));
+      const index columns = size_of(matrix.columns) / (matrix.recurrent ? heads : 1);
+      own.matrices.push_back(
+          floats(matrices[k], "matrices", {matrix.blocks * size_of(matrix.rows), columns}));
     }
     if ((own.vectors == nullptr && kernel.vector_count > 0) ||
         static_cast<index>(own.masks.size()) != kernel.mask_count)
       refuse("vectors or masks are missing");
     parameters.push_back(std::move(own));
   }
-  new (self) StreamObject(Stream(engine, kernel, rows, input_size, size, parameters), outputs);
+  new (self) StreamObject(Stream(engine, kernel, rows, input_size, size, heads, parameters), outputs);
 }
 
 }  // namespace
@@ -297,12 +332,18 @@ void bind_stream(nb::module_& m) {
   nb::class_<StreamObject>(m, "Stream", "A stack of layers, fed step by step; see stream.h.")
       .def("__init__", &create, nb::arg("isa"), nb::arg("name"), nb::arg("rows"),
            nb::arg("input_size"), nb::arg("hidden"), nb::arg("projected"), nb::arg("layers"),
-           nb::arg("outputs"))
+           nb::arg("outputs"), nb::arg("heads") = 1)
       .def("clone", &StreamObject::clone, nb::arg("outputs"))
       .def("step", &StreamObject::step, nb::arg("x"), nb::arg("out").none() = nb::none())
       .def("run", &StreamObject::run, nb::arg("block"), nb::arg("out"))
-      .def("read_state", &StreamObject::read_state, nb::arg("state"), nb::arg("to"))
-      .def("write_state", &StreamObject::write_state, nb::arg("state"), nb::arg("source"));
+      .def("step_rows", &StreamObject::step_rows, nb::arg("rows"), nb::arg("x"), nb::arg("out"))
+      .def("read_state", &StreamObject::read_state, nb::arg("state"), nb::arg("to"),
+           nb::arg("rows").none() = nb::none())
+      .def("write_state", &StreamObject::write_state, nb::arg("state"), nb::arg("source"),
+           nb::arg("rows").none() = nb::none());
+  m.def("row_numbers", [](nb::handle rows, index count) {
+    return RowNumbers(count < 0 ? 0 : count).read(rows);
+  }, nb::arg("rows"), nb::arg("count"), "Checked numbers of some rows of so many, as a list.");
 }
 
 }  // namespace unrolled
