@@ -12,7 +12,8 @@ from torch import Tensor
 from .. import _cpu
 from ..noise import Noise
 from ..weights import Weights
-from .layout import SLICES, matrices
+from . import layout
+from .layout import matrices
 from .parallel import threads
 
 _BLOCK = 0
@@ -96,7 +97,7 @@ class Direction:
             "projected": weights.output_size,
             "heads": weights.heads,
             "threads": threads(),
-            "slices": SLICES,
+            "slices": layout.SLICES,
             "lengths": self.lengths,
             "input": self.x,
             "exact_input": self.exact_x,

@@ -99,6 +99,10 @@ template <class Arithmetic>
 class Gradients {
   using Weight = typename Arithmetic::Weight;
   static constexpr index most_depth = Arithmetic::fast ? 4 * sum_depth : sum_depth;
+  // Numbers of operands that are packed at a time: a third of a second-level cache of 1 MiB or, of
+  // bfloat16, half of one of 2 MiB. They do not follow the cache that there is, since how many rows
+  // are summed up at a time decides the last bits of a gradient.
+  static constexpr index most_operands = (1 << 20) / 12, most_operands_fast = (1 << 21) / 4;
   static constexpr index laid_rows = 64;  // adjoints that are laid out at a time
 
  public:
@@ -109,7 +113,7 @@ class Gradients {
       if (columns > widest) widest = columns;
     }
     widest_ = round_up(widest, lanes);
-    depth_ = cache_size() / (Arithmetic::fast ? 4 : 12) / (widest_ + 1);
+    depth_ = (Arithmetic::fast ? most_operands_fast : most_operands) / (widest_ + 1);
     if (Arithmetic::fast) depth_ = round_up(depth_, 32);
     if (depth_ < 64) depth_ = 64;
     if (depth_ > most_depth) depth_ = most_depth;
@@ -324,15 +328,20 @@ class Gradients {
     }
   }
 
-  // What the threads have found for the vectors in this block; all begin the next one with zeros.
+  // What the rows have found for the vectors in this block; all begin the next one with zeros.
   void add_vectors() {
     const Share share = own(run_.kernel_.vector_count * hidden());
-    for (index j = share.begin; j < share.end; ++j)
-      for (int m = 0; m < members_; ++m) {
-        float& found = run_.vector_sums_[m * run_.vector_sums_size_ + j];
-        run_.call_.gradient_vectors[j] += found;
-        found = 0.0f;
+    const index rows = run_.call_.rows, stride = run_.vector_sums_size_;
+    float* const to = run_.call_.gradient_vectors;
+    sweep(share.begin, share.end, [&](index j, auto part) {
+      float* from = run_.vector_sums_ + j;
+      vec sum{};
+      for (index r = 0; r < rows; ++r, from += stride) {
+        sum += part.load(from);
+        part.store(from, vec{});
       }
+      part.store(to + j, part.load(to + j) + sum);
+    });
   }
 
   // The gradient of x over a block: this thread's share of its rows.

@@ -87,7 +87,7 @@ class Run {
                              : 0;
     const index starts = backward && resets() ? round_up(call.rows * delta_width_, cache_line) : 0;
     vector_sums_size_ = backward ? round_up(kernel.vector_count * hidden, cache_line) : 0;
-    const index vector_sums = vector_sums_size_ * (call.threads + 1);
+    const index vector_sums = vector_sums_size_ * call.rows;
     float* memory = workspace_.reserve(order + round_up(longest, cache_line) + biases + sums +
                                        scratch + deltas + packed + starts + vector_sums);
     ready_ = memory != nullptr;
@@ -123,7 +123,9 @@ class Run {
   float* delta_;  // [block_, rows, delta_width_]: step number i at i % block_
   float* packed_input_;  // the input weights, for the gradient of x
   float* starts_;  // [rows, delta_width_]: adjoints, summed over the steps that start anew
-  float* vector_sums_;  // each thread's gradients of the vectors, of one block of steps
+  // Each row's part of the vectors' gradients, of one block of steps: [rows, vector_sums_size_]. A
+  // row has one whoever computes it, so that the sum over rows does not depend on the threads.
+  float* vector_sums_;
   index vector_sums_size_;
   index* order_;  // rows, the longest first
 
@@ -206,10 +208,11 @@ class Run {
         }
         return a;
       }
+      case Place::sum:
+        return {vector_sums_ + k * call_.size[at(Space::hidden)], 0, vector_sums_size_};
       case Place::product:
       case Place::gate:
       case Place::mask:
-      case Place::sum:
         break;  // live with the thread
     }
     return {};

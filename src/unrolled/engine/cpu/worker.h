@@ -28,9 +28,7 @@ class Worker {
   Worker(const Run& run, int groups, int group, int slices, int slice, Barrier& barrier,
          Barrier& team)
       : run_(run), slices_(slices), members_(groups * slices), barrier_(barrier), team_(team),
-        gradients_(run, members_, group * slices + slice),
-        slice_(run, slices, slice),
-        sums_(run.vector_sums_ + (group * slices + slice) * run.vector_sums_size_) {
+        gradients_(run, members_, group * slices + slice), slice_(run, slices, slice) {
     const Call& call = run.call_;
     // With lengths, rows are dealt out like cards, so that every group gets long and short ones.
     const index dealt = call.lengths ? groups : 1;
@@ -145,7 +143,6 @@ class Worker {
   Barrier& team_;
   Gradients<Arithmetic> gradients_;
   Slice<Arithmetic> slice_;
-  float* sums_;  // of the vectors' gradients, over this thread's rows and units
   index count_, chunk_;
   index block_, gate_width_;
   float* packed_;
@@ -221,8 +218,7 @@ class Worker {
       }
       for (index i = 0; i < stage.output_count; ++i) {
         const Location target = stage.outputs[i];
-        *to++ = target.place == Place::sum ? Array{sums_ + target.index * run_.call_.size[0]}
-                                           : run_.resolve(target, true);
+        *to++ = run_.resolve(target, true);
       }
       prepared.operands = to;
       for (index m = 0; m < stage.multiply_count; ++m) {
