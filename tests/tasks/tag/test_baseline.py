@@ -44,7 +44,7 @@ def test_it_learns(tmp_path: Path, characters: bool) -> None:
     assert scores.metrics["f1"].value == 1
     assert baseline.penalties is not None
     assert not list(tmp_path.glob(".*"))
-    again = Baseline(path, character_level=characters)
+    again = Baseline(path, data.tags.tags, character_level=characters)
     tokens = tuple("inRiga.") if characters else ("in", "Riga", ".")
     assert again.predict(tokens) == baseline.predict(tokens)
     assert "B-LOC" in again.predict(tokens)
@@ -62,4 +62,4 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"nothing")
     for name in ("a", "none"):
         with pytest.raises(UserError, match=f"{name}: "):
-            Baseline(tmp_path / name, character_level=False)
+            Baseline(tmp_path / name, ("O",), character_level=False)

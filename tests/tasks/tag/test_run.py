@@ -51,6 +51,21 @@ def test_it_learns_and_says_how_well(run: Path, predictor: TagPredictor) -> None
     assert found.baseline["f1"].value > 0.9
 
 
+def test_a_damaged_cheap_method_is_left_out_with_a_note(run: Path, tmp_path: Path) -> None:
+    """Its library would follow the offsets of the file wherever they lead, and end the process."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    file = copy / "baseline.crfsuite"
+    content = file.read_bytes()
+    file.write_bytes(content[:40] + b"\xff\xff\xff\x7f" + content[44:])
+    predictor = unrolled.load(copy)
+    assert isinstance(predictor, TagPredictor)
+    found = predictor.evaluate([run.parent / "test.conll"])
+    assert not found.baseline
+    (note,) = [note for note in found.notes if note.startswith("Without the cheap method: ")]
+    assert f"{file}: not a model of python-crfsuite: " in note
+
+
 def test_texts_and_tokens_are_tagged(predictor: TagPredictor) -> None:
     text = "Anna lives in New York ."
     first, second, third = predictor.predict([text, text.split(), ""])

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.errors import RUNTIME, UserError
+from unrolled.files import read_bytes
 
+from .crfsuite_file import DamagedError, check_model
 from .data import SentenceStore, TagData
 from .evaluation import score
 from .handmade import features
@@ -19,6 +21,9 @@ without one."""
 ITERATIONS = 100
 """Passes of the optimizer (L-BFGS) over the training data."""
 
+LARGEST = 1 << 32
+"""Bytes of a model file; its offsets reach no further."""
+
 MANY = 2_000_000
 """Tokens of training data above which the penalties are not chosen but fixed."""
 
@@ -27,7 +32,8 @@ class Baseline:
     """A trained conditional random field.
 
     Args:
-        path: Its model file.
+        path: Its model file; checked whole before the library reads it.
+        tags: Tags that it may predict.
         character_level: Whether tokens are characters.
 
     Attributes:
@@ -37,13 +43,15 @@ class Baseline:
         UserError: python-crfsuite is not installed, or the file is no model of it.
     """
 
-    def __init__(self, path: Path, *, character_level: bool) -> None:
+    def __init__(self, path: Path, tags: Sequence[str], *, character_level: bool) -> None:
         self._tagger = _library().Tagger()
         self._character_level = character_level
         self.penalties: tuple[float, float] | None = None
+        self._content = read_bytes(path, LARGEST)  # the library keeps no copy
         try:
-            self._tagger.open(str(path))
-        except (OSError, ValueError) as error:
+            check_model(self._content, tags)
+            self._tagger.open_inmemory(self._content)
+        except DamagedError as error:
             raise UserError(f"{path}: not a model of python-crfsuite: {error}") from error
 
     def predict(self, tokens: Sequence[str]) -> list[str]:
@@ -88,13 +96,14 @@ def train_baseline(data: TagData, path: Path) -> Baseline:
                 raise UserError(f"{path}: the model cannot be written", code=RUNTIME)
             value = 0.0
             if choose:
-                value = _value(Baseline(trial, character_level=character_level), data)
+                trained = Baseline(trial, data.tags.tags, character_level=character_level)
+                value = _value(trained, data)
             if best is None or value > best[0]:
                 best = value, penalties
                 trial.replace(path)
     finally:
         trial.unlink(missing_ok=True)
-    found = Baseline(path, character_level=character_level)
+    found = Baseline(path, data.tags.tags, character_level=character_level)
     found.penalties = best[1] if best else None
     return found
 

@@ -140,7 +140,11 @@ class TagPredictor:
         notes, cheap = [], None
         if options.baseline and self._baseline.exists():
             try:
-                method = Baseline(self._baseline, character_level=self.tags.unit == "character")
+                method = Baseline(
+                    self._baseline,
+                    self.tags.tags,
+                    character_level=self.tags.unit == "character",
+                )
                 cheap = [method.predict(one) for one in tokens]
             except UserError as error:
                 notes.append(f"Without the cheap method: {error}.")
