@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from unrolled.errors import UserError
 from unrolled.ranges import Range
-from unrolled.training.options import TrainingOptions, check
+from unrolled.training.options import CheckedOptions, TrainingOptions
 from unrolled.training.task import Estimate, Evaluation, Inspection, Opened, Verb
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DataOptions:
+class DataOptions(CheckedOptions):
     """Which lines to read.
 
     Attributes:
@@ -34,9 +34,6 @@ class DataOptions:
     data: tuple[str, ...] = ()
     val_data: tuple[str, ...] = ()
     column: Annotated[int, Range(1, 9)] = 1
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass(frozen=True)

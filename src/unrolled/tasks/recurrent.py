@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from unrolled.cells import CELLS, GRU, Cell, OriginalGRU
 from unrolled.errors import UserError
-from unrolled.ranges import SHARE, SIZE, NamesCode, Range, complaint, flag, shown
+from unrolled.ranges import SHARE, SIZE, NamesCode, Range, flag, shown
 from unrolled.tasks import own_cell
+from unrolled.training.options import CheckedOptions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -62,7 +63,7 @@ LAYER_OPTIONS = (
 
 
 @dataclass(frozen=True)
-class RecurrentOptions:
+class RecurrentOptions(CheckedOptions):
     """Recurrent layers. A task's model options inherit from this, and may set other defaults.
 
     Attributes:
@@ -122,8 +123,7 @@ class RecurrentOptions:
         Raises:
             UserError: A value is outside its range, or two do not go together.
         """
-        if wrong := complaint(self):
-            raise UserError(wrong)
+        super().__post_init__()
         if own_cell.is_own(self.cell):
             own_cell.parse(self.cell)
             _check_sizes(self)

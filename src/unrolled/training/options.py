@@ -46,8 +46,21 @@ LIMITS = ("max_epochs", "max_steps", "max_time", "patience")
 """Options that may be changed when a run goes on."""
 
 
+class CheckedOptions:
+    """Base of dataclasses of options: every value fits the type and range of its annotation."""
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: A value is of another type, or outside its range.
+        """
+        if wrong := complaint(self):
+            raise UserError(wrong)
+
+
 @dataclass(frozen=True)
-class TrainingOptions:
+class TrainingOptions(CheckedOptions):
     """How to train, whatever the task. Tasks set defaults of their own and add options.
 
     Attributes:
@@ -109,7 +122,7 @@ class TrainingOptions:
         Raises:
             UserError: A value is outside its range.
         """
-        check(self)
+        super().__post_init__()
         if self.max_time is not None:
             parse_duration(self.max_time, "--max-time")
         parse_duration(self.checkpoint_every, "--checkpoint-every")
@@ -124,16 +137,6 @@ class TrainingOptions:
         """``max_epochs``, or 10 where no limit at all was given."""
         unlimited = self.max_epochs is None and self.max_steps is None and self.max_time is None
         return 10 if unlimited else self.max_epochs
-
-
-def check(options: object) -> None:
-    """Refuse options of which one does not fit its annotation.
-
-    Raises:
-        UserError: A value is of another type, or outside its range.
-    """
-    if wrong := complaint(options):
-        raise UserError(wrong)
 
 
 def check_value(name: str, value: object, hint: Any) -> None:

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from unrolled.errors import UserError
 from unrolled.ranges import COUNT, SEED, SHARE, SIZE, Range
 from unrolled.tasks.recurrent import RecurrentOptions
-from unrolled.training.options import RATE, TrainingOptions, check
+from unrolled.training.options import RATE, CheckedOptions, TrainingOptions
 
 
 @dataclass(frozen=True)
-class DataOptions:
+class DataOptions(CheckedOptions):
     """Which texts or series to read, and how they become numbers.
 
     Attributes:
@@ -71,14 +71,6 @@ class DataOptions:
     max_length: Annotated[int | None, COUNT] = None
     keep: Literal["beginning", "ends"] = "beginning"
     scale: Literal["auto", "channels", "together", "none"] = "auto"
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: A value is outside its range.
-        """
-        check(self)
 
 
 @dataclass(frozen=True)
@@ -181,7 +173,7 @@ class ClassifyOptions:
 
 
 @dataclass(frozen=True)
-class InputOptions:
+class InputOptions(CheckedOptions):
     """How new files are read, and how the model runs. A base of the verbs' options.
 
     Attributes:
@@ -200,14 +192,6 @@ class InputOptions:
     text: str | None = None
     label: str | None = None
     batch_size: Annotated[int, SIZE] = 64
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: A value is outside its range.
-        """
-        check(self)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import itertools
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from torch import Tensor
 from unrolled.errors import UserError
 from unrolled.tasks import statistics
 from unrolled.tasks.ragged import pad
-from unrolled.training.run_folder.checkpoint import best_weights, load_weights
+from unrolled.training.run_folder.checkpoint import load_best
 from unrolled.training.run_folder.folder import RunFolder
 from unrolled.training.task import Evaluation
 
@@ -69,8 +69,7 @@ class ClassifyPredictor:
         self.labels = self.encoding.labels.names
         self.scoring = Scoring(self.encoding.labels, options.training)
         self.model = network_of(options, self.encoding, folder)
-        load_weights(self.model, *best_weights(folder))
-        self.model.to(torch.device(device)).eval()
+        load_best(self.model, folder, device)
         self.calibration = Calibration.load(folder)
         self.baseline = Baseline.load(folder)
         if self.baseline is not None and len(self.baseline.bias) != len(self.labels):
@@ -310,20 +309,3 @@ def _standard_input(data: DataOptions, kind: str, *, labels: bool) -> Iterator[I
             shutil.copyfileobj(file, target)
         for item in read_items([copy], replace(data, format=chosen), labels=labels):
             yield item._replace(place=item.place.replace(str(copy), "standard input", 1))
-
-
-# What the command line calls --------------------------------------------------------------------
-
-
-def predict_verb(
-    predictor: ClassifyPredictor, files: Sequence[str], options: PredictOptions
-) -> Iterator[Mapping[str, Any]]:
-    """One result for each item of the files."""
-    return predictor.predict_files(files or ["-"], options)
-
-
-def evaluate_verb(
-    predictor: ClassifyPredictor, files: Sequence[str], options: EvaluateOptions
-) -> Evaluation:
-    """Metrics on the items of the files."""
-    return predictor.evaluate(files or ["-"], options)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from unrolled.errors import UserError
 from unrolled.ranges import SEED, Range, shown
-from unrolled.training.options import CLIP, RATE, check
+from unrolled.training.options import CLIP, RATE, CheckedOptions
 
 from .variants import LAG, Variant, takes, variant
 
@@ -19,7 +19,7 @@ SHORTEST, LONGEST = 2, 10_000
 
 
 @dataclass(frozen=True)
-class LagOptions:
+class LagOptions(CheckedOptions):
     """Which models are trained, on what, and for how long. Names may be joined by commas.
 
     Attributes:
@@ -62,7 +62,7 @@ class LagOptions:
         Raises:
             UserError: A value is none of those there are.
         """
-        check(self)
+        super().__post_init__()
         self._set("tasks", _split(self.tasks, "tasks"))
         for task in self.tasks:
             _one_of("tasks", task, TASKS)

@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 from unrolled.errors import UserError
 from unrolled.ranges import SHARE, SIZE, Range
 from unrolled.tasks.recurrent import RecurrentOptions
-from unrolled.training.options import RATE, TrainingOptions, check
+from unrolled.training.options import RATE, CheckedOptions, TrainingOptions
 
 COLUMN = Range(1, 1000)
 """Numbers of columns, the first is 1."""
 
 
 @dataclass(frozen=True)
-class DataOptions:
+class DataOptions(CheckedOptions):
     """Tagged sentences and the form of their files.
 
     Attributes:
@@ -57,7 +57,7 @@ class DataOptions:
         Raises:
             UserError: A value is outside its range, or two columns are the same.
         """
-        check(self)
+        super().__post_init__()
         if self.tag_column is not None and self.tag_column == self.token_column:
             raise UserError(
                 f"--tag-column {self.tag_column}: expected another column than --token-column"
@@ -198,7 +198,7 @@ class TagOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions:
+class PredictOptions(CheckedOptions):
     """How sentences are tagged.
 
     Attributes:
@@ -214,17 +214,9 @@ class PredictOptions:
     format: Literal["columns", "jsonl", "text"] | None = None
     token_column: Annotated[int | None, COLUMN] = None
 
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: A value is outside its range.
-        """
-        check(self)
-
 
 @dataclass(frozen=True)
-class EvaluateOptions:
+class EvaluateOptions(CheckedOptions):
     """How a tagger is measured.
 
     Attributes:
@@ -234,11 +226,3 @@ class EvaluateOptions:
 
     threshold: Annotated[float, Range(0, 1)] = 0.0
     baseline: bool = True
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: A value is outside its range.
-        """
-        check(self)

@@ -12,7 +12,7 @@ import torch
 
 from unrolled.errors import UserError
 from unrolled.ranges import shown
-from unrolled.training.run_folder.checkpoint import best_weights, load_weights
+from unrolled.training.run_folder.checkpoint import load_best
 from unrolled.training.run_folder.folder import RunFolder
 from unrolled.training.task import Evaluation
 
@@ -51,8 +51,7 @@ class TagPredictor:
         self.options = options
         self.decoder = make_decoder(options, folder)
         self.tags = self.decoder.tags
-        load_weights(self.decoder.model, *best_weights(folder))
-        self.decoder.model.to(torch.device(device)).eval()
+        load_best(self.decoder.model, folder, device)
         self._forms = read_forms(folder)
         self._baseline = folder.path / BASELINE
 
@@ -216,20 +215,3 @@ def _object(written: str | Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(written, str):
         raise TypeError("expected an object, got lines of columns")
     return written
-
-
-# What the command line calls --------------------------------------------------------------------
-
-
-def predict_verb(
-    predictor: TagPredictor, files: Sequence[str], options: PredictOptions
-) -> Iterator[Mapping[str, Any] | str]:
-    """Sentences with their tags, in the form in which they came."""
-    return predictor.predict_files(files or ["-"], options)
-
-
-def evaluate_verb(
-    predictor: TagPredictor, files: Sequence[str], options: EvaluateOptions
-) -> Evaluation:
-    """Scores on files with tags."""
-    return predictor.evaluate(files or ["-"], options)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from unrolled.errors import UserError
 from unrolled.ranges import SEED, SHARE, SIZE, Range
 from unrolled.tasks.recurrent import RecurrentOptions
-from unrolled.training.options import RATE, TrainingOptions, check
+from unrolled.training.options import RATE, CheckedOptions, TrainingOptions
 
 LENGTH = Range(0, 10**9)
 """Characters to write."""
@@ -18,7 +18,7 @@ TEMPERATURE = Range(1e-6, 1e6, or_zero=True)
 
 
 @dataclass(frozen=True)
-class DataOptions:
+class DataOptions(CheckedOptions):
     """Which text to read.
 
     Attributes:
@@ -30,14 +30,6 @@ class DataOptions:
     data: tuple[str, ...] = ()
     val_data: tuple[str, ...] = ()
     val_fraction: Annotated[float, SHARE] = 0.1
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: A value is outside its range.
-        """
-        check(self)
 
 
 @dataclass(frozen=True)
@@ -100,7 +92,7 @@ class TextOptions:
 
 
 @dataclass(frozen=True)
-class WritingOptions:
+class WritingOptions(CheckedOptions):
     """How a model writes.
 
     Attributes:
@@ -117,17 +109,9 @@ class WritingOptions:
     top_k: Annotated[int, Range(0, 2**31 - 1)] = 0
     seed: Annotated[int, SEED] = 0
 
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: A value is outside its range.
-        """
-        check(self)
-
 
 @dataclass(frozen=True)
-class ScoringOptions:
+class ScoringOptions(CheckedOptions):
     """How a text is scored.
 
     Attributes:
@@ -137,17 +121,9 @@ class ScoringOptions:
 
     streams: Annotated[int | None, SIZE] = None
 
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: A value is outside its range.
-        """
-        check(self)
-
 
 @dataclass(frozen=True)
-class PromptOptions:
+class PromptOptions(CheckedOptions):
     """How a model continues many prompts, one a line.
 
     Attributes:
@@ -161,11 +137,3 @@ class PromptOptions:
     temperature: Annotated[float, TEMPERATURE] = 0.8
     top_k: Annotated[int, Range(0, 2**31 - 1)] = 0
     seed: Annotated[int, SEED] = 0
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: A value is outside its range.
-        """
-        check(self)

@@ -16,7 +16,7 @@ from unrolled.tasks.text.model import build_model
 from unrolled.tasks.text.options import PromptOptions, ScoringOptions, TextOptions, WritingOptions
 from unrolled.tasks.text.score import Score, default_streams, score
 from unrolled.tasks.text.vocabulary import Vocabulary
-from unrolled.training.run_folder.checkpoint import best_weights, load_weights
+from unrolled.training.run_folder.checkpoint import load_best
 from unrolled.training.run_folder.folder import RunFolder
 from unrolled.training.task import Estimate, Evaluation
 
@@ -43,8 +43,7 @@ class TextPredictor:
         self.folder, self.options, self.device = folder, options, device
         self.vocabulary = Vocabulary.load(folder.path / "vocabulary.json")
         self.model = build_model(options.model, len(self.vocabulary), folder.path)
-        load_weights(self.model, *best_weights(folder))
-        self.model.to(self.device).eval()
+        load_best(self.model, folder, device)
 
     def predict(
         self, items: Iterable[str], options: PromptOptions | None = None

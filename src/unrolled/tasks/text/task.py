@@ -5,27 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from unrolled.tasks.text.options import (
-    PromptOptions,
-    ScoringOptions,
-    TextOptions,
-    WritingOptions,
-)
+from unrolled.tasks.package_task import PackageTask
 from unrolled.training.task import Evaluation, Inspection, Verb
 
-if TYPE_CHECKING:
-    import torch
+from .options import PromptOptions, ScoringOptions, TextOptions, WritingOptions
 
-    from unrolled.tasks.text.predictor import TextPredictor
-    from unrolled.tasks.text.training import OpenedText
-    from unrolled.training.processes import Processes
-    from unrolled.training.run_folder.folder import RunFolder
+if TYPE_CHECKING:
+    from .predictor import TextPredictor
 
 
 def _predict(
     predictor: TextPredictor, files: Sequence[str], options: PromptOptions
 ) -> Iterator[dict[str, str]]:
-    from unrolled.tasks.text.predictor import predict
+    from .predictor import predict
 
     return predict(predictor, files, options)
 
@@ -33,7 +25,7 @@ def _predict(
 def _evaluate(
     predictor: TextPredictor, files: Sequence[str], options: ScoringOptions
 ) -> Evaluation:
-    from unrolled.tasks.text.predictor import evaluate
+    from .predictor import evaluate
 
     return evaluate(predictor, files, options)
 
@@ -41,12 +33,12 @@ def _evaluate(
 def _generate(
     predictor: TextPredictor, files: Sequence[str], options: WritingOptions
 ) -> Iterator[str]:
-    from unrolled.tasks.text.predictor import write
+    from .predictor import write
 
     return write(predictor, files, options)
 
 
-class TextTask:
+class TextTask(PackageTask):
     """Next-character prediction; see `unrolled.training.task.Task`."""
 
     name: ClassVar[str] = "text"
@@ -54,6 +46,8 @@ class TextTask:
         "Train a character model on text, to continue it, score it, learn from it."
     )
     options: ClassVar[type] = TextOptions
+    opened: ClassVar[str] = "OpenedText"
+    predictor: ClassVar[str] = "TextPredictor"
     verbs: ClassVar[Mapping[str, Verb]] = {
         "predict": Verb("Continue every line.", PromptOptions, _predict),
         "evaluate": Verb("Score text: nats and bits per character.", ScoringOptions, _evaluate),
@@ -64,27 +58,9 @@ class TextTask:
         ),
     }
 
-    def prepare(self, options: TextOptions, draft: RunFolder) -> TextOptions:
-        """Read the text; write vocabulary and tokens."""
-        from unrolled.tasks.text.training import prepare
-
-        return prepare(options, draft)
-
-    def open(self, options: TextOptions, folder: RunFolder, processes: Processes) -> OpenedText:
-        """Model, streams and validation."""
-        from unrolled.tasks.text.training import OpenedText
-
-        return OpenedText(options, folder, processes)
-
-    def load(self, options: TextOptions, folder: RunFolder, device: torch.device) -> TextPredictor:
-        """The best model of a run."""
-        from unrolled.tasks.text.predictor import TextPredictor
-
-        return TextPredictor(options, folder, device)
-
     def inspect(self, options: Any) -> Inspection:
         """Characters, lines and words of the text, and what of the validation text is new."""
-        from unrolled.tasks.text.inspection import inspect
+        from .inspection import inspect
 
         return inspect(options)
 

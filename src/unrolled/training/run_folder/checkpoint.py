@@ -117,6 +117,16 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) ->
     model.load_state_dict(dict(weights))
 
 
+def load_best(model: nn.Module, folder: RunFolder, device: torch.device | str) -> None:
+    """Make a model ready for use: the best weights of a run, on a device, in eval mode.
+
+    Raises:
+        UserError: The run has no weights yet, its file is corrupt, or they are not the model's.
+    """
+    load_weights(model, *best_weights(folder))
+    model.to(torch.device(device)).eval()
+
+
 def best_weights(folder: RunFolder) -> tuple[dict[str, Tensor], Path]:
     """The best weights of a run, and their file; those of the checkpoint if there are none yet.
 
