@@ -18,8 +18,8 @@ from unrolled.lens.saturation import saturation
 from unrolled.lens.terms import StrandContributions
 from unrolled.lens.tracing import StrandTrace, Trace, trace
 from unrolled.training.batches import Repeated
-from unrolled.training.loop import NotFiniteError, Update, Updates
 from unrolled.training.task import Loss
+from unrolled.training.updates import NotFiniteError, Update, Updates
 
 from .worked import Network
 

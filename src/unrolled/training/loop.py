@@ -1,22 +1,20 @@
 """The training loop: updates, and around them validation, log, checkpoints and guards.
 
-`Updates` makes one update after another from batches and a loss, and knows nothing else. `Training`
-is a run: it trains until a limit, early stopping or a signal, and keeps everything in its folder.
+`Updates` makes one update after another. `Training` is a run: it trains until a limit, early
+stopping or a signal, and keeps everything in its folder.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import torch
 from lightning_utilities.core.apply_func import apply_to_collection
-from torch import Tensor, nn
+from torch import Tensor
 
 from unrolled.errors import RUNTIME, UserError, reason
 from unrolled.training import carry as carried
@@ -27,16 +25,17 @@ from unrolled.training.interruption import Interruption
 from unrolled.training.optimizer import (
     WeightAverage,
     build_optimizer,
-    clip_gradients,
     learning_rate,
 )
 from unrolled.training.position import Position, Window
 from unrolled.training.probe.advice import Advisor
 from unrolled.training.probe.monitor import Monitor
-from unrolled.training.processes import ALONE, Processes
+from unrolled.training.processes import Processes
 from unrolled.training.run_folder import checkpoint as ckpt
 from unrolled.training.run_folder.logs import Logs, read_log
-from unrolled.training.task import Loss, Opened
+from unrolled.training.state import Start, TrainingState
+from unrolled.training.task import Opened
+from unrolled.training.updates import NotFiniteError, Updates
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -45,134 +44,6 @@ if TYPE_CHECKING:
     from unrolled.training.options import TrainingOptions
     from unrolled.training.run_folder.best_effort import BestEffort
     from unrolled.training.run_folder.folder import RunFolder
-
-LossFunction = Callable[[nn.Module, Any, Any], Loss]
-Start = tuple[dict[str, Tensor], dict[str, Any]]
-"""A checkpoint's tensors and record."""
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """One update.
-
-    Attributes:
-        loss: Mean loss of the batch before it, over all processes.
-        count: What it is the mean of.
-        norm: The gradient's norm before clipping.
-        clipped: Whether it was clipped.
-    """
-
-    loss: float
-    count: int
-    norm: float
-    clipped: bool
-
-
-class NotFiniteError(ArithmeticError):
-    """A loss or a gradient that is not finite; the weights are those before the update.
-
-    Attributes:
-        loss: The loss.
-        norm: The gradient's norm.
-        batch: The batch.
-        carry: What was carried into it.
-    """
-
-    def __init__(self, loss: float, norm: float, batch: Any, carry: Any) -> None:
-        what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient norm is {norm}"
-        super().__init__(what)
-        self.loss, self.norm, self.batch, self.carry = loss, norm, batch, carry
-
-
-class Updates:
-    """Updates of a model's weights, one after another: loss, gradient, clipping, step.
-
-    What a batch's loss carries is detached and handed on with the epoch's next batch.
-
-    Args:
-        model: The model, perhaps wrapped for several processes.
-        loss: Its loss on a batch.
-        batches: The data.
-        optimizer: The optimizer.
-        clip: Largest norm of the gradient; 0 for none.
-        usual_count: Count of an ordinary batch: a batch is weighted by its count over this. None
-            gives every batch the same weight.
-        skip: Leave an update out whose gradient alone is not finite, instead of raising.
-        position: Where to begin; kept up to date.
-        processes: Those that share the batches.
-        backward: Differentiates.
-        moved: Moves a batch to the model's device.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        loss: LossFunction,
-        batches: Batches,
-        optimizer: torch.optim.Optimizer,
-        *,
-        clip: float = 0.0,
-        usual_count: float | None = None,
-        skip: bool = False,
-        position: Position | None = None,
-        processes: Processes = ALONE,
-        backward: Callable[[Tensor], object] = torch.autograd.backward,
-        moved: Callable[[Any], Any] = lambda batch: batch,
-    ) -> None:
-        self.model, self.batches, self.optimizer = model, batches, optimizer
-        self.position = Position() if position is None else position
-        self.carry: Any = None
-        self._loss, self._clip, self._usual, self._skip = loss, clip, usual_count, skip
-        self._processes, self._backward, self._moved = processes, backward, moved
-        self._parameters = list(model.parameters())
-
-    def next(self) -> Update:
-        """Make the next update.
-
-        Raises:
-            NotFiniteError: The loss or the gradient is not finite.
-        """
-        position, before = self.position, self.carry
-        batch = self.batches.batch(position.epoch, position.index)
-        share = 1
-        if batch is None:  # fewer sequences than processes: take part, with weight zero
-            batch, share = self._any_batch(), 0
-        batch = self._moved(batch)
-        loss = self._loss(self.model, batch, before)
-        count = loss.count * share
-        weight = 1.0
-        if self._usual is not None:
-            # Gradients of several processes are averaged: their number makes it a sum again.
-            weight = count * self._processes.count / self._usual
-        if weight or self._processes.count > 1:
-            self._backward(loss.mean if weight == 1 else loss.mean * weight)
-        value = float(loss.mean.detach()) if weight else 0.0
-        if self._processes.count > 1:
-            total, items = self._processes.sum([value * count, count])
-            value, count = total / max(items, 1), int(items)
-        norm = clip_gradients(self._parameters, self._clip)
-        finite = math.isfinite(norm)
-        if not math.isfinite(value) or not (finite or self._skip):
-            raise NotFiniteError(value, norm, batch, before)
-        if finite and (count or self._usual is None):
-            self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.carry = carried.mapped(Tensor.detach, loss.carry)
-
-        position.step += 1
-        position.index += 1
-        if position.index == self.batches.count(position.epoch):
-            position.epoch, position.index, self.carry = position.epoch + 1, 0, None
-        return Update(value, count, norm, not finite or 0 < self._clip < norm)
-
-    def set_rate(self, rate: float) -> None:
-        """Set the learning rate of the updates to come."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-
-    def _any_batch(self) -> Any:
-        found = (self.batches.batch(0, index) for index in range(self.batches.count(0)))
-        return next(batch for batch in found if batch is not None)
 
 
 def total_steps(options: TrainingOptions, batches: Batches) -> int | None:
@@ -240,9 +111,10 @@ class Training:
             moved=fabric.to_device,
         )
         self.average = WeightAverage(opened.model, options.ema) if options.ema else None
+        self.state = TrainingState(opened, self.updates, self.average, fabric, processes)
         if start is not None:
             try:
-                self._restore(*start)
+                self.state.restore(*start)
             except (
                 UserError,
                 LookupError,
@@ -475,24 +347,7 @@ class Training:
                 this process's own any more; the checkpoint before stays.
         """
         self._check_weights()
-        carry = self.updates.carry
-        own = (ckpt.random_state(), list(carried.leaves(carry)), carried.form(carry))
-        everyone = self.processes.gather(own)
-        if not self.processes.first:
-            return
-        moments, values = ckpt.optimizer_state(self._plain_optimizer())
-        tensors = (
-            ckpt.over("model", self.opened.model.state_dict())
-            | ckpt.over("optimizer", moments)
-            | (ckpt.over("average", self.average.state()) if self.average else {})
-        )
-        for rank, (random, state, _) in enumerate(everyone):
-            tensors |= ckpt.over(f"random.{rank}", random) | ckpt.over(f"carry.{rank}", state)
-        record = {
-            "position": asdict(self.position),
-            "optimizer": values,
-            "carry": [form for _, _, form in everyone],
-        }
+        tensors, record = self.state.collect()
         self._keep(self.folder.checkpoint, tensors, record)
 
     def _keep(self, path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
@@ -503,53 +358,6 @@ class Training:
             ckpt.write_tensors(path, tensors, record, self.folder.write)
         except OSError as error:
             raise self._stopped(f"{path}: {reason(error)}") from error
-
-    def _plain_optimizer(self) -> torch.optim.Optimizer:
-        """The optimizer that Fabric wraps."""
-        return self.updates.optimizer.optimizer  # type: ignore[attr-defined,no-any-return]
-
-    def _restore(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
-        """Go on from a checkpoint; the weights are loaded already."""
-        ckpt.load_optimizer(
-            self._plain_optimizer(), ckpt.under(tensors, "optimizer"), record["optimizer"]
-        )
-        position = Position.from_record(record["position"])
-        if position.index >= self.opened.batches.count(position.epoch):
-            raise ValueError(f"position: there is no batch {position.index}")
-        self.updates.position = position
-        self._restore_own(tensors, record["carry"])
-        self._try_carry()
-        if self.average is not None:
-            average = ckpt.under(tensors, "average")
-            # A run extended with --ema switched on begins to average here.
-            self.average.load(average or dict(self.opened.model.named_parameters()))
-        ckpt.load_random_state(ckpt.under(tensors, f"random.{self.processes.rank}"))
-
-    def _restore_own(self, tensors: dict[str, Tensor], forms: Sequence[Any]) -> None:
-        """Take what this process carried.
-
-        Raises:
-            UserError: There were more or fewer processes.
-        """
-        rank, count = self.processes.rank, self.processes.count
-        if len(forms) != count:
-            raise UserError(
-                f"its batches were shared by {len(forms)} processes, now there are {count}; go on "
-                "with as many"
-            )
-        carry = carried.rebuilt(forms[rank], ckpt.under(tensors, f"carry.{rank}"))
-        self.updates.carry = carried.mapped(lambda leaf: leaf.to(self.fabric.device), carry)
-
-    def _try_carry(self) -> None:
-        """Run the model on a batch with what is carried; it raises if that does not fit."""
-        if self.updates.carry is None:
-            return
-        batch = self.opened.batches.batch(self.position.epoch, self.position.index)
-        if batch is not None:
-            with torch.no_grad():
-                self.opened.loss(
-                    self.updates.model, self.fabric.to_device(batch), self.updates.carry
-                )
 
     def _check_weights(self) -> None:
         # A finite gradient can still make an update overflow; what is kept must be finite.

@@ -19,7 +19,7 @@ import torch
 from unrolled.engine.threads import threads_kept
 from unrolled.errors import RUNTIME, UserError, reason
 from unrolled.training.display import Display, Silent, choose_display
-from unrolled.training.loop import Training, Updates, total_steps
+from unrolled.training.loop import Training, total_steps
 from unrolled.training.optimizer import build_optimizer
 from unrolled.training.options import LIMITS, TrainingOptions, read_options, write_options
 from unrolled.training.processes import (
@@ -35,6 +35,7 @@ from unrolled.training.run_folder.checkpoint import best_weights, load_weights, 
 from unrolled.training.run_folder.folder import RunFolder
 from unrolled.training.run_folder.logs import Logs
 from unrolled.training.task import Evaluation, Opened, Task
+from unrolled.training.updates import Updates
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

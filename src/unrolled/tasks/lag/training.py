@@ -14,8 +14,8 @@ from torch import Generator, Tensor, nn
 
 from unrolled.lens import Decay
 from unrolled.training.batches import Drawn
-from unrolled.training.loop import NotFiniteError, Updates
 from unrolled.training.task import Loss
+from unrolled.training.updates import NotFiniteError, Updates
 
 from .decay import decay
 from .model import LagModel
