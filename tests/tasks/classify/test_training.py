@@ -15,7 +15,7 @@ from torch.nn import functional
 from unrolled.errors import UserError
 from unrolled.tasks.classify import baseline
 from unrolled.tasks.classify.calibration import Calibration, fit_calibration
-from unrolled.tasks.classify.encoding import Labels
+from unrolled.tasks.classify.labels import Labels
 from unrolled.tasks.classify.options import ClassifyTraining
 from unrolled.tasks.classify.scoring import Scoring
 from unrolled.tasks.classify.training import _limited

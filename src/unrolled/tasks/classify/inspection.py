@@ -15,11 +15,13 @@ import numpy.typing as npt
 from unrolled.errors import UserError
 from unrolled.training.task import Inspection
 
-from .data import fingerprint
-from .encoding import Labels, clean
+from .columns import guess_columns, open_table
 from .items import Item
+from .labels import Labels
 from .options import DataOptions
-from .reading import format_for, guess_columns, open_table, read_items
+from .reading import format_for, read_items
+from .stored import fingerprint
+from .text_encoder import clean
 
 FIRST = 5
 """Rows that a warning names."""

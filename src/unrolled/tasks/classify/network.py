@@ -12,9 +12,10 @@ from torch import Tensor
 from unrolled.tasks.recurrent import cell_class
 from unrolled.training.run_folder.folder import RunFolder
 
-from .encoding import Encoding, TextEncoder
+from .encoding import Encoding
 from .model import SequenceClassifier, build_model
 from .options import ClassifyOptions
+from .text_encoder import TextEncoder
 
 Array = npt.NDArray[np.float64]
 STEPS = 1 << 15

@@ -13,7 +13,7 @@ from unrolled.errors import UserError
 from unrolled.tasks import statistics
 from unrolled.training.task import Estimate, Metric
 
-from .encoding import Labels
+from .labels import Labels
 from .options import ClassifyTraining
 
 Array = npt.NDArray[np.float64]

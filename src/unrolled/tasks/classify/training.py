@@ -26,13 +26,14 @@ from . import baseline as cheap
 from . import report
 from .baseline import Baseline, Value
 from .calibration import Calibration, fit_calibration
-from .data import Batch, Part, open_part, prepare_data
-from .encoding import TextEncoder
+from .data import Batch, Part, open_part
 from .evaluation import evaluate
 from .network import logits_of, network_of
 from .options import ClassifyOptions, ClassifyTraining
+from .preparation import prepare_data
 from .report import Shown
 from .scoring import NATS, Scoring
+from .text_encoder import TextEncoder
 
 Array = npt.NDArray[np.float64]
 
