@@ -1,4 +1,4 @@
-"""What the benchmark can be told, and one clear line for every mistake."""
+"""Options of the benchmark, and one clear line for every mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured: shapes, cells and what is done with them, one line each."""
+"""Cases of the benchmark: shapes, cells, modes, dtypes and numbers of threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of our processors others use meanwhile."""
+"""Share of the processors' time that other processes use while a case is measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the measuring machine is."""
+"""Description of the machine that measures: processor, instruction sets, versions."""
 
 from __future__ import annotations
 

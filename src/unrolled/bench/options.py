@@ -1,4 +1,4 @@
-"""What a run of the benchmark can be told."""
+"""Options of the benchmark."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class OptionsError(ValueError):
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure, and how long. Names may be given one by one or joined by commas.
+    """Cases, libraries and duration of a run. Names may be given one by one or joined by commas.
 
     Attributes:
         cells: Cells.

@@ -1,4 +1,4 @@
-"""What was measured, and what follows from it."""
+"""Results of a benchmark: times, and the ratios and shares computed from them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Result:
         return statistics.median(self.times.get(library) or [math.nan])
 
     def ratio(self, library: str) -> float:
-        """How many times longer a library takes than we do, by the medians; NaN if unknown."""
+        """Median time of a library over the median of ours; NaN if unknown."""
         return self.median(library) / self.median("ours")
 
     @property

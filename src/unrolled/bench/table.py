@@ -29,7 +29,7 @@ def tables(report: Report) -> RenderableType:
 
 
 def footnotes(report: Report) -> str:
-    """What the columns are, why cells are empty, what machine this was and how long it took."""
+    """Notes under the table: meaning of the columns, reasons of empty cells, machine, duration."""
     machine = report.machine
     lines = [
         "Milliseconds, medians. best: the fastest peer's time by ours (above 1 we are faster), ±: "

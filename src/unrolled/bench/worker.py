@@ -23,7 +23,7 @@ from unrolled.bench.rounds import measure
 from unrolled.engine import cpu
 
 _CLOSE = {"float32": 1e-4, "bfloat16": 5e-2}
-"""How far two libraries' outputs may lie apart, relative in the norm."""
+"""Largest difference of two libraries' outputs by dtype, relative in the norm."""
 
 _CLOSE_GRADIENTS = 1e-3
 """The like for gradients in float32. In bfloat16 they are not compared: torch.nn sums the steps'

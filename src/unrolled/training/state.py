@@ -48,7 +48,7 @@ class TrainingState:
         self._fabric, self._processes = fabric, processes
 
     def collect(self) -> Start:
-        """What a checkpoint holds; in all processes but the first, which writes none, it is empty.
+        """Tensors and record of a checkpoint; empty in all processes but the one that writes it.
 
         All processes must call it.
         """

@@ -1,4 +1,4 @@
-"""What the classification task can be told."""
+"""Options of the classification task."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from .text_encoder import TextEncoder
 
 @dataclass(frozen=True)
 class Facts:
-    """What preparing the data found.
+    """Counts from the preparation of a run's data.
 
     Attributes:
         kind: Whether the items are texts or series.

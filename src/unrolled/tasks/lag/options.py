@@ -1,4 +1,4 @@
-"""What the lag experiment can be told."""
+"""Options of the lag experiment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the text task can be told."""
+"""Options of the text task."""
 
 from __future__ import annotations
 
