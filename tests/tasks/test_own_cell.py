@@ -16,13 +16,12 @@ from unrolled.cells import LSTM
 from unrolled.engine.choice import using
 from unrolled.errors import UserError
 from unrolled.tasks import own_cell
+from unrolled.tasks.model_memory import check_memory, weight_count
 from unrolled.tasks.recurrent import (
     RecurrentOptions,
     build_recurrent,
     cell_class,
-    check_memory,
     keep_cell,
-    weight_count,
 )
 from unrolled.training.options import read_options, write_options
 

@@ -18,7 +18,7 @@ from unrolled.cells.functions import NONLINEARITIES
 from unrolled.engine.choice import using
 from unrolled.errors import UserError
 from unrolled.ranges import SIZE
-from unrolled.tasks import recurrent
+from unrolled.tasks.model_memory import weight_count
 from unrolled.tasks.recurrent import (
     CELLS_BY_NAME,
     LAYER_OPTIONS,
@@ -28,9 +28,7 @@ from unrolled.tasks.recurrent import (
     as_tuple,
     build_recurrent,
     cell_class,
-    check_memory,
     output_size,
-    weight_count,
 )
 from unrolled.training.options import read_options, write_options
 
@@ -287,13 +285,3 @@ class OwnDefaults(RecurrentOptions):
     cell: str = "lstm"
     hidden_size: Annotated[int, SIZE] = 512
     embedding_size: Annotated[int, SIZE] = 64
-
-
-def test_a_model_larger_than_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = options(cell="slstm", hidden_size=100)
-    check_memory(given, 3)
-    monkeypatch.setattr(recurrent, "memory", lambda: 4.0 * weight_count(given, 3) + 4 * 10)
-    check_memory(given, 3, others=10)
-    with pytest.raises(UserError, match="--hidden-size 100 --num-layers 1: the model does not fit"):
-        check_memory(given, 3, others=11)
-    check_memory(options(cell="gru", hidden_size=20), 3)

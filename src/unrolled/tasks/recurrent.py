@@ -7,11 +7,7 @@ Reading options loads no torch and executes nobody's code; making layers does th
 from __future__ import annotations
 
 import difflib
-import math
-import os
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -244,6 +240,15 @@ def build_recurrent(
     return MappedInput(input_size, layer)
 
 
+def program_of(options: RecurrentOptions, cell: type[Cell] | None = None) -> Program:
+    """The program of the options' cell; ``cell`` is the class of the user's own, from `cell_class`.
+
+    Raises:
+        ValueError: The user's own cell was not given.
+    """
+    return _program(_cell_of(options, _given(options, cell)))
+
+
 def output_size(options: RecurrentOptions) -> int:
     """Features of the recurrent layers' output."""
     return (options.proj_size or options.hidden_size) * (1 + options.bidirectional)
@@ -260,89 +265,6 @@ def as_tuple(states: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 def as_hx(states: tuple[Tensor, ...] | None) -> Any:
     """A tuple of states as a layer takes them: bare if there is only one."""
     return states[0] if states is not None and len(states) == 1 else states
-
-
-def check_memory(
-    options: RecurrentOptions,
-    input_size: int,
-    others: int = 0,
-    cell: type[Cell] | None = None,
-) -> None:
-    """Refuse a model whose weights this machine cannot hold, before anything is made for it.
-
-    A system that promises more memory than it has would kill the process when they are written.
-
-    Args:
-        options: Cell, sizes and options.
-        input_size: Features of the layers' input.
-        others: Weights of the rest of the model.
-        cell: The class of the user's own cell.
-
-    Raises:
-        UserError: The weights take more than all memory.
-    """
-    needed = 4 * (weight_count(options, input_size, cell) + others)
-    if needed > (there := memory()):
-        raise UserError(
-            f"--hidden-size {options.hidden_size} --num-layers {options.num_layers}: the model "
-            f"does not fit into memory: its weights take {needed / 1e9:,.1f} GB, this machine has "
-            f"{there / 1e9:,.1f} GB"
-        )
-
-
-@contextmanager
-def within_memory(options: RecurrentOptions) -> Iterator[None]:
-    """A block in which a model is made.
-
-    Raises:
-        UserError: Its weights cannot be allocated.
-    """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and not re.search("alloc|overflow", str(error)):
-            raise
-        raise UserError(
-            f"--hidden-size {options.hidden_size} --num-layers {options.num_layers}: "
-            "the model does not fit into memory"
-        ) from error
-
-
-def weight_count(options: RecurrentOptions, input_size: int, cell: type[Cell] | None = None) -> int:
-    """Number of weights of the recurrent layers, without making them."""
-    from unrolled.compiler.program import Space, VectorKind
-    from unrolled.compiler.transforms import Variant, vary
-
-    program = _program(_cell_of(options, _given(options, cell)))
-    hidden, output = options.hidden_size, options.proj_size or options.hidden_size
-    directions = 1 + options.bidirectional
-    count = 0
-    if program.reads_input:
-        count, input_size = hidden * (input_size + 1), hidden
-    variant = Variant(projected=bool(options.proj_size), layer_norm=options.layer_norm)
-    program = vary(program, variant)
-    gates, products = len(program.gates), len(program.rows("U"))
-    kinds = [vector.kind for vector in program.vectors]
-    each = hidden * (
-        products * (output // options.heads)
-        + gates
-        + products
-        + (output if program.projected else 0)
-        + kinds.count(VectorKind.UNIT)
-    ) + kinds.count(VectorKind.SCALAR)
-    if options.learn_initial:
-        spaces = [state.new.space for state in program.states]
-        each += sum(output if space is Space.PROJECTED else hidden for space in spaces)
-    inputs = input_size + (options.num_layers - 1) * directions * output
-    return count + directions * (options.num_layers * each + gates * hidden * inputs)
-
-
-def memory() -> float:
-    """Bytes of memory of this machine; infinite where the system does not tell."""
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, OSError, ValueError):
-        return math.inf
 
 
 def _known(name: str) -> str:

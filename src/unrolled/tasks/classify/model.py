@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from unrolled.cells import Cell
 from unrolled.layers.dropout import Dropout
-from unrolled.tasks.recurrent import build_recurrent, check_memory, output_size, within_memory
+from unrolled.tasks.model_memory import check_memory, within_memory
+from unrolled.tasks.recurrent import build_recurrent, output_size
 
 from .options import ModelOptions
 

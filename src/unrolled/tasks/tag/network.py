@@ -12,7 +12,8 @@ from torch import Tensor
 
 from unrolled.errors import UserError
 from unrolled.files import open_regular, read_json, write_file
-from unrolled.tasks.recurrent import cell_class, check_memory, keep_cell
+from unrolled.tasks.model_memory import check_memory
+from unrolled.tasks.recurrent import cell_class, keep_cell
 from unrolled.training.run_folder.folder import RunFolder
 
 from .data import TagData, TagSet

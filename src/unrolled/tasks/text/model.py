@@ -8,15 +8,8 @@ from torch import Tensor, nn
 
 from unrolled.cells import Cell
 from unrolled.layers.dropout import Dropout
-from unrolled.tasks.recurrent import (
-    as_hx,
-    as_tuple,
-    build_recurrent,
-    cell_class,
-    check_memory,
-    output_size,
-    within_memory,
-)
+from unrolled.tasks.model_memory import check_memory, within_memory
+from unrolled.tasks.recurrent import as_hx, as_tuple, build_recurrent, cell_class, output_size
 from unrolled.tasks.text.options import ModelOptions
 
 State = tuple[Tensor, ...]
