@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from unrolled import bench, cli
-from unrolled.bench import cases, worker
+from unrolled.bench import cases, processes, worker
 from unrolled.bench.cases import Case, Shape
 from unrolled.bench.disturbance import Disturbance
 from unrolled.bench.peers import ours
@@ -143,8 +143,17 @@ def test_training_differentiates_by_the_weights_and_not_by_the_input() -> None:
     assert not problem.x.requires_grad
 
 
-def test_a_real_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """In processes of their own, through the command line, against torch.nn only."""
+def test_a_real_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process of its own, through the command line, against torch.nn only.
+
+    The product that measures the machine is a small one here: that of a real run takes seconds.
+    """
+    small = "from unrolled.bench import worker\nworker._PRODUCT = 256\n"
+    assert worker._PRODUCT > 256
+    *confined, entry = processes._PROGRAM.rstrip().splitlines()
+    monkeypatch.setattr(processes, "_PROGRAM", "\n".join([*confined, small, entry]))
     command = ["bench", "--shapes", "step", "--cells", "gru,rnn", "--modes", "inference"]
     command += ["--threads", "1", "--dtypes", "float32", "--peers", "torch", "--rounds", "2"]
     command += ["--seconds", "0", "--out", str(tmp_path / "out"), "--json"]
@@ -180,10 +189,24 @@ def test_the_check_passes(
     assert "1 of 1 cases are below: gru step" in capsys.readouterr().err
 
 
-def test_a_peer_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from unrolled.bench import processes
+WORKER = """
+import json, os, sys
+told = json.load(sys.stdin)
+assert told["peers"] == [], told["peers"]
+print(json.dumps({"dtype": "float32", "rate": 1.0}), flush=True)
+for case in told["cases"]:
+    print(json.dumps({"begin": case}), flush=True)
+    if case["cell"] == "gru":
+        sys.exit("out of luck")
+    found = {"case": case, "times": {"ours": [1.0]}, "absent": {}}
+    print(json.dumps({"result": found}), flush=True)
+"""
+"""A measuring process that loads no library: it ends at the first GRU, whatever it measures."""
 
+
+def test_a_peer_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "installed", lambda peer: None)
+    monkeypatch.setattr(processes, "_PROGRAM", WORKER)
     options = bench.Options(
         ("rnn",), ("step",), ("inference",), ("1",), ("float32",), ("jax",), rounds=1, seconds=0.0
     )
@@ -195,20 +218,7 @@ def test_a_peer_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) 
 def test_a_case_that_kills_its_process_is_named_and_the_next_one_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from unrolled.bench import processes
-
-    program = """
-import json, os, sys
-told = json.load(sys.stdin)
-print(json.dumps({"dtype": "float32", "rate": 1.0}), flush=True)
-for case in told["cases"]:
-    print(json.dumps({"begin": case}), flush=True)
-    if case["cell"] == "gru":
-        sys.exit("out of luck")
-    found = {"case": case, "times": {"ours": [1.0]}, "absent": {}}
-    print(json.dumps({"result": found}), flush=True)
-"""
-    monkeypatch.setattr(processes, "_PROGRAM", program)
+    monkeypatch.setattr(processes, "_PROGRAM", WORKER)
     options = bench.Options(
         ("rnn", "gru", "lstm"), ("step",), ("inference",), ("1",), ("float32",), ()
     )
