@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -68,64 +69,84 @@ def steps(run: Path) -> list[str]:
     return [line.split(",")[0] for line in (run / "log.csv").read_text().splitlines()[1:]]
 
 
-@pytest.mark.parametrize("way", ["torchrun", "--processes"])
-def test_two_processes_train_as_one(tmp_path: Path, way: str) -> None:
-    prose, toys = write_prose(tmp_path / "prose.txt", words=300), write(tmp_path / "toy.txt", 41)
-    assert toys.exists()
-    unrolled.train("text", prose, out=tmp_path / "alone", **TEXT)
-    toy(tmp_path, tmp_path / "toy-alone")
-    program = (ROOT / "tests/training/sharing.py", tmp_path)
-    words = (*TORCHRUN, *program, 1) if way == "torchrun" else (*program, 2)
-    code, out, err = finished(command(*words))
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data, and the runs of one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    write_prose(folder / "prose.txt", words=300)
+    write(folder / "toy.txt", 41)
+    unrolled.train("text", folder / "prose.txt", out=folder / "alone", **TEXT)
+    toy(folder, folder / "toy-alone")
+    return folder
+
+
+def shared(alone: Path, folder: Path, *words: object) -> tuple[Path, str]:
+    """The same folder with the runs of two processes, and what their program has printed."""
+    shutil.copytree(alone, folder, dirs_exist_ok=True)
+    code, out, err = finished(command(*words[:-1], folder, words[-1]))
     assert code == 0, err
     assert "Traceback" not in out + err
-    assert_close(tmp_path / "alone", tmp_path / "text")
-    assert_close(tmp_path / "toy-alone", tmp_path / "toy")
-    assert steps(tmp_path / "text") == steps(tmp_path / "alone")  # each row once
-    assert steps(tmp_path / "toy") == steps(tmp_path / "toy-alone")
-    assert_same(tmp_path / "stopped", tmp_path / "whole")  # SIGTERM to one, and resumed
-    lines = out.splitlines()
-    expected = "now there are 2; go on with as many" if way == "torchrun" else "none.txt: no such"
-    assert sum(expected in line for line in lines) == 1
+    return folder, out
+
+
+PROGRAM = ROOT / "tests/training/sharing.py"
+
+
+@pytest.fixture(scope="module")
+def by_torchrun(alone: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    return shared(alone, tmp_path_factory.mktemp("torchrun"), *TORCHRUN, PROGRAM, 1)
+
+
+@pytest.fixture(scope="module")
+def by_option(alone: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    return shared(alone, tmp_path_factory.mktemp("processes"), PROGRAM, 2)
+
+
+@pytest.mark.parametrize("way", ["by_torchrun", "by_option"])
+def test_two_processes_train_as_one(way: str, request: pytest.FixtureRequest) -> None:
+    folder, said = request.getfixturevalue(way)
+    assert_close(folder / "alone", folder / "text")
+    assert_close(folder / "toy-alone", folder / "toy")
+    assert steps(folder / "text") == steps(folder / "alone")  # each row once
+    assert steps(folder / "toy") == steps(folder / "toy-alone")
+    assert_same(folder / "stopped", folder / "whole")  # SIGTERM to one, and resumed
+    lines = said.splitlines()
+    expected = {
+        "by_torchrun": "now there are 2; go on with as many",
+        "by_option": "none.txt: no such",
+    }
+    assert sum(expected[way] in line for line in lines) == 1
     assert sum("start the program again" in line for line in lines) == 1
     assert [line[:2] for line in lines if ": " in line] == ["0:", "0:"]  # the first one speaks
     assert {"0 is done", "1 is done"} <= set(lines)
-    assert not (tmp_path / "none").exists()
+    assert not (folder / "none").exists()
 
 
-def started(out: Path, words: list[object]) -> subprocess.Popen[str]:
-    """A training that has written a new checkpoint."""
-    checkpoint = out / "checkpoint.safetensors"
-    before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-    process = command("-m", "unrolled.cli", "train", *words)
+def wait_for_checkpoint(process: subprocess.Popen[str], run: Path) -> None:
+    """Return as soon as the process has written a new checkpoint of a run."""
+    checkpoint = run / "checkpoint.safetensors"
+    before = checkpoint.stat().st_mtime_ns
     deadline = time.monotonic() + 200
-    while not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before:
+    while checkpoint.stat().st_mtime_ns == before:
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
-    return process
 
 
-def test_killed_stopped_and_resumed_by_the_command_line(tmp_path: Path) -> None:
-    prose, out = write_prose(tmp_path / "prose.txt", words=300), tmp_path / "run"
-    flags = {k: v for k, v in TEXT.items() if v is not None and k not in ("quiet", "max_steps")} | {
-        "dropout": 0.3,
-        "checkpoint_steps": 3,
-        "schedule": "constant",
-        "processes": 2,
-    }
-    words: list[object] = ["text", prose, "--out", out, "--max-steps", 100_000]
-    for name, value in flags.items():
-        words += [f"--{name.replace('_', '-')}", value]
-    process = started(out, words)
-    os.killpg(process.pid, signal.SIGKILL)  # both processes at once
-    process.communicate()
-    process = started(out, ["--resume", out])
+def test_resumed_and_stopped_by_the_command_line(
+    by_option: tuple[Path, str], tmp_path: Path
+) -> None:
+    """The command starts the other process itself; a signal to the first one ends both."""
+    run = tmp_path / "run"
+    shutil.copytree(by_option[0] / "text", run)
+    process = command("-m", "unrolled.cli", "train", "--resume", run, "--max-steps", 100_000)
+    wait_for_checkpoint(process, run)
     process.terminate()  # the first one only
     code, said, err = finished(process)
     assert code == 128 + signal.SIGTERM, err
     assert "Traceback" not in err
-    record = read_tensors(out / "checkpoint.safetensors")[1]["position"]
+    record = read_tensors(run / "checkpoint.safetensors")[1]["position"]
+    assert record["step"] > TEXT["max_steps"]
     assert f"saved at step {record['step']}" in said
     assert said.count("Go on with:") == 1
 
