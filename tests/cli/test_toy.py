@@ -7,8 +7,8 @@ import io
 import json
 import os
 import select
-import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -261,31 +261,29 @@ def test_a_file_takes_its_name_when_all_is_written(fails: Fails) -> None:
     assert not [*Path().glob("*new.jsonl*"), *Path().glob(".out*")]
 
 
-def test_items_are_written_as_soon_as_they_are_there() -> None:
-    script = (
-        "import sys\n"
-        "from unrolled import cli, tasks\n"
-        "tasks._HOMES = {'count': 'tests.cli.toy:COUNT'}\n"
-        "cli.run(['predict', 'count-run'])\n"
-    )
-    root = Path(__file__).parents[2]
-    process = subprocess.Popen(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(root)!r})\n{script}"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with process:
-        process.stdin.write("a b\n")
-        process.stdin.flush()
-        ready, _, _ = select.select([process.stdout], [], [], 60)  # the input is still open
-        if not ready:
-            process.kill()
-        assert json.loads(process.stdout.readline())["words"] == 2
-        process.stdin.close()
+def test_items_are_written_as_soon_as_they_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard input and output are pipes; the second line comes after the first one's result."""
+    (into, enter), (leave, out) = os.pipe(), os.pipe()
+    found: list[bytes] = []
+
+    def other_side() -> None:
+        with os.fdopen(enter, "wb", 0) as lines, os.fdopen(leave, "rb", 0) as results:
+            for line in (b"a b\n", b"c\n"):
+                lines.write(line)
+                ready, _, _ = select.select([results], [], [], 60)  # the input is still open
+                found.append(results.read(1000) if ready else b"")
+
+    with (
+        os.fdopen(into, encoding="utf-8") as stdin,
+        os.fdopen(out, "w", encoding="utf-8") as stdout,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr(sys, "stdout", stdout)
+        done = pool.submit(other_side)
+        assert cli.run(["predict", "count-run"]) == 0
+        done.result()
+    assert [json.loads(line)["words"] for line in found] == [2, 1]
 
 
 def test_evaluate(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -150,9 +152,33 @@ def test_what_an_encoding_lacks_is_replaced(monkeypatch: pytest.MonkeyPatch) -> 
     assert Path("학교/weights.safetensors").exists()
 
 
-def test_what_a_locale_lacks_is_replaced(tmp_path: Path) -> None:
-    """Without a locale the words of the command line are not Unicode either."""
-    (tmp_path / "학교.txt").write_text(TEXT, encoding="utf-8")
+@dataclass
+class Process:
+    """A process that has run several commands, one after another, without a locale.
+
+    Attributes:
+        folder: Where it was started.
+        code: Its exit code.
+        codes: Exit codes of the commands.
+        out: Standard output of all commands but the last.
+        err: Standard error, without the codes.
+    """
+
+    folder: Path
+    code: int
+    codes: list[int]
+    out: bytes
+    err: str
+
+
+LONG = ("generate", "학교", "--length", "20000")
+"""The last command; its reader goes away as `head` does."""
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Process:
+    folder = tmp_path_factory.mktemp("locale")
+    (folder / "학교.txt").write_text(TEXT, encoding="utf-8")
     # as arguments: they are decoded as the locale has it
     script = (
         "import sys\nfrom unrolled import cli\n"
@@ -160,24 +186,51 @@ def test_what_a_locale_lacks_is_replaced(tmp_path: Path) -> None:
         "while words:\n"
         "    end = words.index('.')\n"
         "    sys.argv[1:], words = words[:end], words[end + 1 :]\n"
+        "    if not words: print('last', flush=True)\n"
         "    try: cli.main()\n"
         "    except SystemExit as error: sys.stderr.write(f'[{error.code}]\\n')\n"
     )
-    words = [word for command in FOREIGN for word in (*command, ".")]
+    words = [word for command in (*FOREIGN, LONG) for word in (*command, ".")]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG"))}
-    done = subprocess.run(
-        [sys.executable, "-c", script, *words],
-        env={**environment, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        cwd=tmp_path,
-        capture_output=True,
+    with (
+        (folder / "err").open("w+b") as errors,
+        subprocess.Popen(
+            [sys.executable, "-c", script, *words],
+            env={**environment, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        ) as child,
+    ):
+        assert child.stdout is not None
+        out = b""
+        while (line := child.stdout.readline()) not in (b"last\n", b""):
+            out += line
+        child.stdout.read(5)
+        child.stdout.close()
+        code = child.wait(timeout=120)
+        errors.seek(0)
+        said = errors.read().decode("latin-1")
+    lines = said.splitlines(keepends=True)
+    codes = [int(line.strip("[]\n")) for line in lines if line.startswith("[")]
+    return Process(
+        folder, code, codes, out, "".join(line for line in lines if not line.startswith("["))
     )
-    said = done.stderr.decode("latin-1")
-    assert done.returncode == 0, said
-    ends = [line for line in said.split("\n") if line.startswith("[")]
-    assert ends == [f"[{code}]" for code in FOREIGN.values()]
-    assert "Traceback" not in said
-    assert b"Best validation" in done.stdout
-    assert (tmp_path / "학교" / "weights.safetensors").exists()
+
+
+def test_what_a_locale_lacks_is_replaced(process: Process) -> None:
+    """Without a locale the words of the command line are not Unicode either."""
+    assert process.codes[:-1] == [*FOREIGN.values()], process.err
+    assert "Traceback" not in process.err
+    assert b"Best validation" in process.out
+    assert (process.folder / "학교" / "weights.safetensors").exists()
+
+
+def test_a_reader_that_goes_away_is_no_error(process: Process) -> None:
+    assert process.codes[-1] == 128 + signal.SIGPIPE
+    assert process.code == 0
+    after = process.err.rpartition("unrolled: ")[2]  # the last mistake before
+    assert after.count("\n") == 1, after
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are Unicode there")
