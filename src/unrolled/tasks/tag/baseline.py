@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unrolled.errors import RUNTIME, UserError
-from unrolled.files import read_bytes
+from unrolled.errors import RUNTIME, UserError, reason
+from unrolled.files import open_regular
 
-from .crfsuite_file import DamagedError, check_model
+from .crfsuite_file import check_model
 from .data import SentenceStore, TagData
 from .evaluation import score
 from .handmade import features
@@ -47,11 +47,14 @@ class Baseline:
         self._tagger = _library().Tagger()
         self._character_level = character_level
         self.penalties: tuple[float, float] | None = None
-        self._content = read_bytes(path, LARGEST)  # the library keeps no copy
         try:
+            with open_regular(path, LARGEST) as file:
+                self._content = file.read()  # the library keeps no copy
             check_model(self._content, tags)
             self._tagger.open_inmemory(self._content)
-        except DamagedError as error:
+        except OSError as error:
+            raise UserError(f"{path}: {reason(error)}") from error
+        except ValueError as error:
             raise UserError(f"{path}: not a model of python-crfsuite: {error}") from error
 
     def predict(self, tokens: Sequence[str]) -> list[str]:
