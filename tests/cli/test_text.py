@@ -185,7 +185,7 @@ def test_predict_continues_every_line_of_standard_input(
 
 
 def test_check(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["check", "text", "book.txt", "--json"]) == 0
+    assert cli.run(["check", "text", "book.txt", "--json", *SMALL[:-3]]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["facts"]["characters"] == len(TEXT)
     assert 0 < found["facts"]["minutes of training to be expected"] < 600
