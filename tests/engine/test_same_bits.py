@@ -7,7 +7,7 @@ and at another place of it; a layer's sequence, a stream's `run`, its steps, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -199,7 +199,7 @@ def test_a_layer_and_its_stream_have_the_same_bits(cell: Cell) -> None:
     check_stream(layer_of(cell, 19, num_layers=2), 7, FLOAT32_SETS[0])
 
 
-OPTIONED = {
+OPTIONED: dict[str, Callable[[], Layer]] = {
     "projection": lambda: LSTM(5, 22, num_layers=2, proj_size=9),
     "heads": lambda: Recurrent(cells.LSTM(), 5, 36, num_layers=2, heads=3),
     "layer norm": lambda: Recurrent(cells.LSTM(), 5, 19, num_layers=2, layer_norm=True),

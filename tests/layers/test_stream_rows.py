@@ -149,8 +149,8 @@ def test_out_may_overlap_x(engine: str) -> None:
 @each_engine
 def test_rows_go_back_to_their_initial_states(engine: str) -> None:
     """Zeros, what was given, or what was learned."""
-    for options in ({}, {"learn_initial": True}):
-        layer = LSTM(4, 9, 2, **options)
+    for learned in (False, True):
+        layer = LSTM(4, 9, 2, learn_initial=learned)
         for name, parameter in layer.named_parameters():
             if "initial" in name:
                 torch.nn.init.normal_(parameter)
