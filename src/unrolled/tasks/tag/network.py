@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unrolled.errors import UserError
 from unrolled.files import open_regular, read_json, write_file
-from unrolled.tasks.model_memory import check_memory
+from unrolled.tasks.model_memory import check_memory, within_memory
 from unrolled.tasks.recurrent import cell_class, keep_cell
 from unrolled.training.run_folder.folder import RunFolder
 
@@ -109,19 +109,23 @@ def make_decoder(options: TagOptions, folder: RunFolder) -> Decoder:
     """The model of a run with fresh weights, and what its numbers stand for.
 
     Raises:
-        UserError: A file of the run is missing or corrupt, or the cell may not be executed.
+        UserError: A file of the run is missing or corrupt, the cell may not be executed, or the
+            model does not fit into memory.
     """
     features = Features.load(folder.path / FEATURES)
     tags = TagSet.load(folder.path / TAGS)
     language_model = open_language_model(options, folder, tags)
-    model = Tagger(
-        options.model,
-        features,
-        Labels(tags).rules,
-        vectors=_read_rows(folder.path / VECTORS, features) if features.vectors else None,
-        state_size=language_model.size if language_model else 0,
-        cell=cell_class(options.model, folder.path),
-    )
+    vectors = _read_rows(folder.path / VECTORS, features) if features.vectors else None
+    cell = cell_class(options.model, folder.path)
+    with within_memory(options.model):
+        model = Tagger(
+            options.model,
+            features,
+            Labels(tags).rules,
+            vectors=vectors,
+            state_size=language_model.size if language_model else 0,
+            cell=cell,
+        )
     return Decoder(model, features, tags, language_model, options.model.span_bias)
 
 
