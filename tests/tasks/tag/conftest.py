@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 import unrolled
+from unrolled.tasks.tag.options import DataOptions
+from unrolled.tasks.tag.reading import read_sentences
+from unrolled.tasks.tag.sentences import Sentence
 
 PATTERNS = (
     "{per} lives in {loc} .",
@@ -64,3 +67,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "test.conll").write_text(columns(40, 2), encoding="utf-8")
     unrolled.train("tag", folder / "train.conll", out=folder / "run", quiet=True, **SETTINGS)
     return folder / "run"
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Any:
+    """Sentences of a text or bytes as a file."""
+
+    def run(content: str | bytes, *, tagged: bool = True, **options: Any) -> list[Sentence]:
+        path = tmp_path / "a.txt"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return list(read_sentences([str(path)], DataOptions(**options), tagged=tagged))
+
+    return run
+
+
+def pairs(sentences: list[Sentence]) -> list[list[tuple[str, str]]]:
+    """Each sentence's tokens with their tags."""
+    return [list(zip(one.tokens, one.tags or (), strict=True)) for one in sentences]

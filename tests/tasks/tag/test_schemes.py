@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrolled.errors import UserError
-from unrolled.tasks.tag.reading import Sentence
 from unrolled.tasks.tag.schemes import (
     SCHEMES,
     Detector,
@@ -21,6 +20,7 @@ from unrolled.tasks.tag.schemes import (
     transitions,
     write_tags,
 )
+from unrolled.tasks.tag.sentences import Sentence
 
 SPANS: tuple[Scheme, ...] = tuple(scheme for scheme in SCHEMES if scheme != "plain")
 

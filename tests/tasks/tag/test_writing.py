@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrolled.tasks.tag.options import DataOptions
-from unrolled.tasks.tag.reading import Sentence, read_sentences
+from unrolled.tasks.tag.reading import read_sentences
 from unrolled.tasks.tag.schemes import Scheme
+from unrolled.tasks.tag.sentences import Sentence
 from unrolled.tasks.tag.writing import write_sentence
 
 

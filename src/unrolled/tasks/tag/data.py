@@ -18,8 +18,9 @@ from unrolled.files import open_regular, parse_json, read_json, write_file
 from unrolled.ranges import shown
 
 from .options import DataOptions
-from .reading import Sentence, Unit, read_sentences
+from .reading import read_sentences
 from .schemes import OUTSIDE, SCHEMES, Detector, Scheme, convert, invalid_places, part
+from .sentences import Sentence, Unit
 
 LARGEST_INDEX = 1 << 36
 """Bytes of the file that says where sentences begin."""

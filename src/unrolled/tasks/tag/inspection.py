@@ -12,8 +12,8 @@ from unrolled.training.task import Inspection
 
 from .data import TagSet, model_tags, read_checked, survey, validation_part
 from .options import DataOptions
-from .reading import Sentence
 from .schemes import OUTSIDE, invalid_places, read_spans
+from .sentences import Sentence
 
 SHOWN = 3
 """Places of a kind that a warning names."""

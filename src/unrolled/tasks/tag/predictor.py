@@ -21,8 +21,10 @@ from .data import model_tags
 from .decoding import Tagging
 from .network import make_decoder, read_forms
 from .options import EvaluateOptions, PredictOptions, TagOptions
-from .reading import Columns, Sentence, read_sentences, tokenise
+from .reading import read_sentences
 from .report import Predictions, evaluation
+from .sentences import Columns, Sentence
+from .texts import tokenise
 from .writing import write_sentence
 
 BASELINE = "baseline.crfsuite"

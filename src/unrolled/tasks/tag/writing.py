@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .reading import Columns, Record, Sentence
 from .schemes import Scheme, convert, read_spans
+from .sentences import Columns, Record, Sentence
 
 
 def write_sentence(
