@@ -19,6 +19,7 @@ from .sentences import Columns, Sentence, check_length
 
 _COMMENT = re.compile(r"#+([ \t]|$)|#(begin|end) ")
 _NEW_DOCUMENT = re.compile(r"# ?newdoc\b|#begin document")
+_NO_BLANK_LINE = "; expected a blank line after each sentence"
 
 
 def read_columns(
@@ -90,8 +91,7 @@ def read_columns(
         rows.append(line)
         tokens.append(token)
         tags.append(tag)
-        hint = "; expected a blank line after each sentence"
-        check_length(len(tokens), f"{name}:{begun}", hint=hint)
+        check_length(len(tokens), f"{name}:{begun}", hint=_NO_BLANK_LINE)
     if tokens:
         if not inside:
             document += 1
