@@ -84,7 +84,7 @@ def batched(gradients: Sequence[Tensor | None]) -> bool:
     any other and have no memory.
     """
     legacy = torch._C._functorch.is_legacy_batchedtensor
-    return any(gradient is not None and legacy(gradient) for gradient in gradients)
+    return True in [gradient is not None and legacy(gradient) for gradient in gradients]
 
 
 def one_by_one(

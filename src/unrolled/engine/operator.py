@@ -138,7 +138,7 @@ def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
         # To torch an empty list is one of tensors, and any other list of numbers one argument.
         "rates": None if ctx.call.rates else [],
     }
-    return tuple(given.get(name) for name in Recurrence._fields)
+    return tuple([given.get(name) for name in Recurrence._fields])
 
 
 def _gradients(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
@@ -290,7 +290,7 @@ class _Direct(torch.autograd.Function):
 
 def run_layer(call: Recurrence) -> LayerResult:
     """One layer by the CPU kernels."""
-    exposes = bool(program_named(call.program).exposed)
+    exposes = call.save and bool(program_named(call.program).exposed)
     if not plain(call.x):
         found = torch.ops.unrolled.recurrence(*call)
     elif call.save and torch.is_grad_enabled():

@@ -40,12 +40,15 @@ class Weights(NamedTuple):
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Weights:
         """The same with every tensor replaced by the function's value of it."""
-        replaced = {
-            name: function(value)
-            for name, value in self._asdict().items()
-            if isinstance(value, Tensor)
-        }
-        return self._replace(**replaced)  # type: ignore[arg-type]
+        return Weights(
+            function(self.input),
+            function(self.recurrent),
+            None if self.input_bias is None else function(self.input_bias),
+            None if self.recurrent_bias is None else function(self.recurrent_bias),
+            None if self.projection is None else function(self.projection),
+            None if self.vectors is None else function(self.vectors),
+            self.hidden_size,
+        )
 
     @property
     def output_size(self) -> int:

@@ -131,7 +131,7 @@ class Layer(torch.nn.Module):
                 return_states=return_states,
                 return_gates=return_gates,
             )
-        wanted = Wanted(return_states, return_gates)
+        wanted = Wanted(return_states, return_gates) if return_states or return_gates else NOTHING
         if torch._C._get_tracing_state() is not None:
             return traced(self._run, input, hx, lengths, reset, checkpoint, wanted)
         if torch.compiler.is_dynamo_compiling() and isinstance(input, PackedSequence):
@@ -236,7 +236,34 @@ class Layer(torch.nn.Module):
         )
 
     def _prepared(self, training: bool, wanted: Wanted) -> Prepared:
-        return prepare(self.description, training, wanted)
+        """What calls in one mode have in common: computed once, and again if the layer changes."""
+        if torch.compiler.is_compiling():
+            return prepare(self.description, training, wanted)
+        made_of = (
+            type(self),
+            self.cell,
+            self.options,
+            self.input_size,
+            self.hidden_size,
+            self.proj_size,
+            self.num_layers,
+            self.bidirectional,
+            self.bias,
+            self.heads,
+            self.batch_first,
+        )
+        kept: dict[Any, tuple[Any, Prepared]] = self.__dict__.setdefault("_kept", {})
+        found = kept.get((training, *wanted))
+        if found is None or found[0] != made_of:
+            found = made_of, prepare(self.description, training, wanted)
+            kept[(training, *wanted)] = found
+        return found[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As any module's: what is kept between calls is no part of a copy or a file."""
+        state = dict(super().__getstate__())  # type: ignore[no-untyped-call]
+        state.pop("_kept", None)
+        return state
 
     def _apart(self, *arguments: Any) -> Any:
         """Run as a break in torch.compile's graph."""

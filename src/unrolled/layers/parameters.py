@@ -53,18 +53,24 @@ def weights_of(layer: Module, prepared: Prepared) -> list[Tensor]:
     program, names, cell = prepared.program, prepared.names, prepared.description.cell
     first = _first(layer)
     device, dtype = first.device, first.dtype
+    # Past torch.nn's lookup, which takes longer than what is done with a parameter.
+    registered = {} if torch.compiler.is_compiling() else layer._parameters
     found: list[Tensor] = []
     for suffix, shapes in prepared.shapes:
         given = {}
         for start, shape in shapes:
-            parameter = given[start] = getattr(layer, start + suffix)
+            name = start + suffix
+            parameter = registered.get(name)
+            if parameter is None:  # a buffer, parametrized, pruned, or another module's view
+                parameter = getattr(layer, name)
+            given[start] = parameter
             if (
                 not isinstance(parameter, Tensor)
                 or parameter.shape != shape
                 or parameter.device != device
                 or parameter.dtype != dtype
             ):
-                _refuse(prepared.description.label, start + suffix, parameter, shape, first)
+                _refuse(prepared.description.label, name, parameter, shape, first)
         own = [given[name] for name in names]
         if cell.antisymmetric:
             own[1] = _antisymmetric(prepared.description, program, own[1])

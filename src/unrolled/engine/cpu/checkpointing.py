@@ -7,7 +7,7 @@ the segments from the last to the first: it runs one forward again, with a tape,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -86,8 +86,7 @@ def _segments(every: int, direction: Direction) -> list[_Segment]:
 
 def _part(direction: Direction, segment: _Segment, states: Sequence[Tensor]) -> Direction:
     """A segment of a direction, entered in the given states."""
-    return replace(
-        direction,
+    return direction._replace(
         x=direction.x[segment.times],
         exact_x=direction.exact_x[segment.times],
         initial=states,
@@ -141,8 +140,7 @@ def backward(
         states = [state[number - 1] for state in kept] if number > 0 else initial
         part, tape = _part(direction, segment, states), whole_tape[:count]
         part.forward(whole_output[:count], last, tape)
-        of_part = replace(
-            gradients,
+        of_part = gradients._replace(
             output=None if gradients.output is None else gradients.output[times],
             x=None if gradients.x is None else gradients.x[times],
         )
@@ -153,4 +151,4 @@ def backward(
                 for state, total in zip(found, gradients.anew, strict=True):
                     total += torch.where(segment.anew, state, 0)
                     state.masked_fill_(segment.anew, 0)
-            gradients = replace(gradients, last=found)
+            gradients = gradients._replace(last=found)

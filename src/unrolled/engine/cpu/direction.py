@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,8 +19,7 @@ _BLOCK = 0
 """Steps whose adjoints are held at a time; 0 leaves it to the kernels."""
 
 
-@dataclass(frozen=True)
-class Direction:
+class Direction(NamedTuple):
     """What forward and backward of one direction have in common.
 
     Attributes:
@@ -116,8 +114,7 @@ class Direction:
         }
 
 
-@dataclass(frozen=True)
-class Gradients:
+class Gradients(NamedTuple):
     """What backward is given, and where it leaves what it finds.
 
     Attributes:

@@ -161,7 +161,7 @@ def _torch_is_quicker(request: Request) -> bool:
 
 def _trains(request: Request) -> bool:
     """Whether there will be a backward."""
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in request.tensors)
+    return torch.is_grad_enabled() and True in [t.requires_grad for t in request.tensors]
 
 
 def _isa(request: Request, bfloat16: bool) -> str:

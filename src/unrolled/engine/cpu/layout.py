@@ -130,8 +130,11 @@ def zeros(like: Tensor, *shape: int) -> Tensor:
 
 def rounded_like(gradients: Weights, weights: Weights) -> Weights:
     """Gradients, each in the dtype of its parameter."""
-    dtypes = iter([tensor.dtype for tensor in weights[:-1] if tensor is not None])
-    return gradients.map(lambda tensor: tensor.to(next(dtypes)))
+    dtypes = [tensor.dtype for tensor in weights[:-1] if tensor is not None]
+    if dtypes.count(torch.float32) == len(dtypes):
+        return gradients
+    each = iter(dtypes)
+    return gradients.map(lambda tensor: tensor.to(next(each)))
 
 
 def states(tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -143,7 +146,11 @@ def _contiguous(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     # To ask costs a tenth of what a conversion costs that has nothing to do.
     if tensor.dtype != dtype:
         tensor = tensor.to(dtype)
-    return _readable(tensor if tensor.is_contiguous() else tensor.contiguous())
+    if not tensor.is_contiguous():
+        tensor = tensor.contiguous()
+    if tensor.is_neg() or tensor.data_ptr() % tensor.itemsize:
+        return _readable(tensor)
+    return tensor
 
 
 def _readable(tensor: Tensor) -> Tensor:
