@@ -72,4 +72,28 @@ class Stream:
     def read_state(self, state: int, to: Tensor, rows: object = ...) -> None: ...
     def write_state(self, state: int, source: Tensor, rows: object = ...) -> None: ...
 
+class Kept:
+    def __init__(
+        self,
+        isa: str,
+        name: str,
+        rows: int,
+        input_size: int,
+        hidden: int,
+        projected: int,
+        heads: int,
+        names: list[tuple[str | None, ...]],
+        masks: list[float],
+        kind: type,
+    ) -> None: ...
+    def run(
+        self,
+        parameters: dict[str, Any],
+        x: Tensor,
+        batch_first: bool,
+        initial: list[Tensor],
+        output: Tensor,
+        last: list[Tensor],
+    ) -> None: ...
+
 def row_numbers(rows: object, count: int) -> list[int]: ...

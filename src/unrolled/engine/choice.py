@@ -64,6 +64,14 @@ def choose(request: Request) -> Choice:
     raise RuntimeError(f"{request.program.name}: no engine can run this: {' and '.join(reasons)}")
 
 
+_USUAL = _engines
+
+
+def is_usual() -> bool:
+    """Whether nobody has registered an engine or asked for one."""
+    return _engines is _USUAL and _asked.get() == "auto"
+
+
 def names() -> tuple[str, ...]:
     """What `using` accepts: an engine, or an instruction set of the kernels."""
     own = [name for engine in _engines for name in (engine.name, *engine.variants)]

@@ -33,6 +33,7 @@ from .dropout import drop_weights
 from .initial_values import check_options, set_initial_values
 from .options import Options
 from .parameters import add_mark, add_parameters, learned_initial, marks, part_of, weights_of
+from .quick import Quick
 from .sequences import sequences_of
 from .stream import Stream
 from .tools import described, leaf, not_scriptable, traced
@@ -120,6 +121,17 @@ class Layer(torch.nn.Module):
                 ValueError and a RuntimeError, see `unrolled.errors`.
             ValueError: if one has another wrong value.
         """
+        if (
+            type(input) is Tensor
+            and not (return_states or return_gates)
+            and lengths is None
+            and reset is None
+            and checkpoint is None
+            and not torch.compiler.is_compiling()
+        ):
+            found = self._quickly(input, hx)
+            if found is not None:
+                return found
         if isinstance(input, Proxy):
             return leaf(
                 self,
@@ -137,6 +149,36 @@ class Layer(torch.nn.Module):
         if torch.compiler.is_dynamo_compiling() and isinstance(input, PackedSequence):
             return self._apart(input, hx, lengths, reset, checkpoint, wanted)  # sizes are values
         return self._run(input, hx, lengths, reset, checkpoint, wanted)
+
+    def _quickly(self, x: Tensor, hx: Any) -> Any:
+        """The output and the last states of a short call without a gradient; else None."""
+        if torch.is_grad_enabled():
+            return None
+        settle_after_fork()
+        quick = self.__dict__.get("_quick")
+        if quick is None:
+            quick = Quick(
+                self.description,
+                self.training,
+                self.dropout,
+                self.watch is not None,
+                self._parameters.get("weight_ih_l0"),
+            )
+            self.__dict__["_quick"] = quick
+        return quick.run(x, hx, self._parameters)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__dict__.pop("_quick", None)  # what it has found out may no longer be so
+        super().__setattr__(name, value)
+
+    def _apply(self, *arguments: Any, **keywords: Any) -> Any:
+        self.__dict__.pop("_quick", None)  # parameters may get another dtype or device
+        return super()._apply(*arguments, **keywords)  # type: ignore[no-untyped-call]
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[no-untyped-call]
+        state.pop("_quick", None)
+        return state
 
     def _run(self, input: Tensor | PackedSequence, *arguments: Any) -> Any:  # noqa: A002
         request = self.request(input, *arguments)

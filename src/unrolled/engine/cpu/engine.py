@@ -18,6 +18,7 @@ from ..torch.engine import TorchEngine
 from ..torch.functions import FUNCTIONS
 from ..weights import split
 from . import INSTRUCTION_SETS, automatic, ensure, fastest, forked, tape_width, threads
+from .kept import is_worth_keeping
 from .stream import KernelStream
 
 _NAMES = {
@@ -156,6 +157,10 @@ def _torch_is_quicker(request: Request) -> bool:
         return False
     if not plain(request.x) or forked() or _trains(request):
         return False
+    rows = request.x.shape[not request.batch_first]
+    weights = sum(weight.numel() for weight in request.weights)
+    if request.directions == 1 and is_worth_keeping(rows, weights):
+        return False  # nor do the kernels, of so few rows
     return _TORCH.obstacle(request) is None
 
 

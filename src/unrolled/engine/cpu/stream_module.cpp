@@ -276,55 +276,239 @@ class StreamObject {
   }
 };
 
-// What Python calls. Each layer: W, b, c, the matrices, the vectors, the masks' values.
+// The sizes of a stream, and the program that its layers run.
+struct Form {
+  const Engine& engine;
+  const Kernel& kernel;
+  index rows, input_size, size[2], heads;
+
+  Form(const std::string& isa, const std::string& name, index rows, index input_size, index hidden,
+       index projected, index heads)
+      : engine(engine_of(isa)), kernel(find(engine, name)), rows(rows), input_size(input_size),
+        size{hidden, projected}, heads(heads) {
+    if (rows < 1 || hidden < 1 || projected < 1 || input_size < 0)
+      refuse("a stream has at least one row, unit, output and layer");
+    if (heads < 1 || hidden % heads != 0 || (heads > 1 && output_size() % heads != 0))
+      refuse("heads must divide the units and outputs, got " + std::to_string(heads));
+    if (kernel.input_slot >= 0 && input_size != hidden) no_features(input_size);
+  }
+
+  index size_of(Space space) const { return size[static_cast<index>(space)]; }
+  index output_size() const { return size_of(kernel.states[0]); }
+  index below(std::size_t layer) const { return layer == 0 ? input_size : output_size(); }
+  index columns(const Matrix& matrix) const {
+    return size_of(matrix.columns) / (matrix.recurrent ? heads : 1);
+  }
+  index recurrent_rows() const {
+    const bool some = kernel.matrix_count > 0 && kernel.matrices[0].recurrent;
+    return some ? kernel.matrices[0].blocks * size[0] : 0;
+  }
+
+  // Each layer: W, b, c, the matrices, the vectors, the masks' values.
+  std::vector<StreamLayer> read(const nb::list& layers) const {
+    if (layers.size() < 1) refuse("a stream has at least one row, unit, output and layer");
+    if (kernel.input_slot >= 0 && layers.size() > 1 && size[1] != size[0]) no_features(size[1]);
+    std::vector<StreamLayer> parameters;
+    const index gates = kernel.gate_count * size[0];
+    for (std::size_t l = 0; l < layers.size(); ++l) {
+      const nb::tuple layer = nb::cast<nb::tuple>(layers[l]);
+      if (layer.size() != 6) refuse("a layer has 6 entries, got " + std::to_string(layer.size()));
+      StreamLayer own{floats(layer[0], "input_weights", {gates, below(l)}),
+                      {},
+                      floats_or_null(layer[1], "input_bias", {gates}),
+                      floats_or_null(layer[2], "recurrent_bias", {recurrent_rows()}),
+                      floats_or_null(layer[4], "vectors", {kernel.vector_count * size[0]}),
+                      nb::cast<std::vector<float>>(layer[5])};
+      const nb::list matrices = nb::cast<nb::list>(layer[3]);
+      if (static_cast<index>(matrices.size()) != kernel.matrix_count)
+        refuse("matrices has " + std::to_string(matrices.size()) + " tensors, expected " +
+               std::to_string(kernel.matrix_count));
+      for (index k = 0; k < kernel.matrix_count; ++k) {
+        const Matrix& matrix = kernel.matrices[k];
+        own.matrices.push_back(floats(matrices[k], "matrices",
+                                      {matrix.blocks * size_of(matrix.rows), columns(matrix)}));
+      }
+      if ((own.vectors == nullptr && kernel.vector_count > 0) ||
+          static_cast<index>(own.masks.size()) != kernel.mask_count)
+        refuse("vectors or masks are missing");
+      parameters.push_back(std::move(own));
+    }
+    return parameters;
+  }
+
+  // Calls body(numbers, count) for everything that a layer's results depend on; null where there is
+  // nothing.
+  template <class Body>
+  void each_part(const StreamLayer& layer, std::size_t number, Body body) const {
+    const index gates = kernel.gate_count * size[0];
+    body(layer.input_weights, gates * below(number));
+    body(layer.input_bias, layer.input_bias ? gates : 0);
+    body(layer.recurrent_bias, layer.recurrent_bias ? recurrent_rows() : 0);
+    for (index k = 0; k < kernel.matrix_count; ++k) {
+      const Matrix& matrix = kernel.matrices[k];
+      body(layer.matrices[k], matrix.blocks * size_of(matrix.rows) * columns(matrix));
+    }
+    body(layer.vectors, kernel.vector_count * size[0]);
+    body(layer.masks.data(), kernel.mask_count);
+  }
+
+ private:
+  [[noreturn]] void no_features(index features) const {
+    refuse("x stands in the equations of " + std::string(kernel.name) + ": expected hidden = " +
+           std::to_string(size[0]) + " features, got " + std::to_string(features));
+  }
+};
+
 void create(StreamObject* self, const std::string& isa, const std::string& name, index rows,
             index input_size, index hidden, index projected, const nb::list& layers,
             const nb::list& outputs, index heads) {
-  const Engine& engine = engine_of(isa);
-  const Kernel& kernel = find(engine, name);
-  const index size[2] = {hidden, projected};
-  if (rows < 1 || hidden < 1 || projected < 1 || input_size < 0 || layers.size() < 1)
-    refuse("a stream has at least one row, unit, output and layer");
-  if (heads < 1 || hidden % heads != 0 ||
-      (heads > 1 && size[static_cast<index>(kernel.states[0])] % heads != 0))
-    refuse("heads must divide the units and outputs, got " + std::to_string(heads));
-  if (kernel.input_slot >= 0 && (input_size != hidden || (layers.size() > 1 && projected != hidden)))
-    refuse("x stands in the equations of " + name + ": expected hidden = " +
-           std::to_string(hidden) + " features, got " + std::to_string(input_size));
+  const Form form(isa, name, rows, input_size, hidden, projected, heads);
   StreamObject::check_outputs(outputs);
-  const auto size_of = [&](Space space) { return size[static_cast<index>(space)]; };
-  std::vector<StreamLayer> parameters;
-  for (std::size_t l = 0; l < layers.size(); ++l) {
-    const nb::tuple layer = nb::cast<nb::tuple>(layers[l]);
-    if (layer.size() != 6) refuse("a layer has 6 entries, got " + std::to_string(layer.size()));
-    const index below = l == 0 ? input_size : size_of(kernel.states[0]);
-    const index gates = kernel.gate_count * hidden;
-    const index recurrent = kernel.matrix_count > 0 && kernel.matrices[0].recurrent
-                                ? kernel.matrices[0].blocks * hidden
-                                : 0;
-    StreamLayer own{floats(layer[0], "input_weights", {gates, below}),
-                    {},
-                    floats_or_null(layer[1], "input_bias", {gates}),
-                    floats_or_null(layer[2], "recurrent_bias", {recurrent}),
-                    floats_or_null(layer[4], "vectors", {kernel.vector_count * hidden}),
-                    nb::cast<std::vector<float>>(layer[5])};
-    const nb::list matrices = nb::cast<nb::list>(layer[3]);
-    if (static_cast<index>(matrices.size()) != kernel.matrix_count)
-      refuse("matrices has " + std::to_string(matrices.size()) + " tensors, expected " +
-             std::to_string(kernel.matrix_count));
-    for (index k = 0; k < kernel.matrix_count; ++k) {
-      const Matrix& matrix = kernel.matrices[k];
-      const index columns = size_of(matrix.columns) / (matrix.recurrent ? heads : 1);
-      own.matrices.push_back(
-          floats(matrices[k], "matrices", {matrix.blocks * size_of(matrix.rows), columns}));
-    }
-    if ((own.vectors == nullptr && kernel.vector_count > 0) ||
-        static_cast<index>(own.masks.size()) != kernel.mask_count)
-      refuse("vectors or masks are missing");
-    parameters.push_back(std::move(own));
-  }
-  new (self) StreamObject(Stream(engine, kernel, rows, input_size, size, heads, parameters), outputs);
+  new (self) StreamObject(
+      Stream(form.engine, form.kernel, rows, input_size, form.size, heads, form.read(layers)), outputs);
 }
+
+// Tells other threads of a call that is under way, while one of these lives.
+class Busy {
+ public:
+  explicit Busy(bool& running) : running_(running) { running_ = true; }
+  ~Busy() { running_ = false; }
+
+ private:
+  bool& running_;
+};
+
+// Layers that are called again and again: a stream that starts anew with every call. Its packed
+// weights are kept from call to call, and so is a copy of what they were packed from: whatever has
+// been written to a parameter in between, and by whom, the next call sees it.
+class Kept {
+ public:
+  // For each layer the names of W, b, c (or None) and of the matrices; `kind`: their class.
+  Kept(const std::string& isa, const std::string& name, index rows, index input_size, index hidden,
+       index projected, index heads, const nb::list& names, const nb::list& masks, nb::handle kind)
+      : form_(isa, name, rows, input_size, hidden, projected, heads), names_(names), masks_(masks),
+        kind_(nb::borrow(kind)) {}
+
+  // x [T, N, input size], or [T, input size] if N is 1, or with `batch_first` [1, T, input size].
+  // Writes the output, laid out as x, and the last states, [layers, N, size] or [layers, size].
+  void run(const nb::dict& named, nb::handle x, bool batch_first, const nb::list& initial,
+           nb::handle output, const nb::list& last) {
+    if (running_) refuse("a call is under way in another thread");
+    const nb::list layers = layers_of(named);
+    const std::vector<StreamLayer> parameters = form_.read(layers);
+    const Tensor input(x, Dtype::float32, "Stream", "x");
+    const int leading = input.dimensions == 2 ? 0 : batch_first ? 1 : 0;
+    const bool bare = input.dimensions == 2;
+    const index steps = input.dimensions < 2 ? 0 : input.shape[leading];
+    const index row = bare || input.dimensions != 3 ? 0 : input.stride[1 - leading];
+    const bool fits = (bare && form_.rows == 1) ||
+                      (input.dimensions == 3 && input.shape[1 - leading] == form_.rows &&
+                       (!batch_first || form_.rows == 1));
+    if (!fits || input.shape[input.dimensions - 1] != form_.input_size || !input.is_side_by_side())
+      refuse("x does not fit");
+    const Tensor result(output, Dtype::float32, "Stream", "output");
+    if (result.dimensions != input.dimensions || !result.is_contiguous() ||
+        result.shape[result.dimensions - 1] != form_.output_size())
+      refuse("output does not fit");
+    for (int d = 0; d + 1 < input.dimensions; ++d)
+      if (result.shape[d] != input.shape[d]) refuse("output does not fit");
+    const index states = form_.kernel.state_count, count = static_cast<index>(layers.size());
+    if (static_cast<index>(last.size()) != states ||
+        (initial.size() > 0 && static_cast<index>(initial.size()) != states))
+      refuse("states do not fit");
+    std::vector<const float*> from;
+    std::vector<float*> to;
+    for (index k = 0; k < states; ++k) {
+      const auto state = [&](nb::handle array) {
+        const index size = form_.size_of(form_.kernel.states[k]);
+        return bare ? floats(array, "state", {count, size})
+                    : floats(array, "state", {count, form_.rows, size});
+      };
+      if (initial.size() > 0) from.push_back(state(initial[k]));
+      to.push_back(state(last[k]));
+    }
+    const Busy busy(running_);
+    {
+      nb::gil_scoped_release release;
+      advance(parameters, reinterpret_cast<const float*>(input.data), input.stride[leading], row,
+              steps, from, reinterpret_cast<float*>(result.data), to);
+    }
+  }
+
+ private:
+  const Form form_;
+  const nb::list names_, masks_;
+  const nb::object kind_;
+  std::vector<float> copied_;  // of all parts of all layers
+  std::vector<index> counts_;  // numbers in each of them
+  std::vector<Stream> stream_;  // one, once there has been a call
+  bool running_ = false;  // guarded by the interpreter's lock
+
+  nb::object parameter(const nb::dict& named, nb::handle name) const {
+    if (name.is_none()) return nb::none();
+    PyObject* const found = PyDict_GetItemWithError(named.ptr(), name.ptr());
+    if (found == nullptr || Py_TYPE(found) != reinterpret_cast<PyTypeObject*>(kind_.ptr()))
+      refuse("a parameter is not there, or of a class of its own");
+    return nb::borrow(found);
+  }
+
+  nb::list layers_of(const nb::dict& named) const {
+    nb::list layers;
+    for (const nb::handle each : names_) {
+      const nb::tuple own = nb::borrow<nb::tuple>(each);
+      nb::list matrices;
+      for (std::size_t k = 3; k < own.size(); ++k) matrices.append(parameter(named, own[k]));
+      layers.append(nb::make_tuple(parameter(named, own[0]), parameter(named, own[1]),
+                                   parameter(named, own[2]), matrices, nb::none(), masks_));
+    }
+    return layers;
+  }
+
+  void advance(const std::vector<StreamLayer>& parameters, const float* x, index step, index row,
+               index steps, const std::vector<const float*>& initial, float* y,
+               const std::vector<float*>& last) {
+    if (!is_packed(parameters)) pack(parameters);
+    Stream& stream = stream_[0];
+    for (std::size_t k = 0; k < last.size(); ++k) {
+      const index number = static_cast<index>(k);
+      if (initial.empty()) {
+        const index size = form_.rows * form_.size_of(form_.kernel.states[k]);
+        std::memset(last[k], 0, parameters.size() * size * sizeof(float));
+      }
+      stream.write_state(number, nullptr, form_.rows, initial.empty() ? last[k] : initial[k]);
+    }
+    stream.run(x, step, row, steps, y);
+    for (std::size_t k = 0; k < last.size(); ++k)
+      stream.read_state(static_cast<index>(k), nullptr, form_.rows, last[k]);
+  }
+
+  bool is_packed(const std::vector<StreamLayer>& parameters) const {
+    const float* copy = copied_.data();
+    std::size_t part = 0;
+    bool same = !stream_.empty();
+    for (std::size_t l = 0; same && l < parameters.size(); ++l)
+      form_.each_part(parameters[l], l, [&](const float* numbers, index count) {
+        same = same && part < counts_.size() && counts_[part] == count &&
+               (count == 0 || std::memcmp(copy, numbers, count * sizeof(float)) == 0);
+        copy += count;
+        ++part;
+      });
+    return same && part == counts_.size();
+  }
+
+  void pack(const std::vector<StreamLayer>& parameters) {
+    copied_.clear();
+    counts_.clear();
+    for (std::size_t l = 0; l < parameters.size(); ++l)
+      form_.each_part(parameters[l], l, [&](const float* numbers, index count) {
+        if (count > 0) copied_.insert(copied_.end(), numbers, numbers + count);
+        counts_.push_back(count);
+      });
+    stream_.clear();
+    stream_.emplace_back(form_.engine, form_.kernel, form_.rows, form_.input_size, form_.size,
+                         form_.heads, parameters);
+  }
+};
 
 }  // namespace
 
@@ -341,6 +525,14 @@ void bind_stream(nb::module_& m) {
            nb::arg("rows").none() = nb::none())
       .def("write_state", &StreamObject::write_state, nb::arg("state"), nb::arg("source"),
            nb::arg("rows").none() = nb::none());
+  nb::class_<Kept>(m, "Kept", "Layers that are called again and again without a gradient.")
+      .def(nb::init<const std::string&, const std::string&, index, index, index, index, index,
+                    const nb::list&, const nb::list&, nb::handle>(),
+           nb::arg("isa"), nb::arg("name"), nb::arg("rows"), nb::arg("input_size"),
+           nb::arg("hidden"), nb::arg("projected"), nb::arg("heads"), nb::arg("names"),
+           nb::arg("masks"), nb::arg("kind"))
+      .def("run", &Kept::run, nb::arg("parameters"), nb::arg("x"), nb::arg("batch_first"),
+           nb::arg("initial"), nb::arg("output"), nb::arg("last"));
   m.def("row_numbers", [](nb::handle rows, index count) {
     return RowNumbers(count < 0 ? 0 : count).read(rows);
   }, nb::arg("rows"), nb::arg("count"), "Checked numbers of some rows of so many, as a list.");
