@@ -155,30 +155,16 @@ class Layer(torch.nn.Module):
         if torch.is_grad_enabled():
             return None
         settle_after_fork()
-        quick = self.__dict__.get("_quick")
+        quick: Quick | None = self._kept.get(Quick)
         if quick is None:
-            quick = Quick(
+            quick = self._kept[Quick] = Quick(
                 self.description,
                 self.training,
                 self.dropout,
                 self.watch is not None,
                 self._parameters.get("weight_ih_l0"),
             )
-            self.__dict__["_quick"] = quick
         return quick.run(x, hx, self._parameters)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self.__dict__.pop("_quick", None)  # what it has found out may no longer be so
-        super().__setattr__(name, value)
-
-    def _apply(self, *arguments: Any, **keywords: Any) -> Any:
-        self.__dict__.pop("_quick", None)  # parameters may get another dtype or device
-        return super()._apply(*arguments, **keywords)  # type: ignore[no-untyped-call]
-
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[no-untyped-call]
-        state.pop("_quick", None)
-        return state
 
     def _run(self, input: Tensor | PackedSequence, *arguments: Any) -> Any:  # noqa: A002
         request = self.request(input, *arguments)
@@ -278,28 +264,28 @@ class Layer(torch.nn.Module):
         )
 
     def _prepared(self, training: bool, wanted: Wanted) -> Prepared:
-        """What calls in one mode have in common: computed once, and again if the layer changes."""
+        """What calls in one mode have in common."""
         if torch.compiler.is_compiling():
             return prepare(self.description, training, wanted)
-        made_of = (
-            type(self),
-            self.cell,
-            self.options,
-            self.input_size,
-            self.hidden_size,
-            self.proj_size,
-            self.num_layers,
-            self.bidirectional,
-            self.bias,
-            self.heads,
-            self.batch_first,
-        )
-        kept: dict[Any, tuple[Any, Prepared]] = self.__dict__.setdefault("_kept", {})
-        found = kept.get((training, *wanted))
-        if found is None or found[0] != made_of:
-            found = made_of, prepare(self.description, training, wanted)
-            kept[(training, *wanted)] = found
-        return found[1]
+        kept, key = self._kept, (training, *wanted)
+        found: Prepared | None = kept.get(key)
+        if found is None:
+            found = kept[key] = prepare(self.description, training, wanted)
+        return found
+
+    @property
+    def _kept(self) -> dict[Any, Any]:
+        """What follows from the layer's attributes, kept from call to call until one is set."""
+        found: dict[Any, Any] = self.__dict__.setdefault("_kept", {})
+        return found
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__dict__.pop("_kept", None)
+        super().__setattr__(name, value)
+
+    def _apply(self, *arguments: Any, **keywords: Any) -> Any:
+        self.__dict__.pop("_kept", None)  # parameters may get another dtype or device
+        return super()._apply(*arguments, **keywords)  # type: ignore[no-untyped-call]
 
     def __getstate__(self) -> dict[str, Any]:
         """As any module's: what is kept between calls is no part of a copy or a file."""
