@@ -15,7 +15,7 @@
 #include <immintrin.h>
 #endif
 
-#include "signal.h"
+#include "waiting.h"
 
 namespace unrolled {
 

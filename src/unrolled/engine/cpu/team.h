@@ -8,7 +8,7 @@
 #endif
 #include <unistd.h>
 
-#include "signal.h"
+#include "waiting.h"
 #include "vector.h"
 #include "workspace.h"
 
