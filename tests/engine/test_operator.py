@@ -188,3 +188,12 @@ def test_a_result_changed_in_place_is_noticed() -> None:
     found[0].detach().add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def test_the_schema_stays() -> None:
+    """It is made of a request's fields, and models that were exported before hold it."""
+    assert str(torch.ops.unrolled.recurrence.default._schema) == (
+        "unrolled::recurrence(Tensor x, Tensor[] initial, Tensor[] weights, Tensor? lengths, "
+        "Tensor? reset, str program, str isa, int directions, bool batch_first, bool save, "
+        "int checkpoint, Tensor? seed, float[] rates) -> Tensor[]"
+    )
