@@ -3,7 +3,8 @@
     python benchmarks/classify.py DATA [--seeds 5] [--first 0] [--only sms_spam] [--threads 1]
 
 DATA is a folder with ``sms_spam`` (SMSSpamCollection and split.txt), ``nsmc_25k`` (train.tsv,
-valid.tsv, test.tsv) and ``japanese_vowels`` (JapaneseVowels_TRAIN.ts and _TEST.ts), at any depth.
+valid.tsv, test.tsv), ``japanese_vowels`` (JapaneseVowels_TRAIN.ts and _TEST.ts) and ``mnist`` (the
+four files of IDX), at any depth. The two kinds of MNIST take an hour a seed.
 The weights are chosen on the validation part and the test part is read once, after training.
 Printed are test metrics by seed, their mean, the cheap method's, minutes and parameters.
 """
@@ -26,13 +27,15 @@ class Case(NamedTuple):
     """One data set.
 
     Attributes:
-        name: Its folder.
+        name: Name of the case.
+        folder: Where its files are.
         metric: Name of the metric that counts.
         goal: What it should reach.
         settings: Options of training.
     """
 
     name: str
+    folder: str
     metric: str
     goal: float
     settings: dict[str, Any]
@@ -40,9 +43,38 @@ class Case(NamedTuple):
 
 NGRAMS: dict[str, Any] = {"ngrams": 4, "ngram_size": 16, "embedding_dropout": 0.5}
 
+PIXELS: dict[str, Any] = {
+    "idx": "pixels",
+    "val_fraction": 1 / 6,
+    "hidden_size": 192,
+    "heads": 12,
+    "bidirectional": False,
+    "dropout": 0.0,
+    "ema": 0.0,
+    "batch_size": 16,
+    "beta2": 0.99,
+    "weight_decay": 0.01,
+    "warmup": 0.05,
+    "max_epochs": 13,
+    "baseline": False,
+}
+
+
+def cell(name: str) -> str:
+    """A cell of the example of oscillators, as an option takes it."""
+    return f"{Path(__file__).parents[1] / 'examples' / 'oscillators.py'}:{name}"
+
+
 CASES = (
-    Case("sms_spam", "f1", 0.965, {**NGRAMS, "dropout": 0.5, "max_epochs": 8, "combine": True}),
     Case(
+        "sms_spam",
+        "sms_spam",
+        "f1",
+        0.965,
+        {**NGRAMS, "dropout": 0.5, "max_epochs": 8, "combine": True},
+    ),
+    Case(
+        "nsmc_25k",
         "nsmc_25k",
         "accuracy",
         0.855,
@@ -60,6 +92,7 @@ CASES = (
     ),
     Case(
         "japanese_vowels",
+        "japanese_vowels",
         "accuracy",
         0.99,
         {
@@ -71,29 +104,50 @@ CASES = (
             "combine": True,
         },
     ),
+    Case("sequential_mnist", "mnist", "accuracy", 0.985, {**PIXELS, "cell": cell("Bank")}),
+    Case(
+        "permuted_mnist",
+        "mnist",
+        "accuracy",
+        0.94,
+        {**PIXELS, "cell": cell("SlowBank"), "permute": 0},
+    ),
 )
 
 
-def sms_spam(source: Path, place: Path) -> dict[str, Any]:
+Files = tuple[dict[str, Any], Path]
+"""Options that name the files to train with, and the test file."""
+
+
+def sms_spam(source: Path, place: Path) -> Files:
     """Training, validation and test files by the parts that split.txt names."""
     rows = (source / "SMSSpamCollection").read_text(encoding="utf-8").split("\n")
     parts = (source / "split.txt").read_text(encoding="utf-8").split()
     for part in ("train", "valid", "test"):
         kept = [row for row, own in zip(rows, parts, strict=False) if own == part]
         (place / f"{part}.tsv").write_text("label\ttext\n" + "\n".join(kept) + "\n")
-    return {"data": place / "train.tsv", "val_data": place / "valid.tsv"}
+    return {"data": place / "train.tsv", "val_data": place / "valid.tsv"}, place / "test.tsv"
 
 
-def nsmc_25k(source: Path, place: Path) -> dict[str, Any]:
-    """The files as they are, and the test file beside them."""
-    (place / "test.tsv").write_bytes((source / "test.tsv").read_bytes())
-    return {"data": source / "train.tsv", "val_data": source / "valid.tsv"}
+def nsmc_25k(source: Path, place: Path) -> Files:
+    """The files as they are."""
+    named = {"data": source / "train.tsv", "val_data": source / "valid.tsv"}
+    return named, source / "test.tsv"
 
 
-def japanese_vowels(source: Path, place: Path) -> dict[str, Any]:
+def japanese_vowels(source: Path, place: Path) -> Files:
     """The training file, of which a part is drawn for validation."""
-    (place / "test.ts").write_bytes((source / "JapaneseVowels_TEST.ts").read_bytes())
-    return {"data": source / "JapaneseVowels_TRAIN.ts"}
+    return {"data": source / "JapaneseVowels_TRAIN.ts"}, source / "JapaneseVowels_TEST.ts"
+
+
+def mnist(source: Path, place: Path) -> Files:
+    """The training images, of which a part is drawn for validation; labels are found beside."""
+    named = {"data": next(source.glob("train-images-idx3-ubyte*"))}
+    return named, next(source.glob("t10k-images-idx3-ubyte*"))
+
+
+READERS = {each.__name__: each for each in (sms_spam, nsmc_25k, japanese_vowels, mnist)}
+"""By a case's folder."""
 
 
 def main() -> None:
@@ -114,14 +168,14 @@ def main() -> None:
 def measure(case: Case, given: argparse.Namespace) -> None:
     """Train one data set with several seeds."""
     task = TASKS["classify"]
-    source = next(given.data.rglob(case.name), None)
+    source = next(given.data.rglob(case.folder), None)
     if source is None:
-        sys.exit(f"{given.data}: no folder {case.name}")
+        sys.exit(f"{given.data}: no folder {case.folder}")
     found, cheap, minutes, parameters = [], None, [], 0
     for seed in range(given.first, given.first + given.seeds):
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder)
-            files = globals()[case.name](source, place)
+            files, test = READERS[case.folder](source, place)
             settings = {**case.settings, **files, "seed": seed, "threads": given.threads}
             options = options_from(task, {**settings, "lens_every": 0, "device": "cpu"})
             summary = session.train(task, options, place / "run", quiet=True)
@@ -134,7 +188,6 @@ def measure(case: Case, given: argparse.Namespace) -> None:
             if not given.validation:
                 predictor = session.load(task, place / "run")
                 assert isinstance(predictor, ClassifyPredictor)
-                (test,) = place.glob("test.*")
                 evaluation = predictor.evaluate([test])
                 value = evaluation.metrics[case.metric].value
                 alone = evaluation.details.get("network", {}).get(case.metric, {}).get("value")

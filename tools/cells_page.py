@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.cells import BUILTIN, Cell
+from unrolled.compiler.formulas import latex, mathml
 from unrolled.compiler.program import VectorKind
 from unrolled.compiler.trace import trace
 
@@ -177,7 +178,7 @@ def markdown(page: Page) -> str:
         lines += ["", f"## {page.title(cell)}"]
         for paragraph in page.text(cell):
             lines += ["", paragraph]
-        lines += ["", "```math", cell.latex(), "```", "", "| | |", "|---|---|"]
+        lines += ["", "```math", latex(cell), "```", "", "| | |", "|---|---|"]
         lines += [f"| {name} | {_in_table(value)} |" for name, value in page.facts(cell)]
     return "\n".join(lines) + "\n"
 
@@ -225,7 +226,7 @@ def web(page: Page) -> str:
         name = page.title(cell)
         lines.append(f'<h2 id="{name.lower()}">{name}</h2>')
         lines += [f"<p>{_inline(paragraph)}</p>" for paragraph in page.text(cell)]
-        lines += ['<div class="equations">', cell.mathml(), "</div>", "<table>"]
+        lines += ['<div class="equations">', mathml(cell), "</div>", "<table>"]
         for label, value in page.facts(cell):
             lines.append(f'<tr><th scope="row">{label}</th><td>{_inline(value)}</td></tr>')
         lines.append("</table>")

@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .cells import Cell
+    from .compiler.formulas import latex, mathml
     from .engine.choice import using
     from .engine.cpu import KernelWarning, release_memory
     from .layers import GRU, LSTM, RNN, Recurrent, Stream, accelerate, deaccelerate, explain
@@ -32,7 +33,9 @@ _HOMES = {
     "accelerate": ".layers",
     "deaccelerate": ".layers",
     "explain": ".layers",
+    "latex": ".compiler.formulas",
     "load": ".tasks",
+    "mathml": ".compiler.formulas",
     "release_memory": ".engine.cpu",
     "resume": ".tasks",
     "train": ".tasks",
@@ -65,7 +68,9 @@ __all__ = [
     "accelerate",
     "deaccelerate",
     "explain",
+    "latex",
     "load",
+    "mathml",
     "release_memory",
     "resume",
     "train",

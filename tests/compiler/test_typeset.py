@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from unrolled.cells import BUILTIN, GRU, LSTM, RNN, Cell, OriginalGRU, sigmoid, tanh
+from unrolled.compiler import formulas
 from unrolled.compiler.program import (
     Assignment,
     Call,
@@ -72,7 +73,7 @@ def environment(*equations: str) -> str:
 
 @pytest.mark.parametrize("cell", EXACT, ids=lambda cell: cell.name)
 def test_equations_are_the_papers(cell: Cell) -> None:
-    assert cell.latex() == environment(*EXACT[cell])
+    assert formulas.latex(cell) == environment(*EXACT[cell])
 
 
 class Named(Cell):
@@ -90,7 +91,7 @@ class Named(Cell):
 
 
 def test_names_are_printed_as_letters() -> None:
-    assert Named.latex() == environment(
+    assert formulas.latex(Named) == environment(
         r"\lambda_t &= \sigma(\Lambda + U_{\mathrm{in}_{\mathrm{gate}}} h_{t-1}"
         r" + d_{\mathrm{in}_{\mathrm{gate}}})",
         r"f_{1,t} &= \sigma(W_{\mathrm{t}} x_t + c_{\mathrm{t}}"
@@ -291,7 +292,7 @@ def check(cell: Cell) -> None:
         assert names[state.previous] == replace(parse(state.name), time=-1)
         know(names[state.previous], value)
 
-    text = cell.latex()
+    text = formulas.latex(cell)
     with np.errstate(all="ignore"):
         found = read(text, known)
     assert len(found) == len(program.named) + len(cell.states)
@@ -377,11 +378,11 @@ def written(element: ElementTree.Element) -> str:
 
 @each_cell
 def test_mathml_says_what_latex_says(cell: Cell) -> None:
-    root = ElementTree.fromstring(cell.mathml())
+    root = ElementTree.fromstring(formulas.mathml(cell))
     assert root.get("display") == "block"
     rows = root.findall("./{*}mtable/{*}mtr")
-    assert [len(row) for row in rows] == [2] * len(lines(cell.latex()))
-    assert written(root) == plain(cell.latex())
+    assert [len(row) for row in rows] == [2] * len(lines(formulas.latex(cell)))
+    assert written(root) == plain(formulas.latex(cell))
 
 
 @given(expressions())
@@ -396,17 +397,20 @@ def test_mathml_of_any_expression_says_what_latex_says(expression: Expression) -
         )
 
 
-# The methods.
+# Of cells and classes.
 
 
 def test_class_and_cell_print_the_same() -> None:
-    assert RNN.latex(nonlinearity="relu") == RNN(nonlinearity="relu").latex()
-    assert RNN.latex() == RNN().latex() != RNN.latex(nonlinearity="relu")
-    assert GRU.mathml() == GRU().mathml()
+    relu = formulas.latex(RNN, nonlinearity="relu")
+    assert relu == formulas.latex(RNN(nonlinearity="relu"))
+    assert formulas.latex(RNN) == formulas.latex(RNN()) != relu
+    assert formulas.mathml(GRU) == formulas.mathml(GRU())
 
 
-def test_errors_of_the_methods() -> None:
+def test_errors_of_what_is_no_cell() -> None:
     with pytest.raises(TypeError, match=r"unknown choice 'bias'"):
-        RNN.latex(bias=False)
-    with pytest.raises(TypeError, match=r"RNN\(\)\.latex: the cell has its choices already"):
-        RNN().latex(nonlinearity="relu")
+        formulas.latex(RNN, bias=False)
+    with pytest.raises(TypeError, match=r"latex: this RNN has its choices already"):
+        formulas.latex(RNN(), nonlinearity="relu")
+    with pytest.raises(TypeError, match=r"mathml: expected a cell or a class of cells, got 'gru'"):
+        formulas.mathml("gru")  # type: ignore[arg-type]

@@ -154,9 +154,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_is_written_to_parameters_is_seen(
-    layer: Any, change: str, taken: list[bool]
-) -> None:
+def test_what_is_written_to_parameters_is_seen(layer: Any, change: str, taken: list[bool]) -> None:
     with torch.no_grad():
         before = layer(x)[0]
         CHANGES[change](layer)

@@ -11,35 +11,6 @@ from .functions import NONLINEARITIES, Function
 _WEIGHTS = ("W", "U", "V", "s")
 
 
-class _Printed:
-    """A method of cells and of their classes; given choices, a class prints the cell that has them.
-
-    How equations are printed is known to the compiler, which knows the cells. That is the one step
-    up in the house; it is taken when the method is called and not before, so that equations alone
-    load no compiler.
-    """
-
-    def __init__(self, language: str, text: str) -> None:
-        self._language = language
-        self.__doc__ = text
-
-    def __get__(self, cell: Cell | None, owner: type[Cell]) -> Callable[..., str]:
-        def printed(**choices: Any) -> str:
-            if cell is not None and choices:
-                raise TypeError(
-                    f"{owner.__name__}().{self._language}: the cell has its choices already; give "
-                    f"them to the class, {owner.__name__}.{self._language}(...)"
-                )
-            from ..compiler import trace, typeset
-
-            program = trace.trace(owner(**choices) if cell is None else cell)
-            return str(getattr(typeset, self._language)(program))
-
-        printed.__doc__ = self.__doc__
-        printed.__name__ = self._language
-        return printed
-
-
 class Cell:
     """A recurrent cell, defined by one step of its equations.
 
@@ -89,34 +60,6 @@ class Cell:
     initial: ClassVar[Mapping[str, Any]] = {}
     """Initial values of weights, by name (``"V.p"``, ``"s.q"``, ``"W.g.bias"``): a number, or a
     function of uniform numbers between 0 and 1, made of this module's functions."""
-
-    latex = _Printed(
-        "latex",
-        """The equations of a step in LaTeX, one for each value that it names and each new state.
-
-        On a class, ``RNN.latex(nonlinearity="relu")``, or on a cell, ``RNN().latex()``. The result
-        is an ``aligned`` environment, aligned at "=", to be put between ``$$`` or in ``equation``.
-        In it ∘ is the product unit by unit, b_g and c_g are the biases of ``W.g`` and ``U.g``, and
-        a letter that the step itself uses gives way: the LSTM's memory is c, and so its second
-        biases are d_g.
-
-        Raises:
-            TypeError: if a choice is unknown, or the step is not one of equations.
-            ValueError: if a choice has a value that does not exist.
-        """,
-    )
-    mathml = _Printed(
-        "mathml",
-        """The equations of a step in presentation MathML, as `latex` has them.
-
-        The result is a ``<math display="block">`` element that stands in a web page as it is: no
-        script is needed, and screen readers read it.
-
-        Raises:
-            TypeError: if a choice is unknown, or the step is not one of equations.
-            ValueError: if a choice has a value that does not exist.
-        """,
-    )
 
     _weights: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[Mapping[str, Any]] = {}
