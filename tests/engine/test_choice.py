@@ -249,7 +249,7 @@ def test_an_engine_that_does_not_exist(name: str) -> None:
 
 def test_a_few_steps_go_to_torch() -> None:
     """Where packing the weights would cost more than it saves, and nothing else speaks for us."""
-    lstm, x = program_of(LSTM()), torch.zeros(3, 2, 3)
+    lstm, x = program_of(LSTM()), torch.zeros(3, 6, 3)
 
     def name(program: Program, x: Tensor, **more: Any) -> str:
         return chosen(program, [x], **more).engine.name
@@ -257,11 +257,12 @@ def test_a_few_steps_go_to_torch() -> None:
     short = chosen(lstm, [x])
     assert short.engine.name == "torch"
     assert short.reasons == ("so short a sequence (3) is over before packed weights pay",)
-    assert name(lstm, torch.zeros(8, 2, 3)) == "kernels"
+    assert name(lstm, torch.zeros(8, 6, 3)) == "kernels"
     assert name(lstm, x.transpose(0, 1), batch_first=True) == "torch"
-    assert name(lstm, torch.zeros(3, 9, 3), batch_first=True) == "kernels"
-    assert name(lstm, x, lengths=torch.tensor([1, 3])) == "kernels"
-    assert name(lstm, x, reset=torch.zeros(3, 2, dtype=torch.bool)) == "kernels"
+    assert name(lstm, torch.zeros(6, 9, 3), batch_first=True) == "kernels"
+    assert name(lstm, x[:, :4]) == "kernels"  # of few rows, packed weights are kept
+    assert name(lstm, x, lengths=torch.tensor([1, 3, 2, 2, 2, 2])) == "kernels"
+    assert name(lstm, x, reset=torch.zeros(3, 6, dtype=torch.bool)) == "kernels"
     assert name(lstm, x, wanted=Wanted(states=True)) == "kernels"
     assert name(lstm, x[:, :0]) == "kernels"
     assert name(lstm, x, heads=2) == "kernels"
