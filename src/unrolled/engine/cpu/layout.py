@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -123,9 +124,15 @@ def zeros(like: Tensor, *shape: int) -> Tensor:
     torch shares the work among threads, and on a busy machine waits for them a thousand times
     longer than the writing takes.
     """
+    if prod(shape) < _SHARED_BY_TORCH:
+        return like.new_zeros(shape, dtype=torch.float32)
     found = like.new_empty(shape, dtype=torch.float32)
     found.numpy().fill(0)
     return found
+
+
+_SHARED_BY_TORCH = 2**15
+"""Numbers from which on torch writes with several threads."""
 
 
 def rounded_like(gradients: Weights, weights: Weights) -> Weights:
