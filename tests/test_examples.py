@@ -57,7 +57,7 @@ def test_oscillators_remember_several_hundred_steps() -> None:
     click = torch.zeros(300, 1, 1)
     click[0] = 1.0
     with torch.no_grad():
-        layers = (Recurrent(bank, 1, 192, heads=12), Recurrent(GRU, 1, 192, heads=12))
+        layers = (Recurrent(bank, 1, 192, heads=6), Recurrent(GRU, 1, 192, heads=12))
         left = []
         for layer in layers:
             loud, quiet = layer(click)[0], layer(torch.zeros_like(click))[0]
