@@ -285,3 +285,22 @@ class OwnDefaults(RecurrentOptions):
     cell: str = "lstm"
     hidden_size: Annotated[int, SIZE] = 512
     embedding_size: Annotated[int, SIZE] = 64
+
+
+def test_rows_of_a_mapped_stream_step_by_themselves() -> None:
+    """As those of any stream: the others keep their states."""
+    module: Any = build_recurrent(options(cell="sru"), 3)
+    whole, some = module.stream(3), module.stream(3)
+    x = drawn(2, 2, 3, 3)
+    first = whole(x[0]).clone()
+    close = torch.testing.assert_close
+    close(some.step_rows([2, 0], x[0, [2, 0]]), first[[2, 0]])
+    close(some.step_rows([1], x[0, [1]]), first[[1]])
+    kept = some.state_of([1])
+    second = whole(x[1]).clone()
+    close(some.step_rows([1], x[1, [1]]), second[[1]])
+    some.set_state_of([1], kept)
+    some.reset_rows([0])
+    close(
+        some.step_rows([0, 1], torch.stack([x[0, 0], x[1, 1]])), torch.stack([first[0], second[1]])
+    )

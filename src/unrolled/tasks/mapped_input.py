@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from unrolled.layers import Recurrent, Stream
-from unrolled.layers.stream import Array
+from unrolled.layers.stream import Array, Rows
 
 
 class MappedInput(nn.Module):
@@ -91,6 +91,27 @@ class MappedStream:
             ValueError: It has a wrong shape or dtype.
         """
         return self._stream.run(self._mapped(block), out)
+
+    def step_rows(self, rows: Rows, x: Array, out: Array | None = None) -> Array:
+        """One step of some rows: x ``[n, I]``; the others keep their states.
+
+        Raises:
+            TypeError: As `unrolled.Stream.step_rows`.
+            ValueError: As `unrolled.Stream.step_rows`.
+        """
+        return self._stream.step_rows(rows, self._mapped(x), out)
+
+    def state_of(self, rows: Rows) -> Any:
+        """The states of some rows; copies."""
+        return self._stream.state_of(rows)
+
+    def set_state_of(self, rows: Rows, state: Any) -> None:
+        """Set the states of some rows; the others keep theirs."""
+        self._stream.set_state_of(rows, state)
+
+    def reset_rows(self, rows: Rows) -> None:
+        """Take some rows back to their initial state."""
+        self._stream.reset_rows(rows)
 
     @property
     def state(self) -> Any:
