@@ -21,6 +21,7 @@ from torch.nn.utils import parametrizations, prune
 import unrolled
 from unrolled import using
 from unrolled.cells import CELLS
+from unrolled.engine import register
 from unrolled.engine.cpu.kept import MOST_ROWS
 from unrolled.layers.quick import Quick
 
@@ -324,3 +325,22 @@ def test_who_looks_at_every_step_sees_it(layer: Any) -> None:
             assert "reference" in unrolled.explain(layer, x)
             torch.testing.assert_close(layer(x)[0], layer(x.clone())[0], rtol=1e-5, atol=1e-6)
     assert layer(x)[0].requires_grad
+
+
+class Unable:
+    """An engine that can run nothing."""
+
+    name = "unable"
+    variants = ()
+    is_one_node = False
+
+    def obstacle(self, request: Any) -> str:
+        return "it can run nothing"
+
+
+def test_engines_of_others_are_asked_first(layer: Any, taken: list[bool]) -> None:
+    with torch.no_grad():
+        with register(Unable()):  # type: ignore[arg-type]
+            layer(x)
+        layer(x)
+    assert taken == [False, True]

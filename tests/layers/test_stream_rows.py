@@ -219,7 +219,10 @@ def test_other_dtypes(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("isa", INSTRUCTION_SETS)
 @pytest.mark.parametrize("kind", ["array", "tensor", "list"])
 def test_a_step_of_some_rows_allocates_nothing(kind: str, isa: str) -> None:
-    """Given where to write; 2 000 steps leave every counter as it was."""
+    """Given where to write; 2 000 steps leave every counter as it was.
+
+    Other threads of the process may allocate meanwhile, so the quietest of five rounds counts.
+    """
     with using(isa):
         stream = make("lstm", 16, 33, 2).stream(batch_size=64)
     x: Any = torch.randn(3, 16)
@@ -235,11 +238,14 @@ def test_a_step_of_some_rows_allocates_nothing(kind: str, isa: str) -> None:
             stream.step_rows(rows, x, out)
 
     work()
-    before = allocated()
-    work()
-    after = allocated()
-    assert after[0] - before[0] < 100
-    assert after[1] - before[1] < 2048
+    grown = []
+    for _ in range(5):
+        before = allocated()
+        work()
+        after = allocated()
+        grown.append((after[0] - before[0], after[1] - before[1]))
+    assert min(objects for objects, _ in grown) < 100
+    assert min(size for _, size in grown) < 2048
 
 
 X = np.zeros((2, 5), np.float32)

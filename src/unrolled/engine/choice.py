@@ -69,7 +69,7 @@ _USUAL = _engines
 
 def is_usual() -> bool:
     """Whether nobody has registered an engine or asked for one."""
-    return _engines is _USUAL and _asked.get() == "auto"
+    return _engines == _USUAL and _asked.get() == "auto"
 
 
 def names() -> tuple[str, ...]:
