@@ -121,8 +121,11 @@ class Layer(torch.nn.Module):
                 ValueError and a RuntimeError, see `unrolled.errors`.
             ValueError: if one has another wrong value.
         """
+        # The older ONNX exporter makes tensors of all arguments; nobody may ask for their values.
+        tracing = torch._C._get_tracing_state() is not None
         if (
             type(input) is Tensor
+            and not tracing
             and not (return_states or return_gates)
             and lengths is None
             and reset is None
@@ -143,9 +146,10 @@ class Layer(torch.nn.Module):
                 return_states=return_states,
                 return_gates=return_gates,
             )
-        wanted = Wanted(return_states, return_gates) if return_states or return_gates else NOTHING
-        if torch._C._get_tracing_state() is not None:
+        if tracing:
+            wanted = Wanted(return_states, return_gates)
             return traced(self._run, input, hx, lengths, reset, checkpoint, wanted)
+        wanted = Wanted(return_states, return_gates) if return_states or return_gates else NOTHING
         if torch.compiler.is_dynamo_compiling() and isinstance(input, PackedSequence):
             return self._apart(input, hx, lengths, reset, checkpoint, wanted)  # sizes are values
         return self._run(input, hx, lengths, reset, checkpoint, wanted)
