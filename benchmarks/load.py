@@ -117,7 +117,7 @@ def side_by_side(given: argparse.Namespace) -> None:
     """Two trainings at the same time against one after the other."""
     for shape in SHAPES[1:]:
         for library in ("unrolled", "torch.nn"):
-            most = 150
+            most = 60
             start = time.perf_counter()
             for _ in range(2):
                 times_of(calls(library, shape, given.threads, 1e6, most))
