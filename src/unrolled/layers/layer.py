@@ -159,7 +159,8 @@ class Layer(torch.nn.Module):
         if torch.is_grad_enabled():
             return None
         settle_after_fork()
-        quick: Quick | None = self._kept.get(Quick)
+        kept: dict[Any, Any] | None = self.__dict__.get("_kept")
+        quick: Quick | None = None if kept is None else kept.get(Quick)
         if quick is None:
             quick = self._kept[Quick] = Quick(
                 self.description,
