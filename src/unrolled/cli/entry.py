@@ -70,7 +70,7 @@ def _fail(message: str, code: int) -> int:
 
 
 SPINS = "GOMP_SPINCOUNT"
-"""How often a thread of torch's OpenMP runtime looks for work before it sleeps."""
+"""The variable with the number of times that an idle thread of torch looks for work."""
 
 
 def main() -> NoReturn:

@@ -17,7 +17,7 @@ from cyclopts import Group, Parameter
 from unrolled.ranges import hints
 
 RUN = Group("Run", sort_key=0)
-"""What a command does with its results."""
+"""Flags for the results of a command: where they go, and in which form."""
 
 ARGUMENTS = Group("Arguments", sort_key=-2)
 """Words of a command that are no flags."""
@@ -26,7 +26,7 @@ OPTIONS = Group("Options", sort_key=-1)
 """Flags of a command that has few."""
 
 CASES = Group("What to measure", sort_key=5)
-"""What an experiment measures."""
+"""Flags for the cases of an experiment."""
 
 _SECTIONS = ("data", "model", "training")
 """Sections of options in the order of the help page; others follow."""

@@ -265,7 +265,7 @@ def _check(task: Task) -> Call:
 
 
 def _with_time(task: Task, options: Any, found: Inspection) -> Inspection:
-    """What was found, and the time that training would take; a warning if it would not train."""
+    """The inspection with the time that training would take, or a warning if it would not train."""
     from unrolled.training.session import expected_seconds
 
     try:

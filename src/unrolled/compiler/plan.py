@@ -1,4 +1,4 @@
-"""What a plan is: a program and its adjoint laid out for the kernels.
+"""Plans: a program and its adjoint laid out for the kernels.
 
 A kernel walks over the steps and, in each, over *stages*: matrix products, then one elementwise
 function over what they gave. A plan names the stages, what forward keeps for backward and where
@@ -26,7 +26,7 @@ ROW_WISE = ("normalize", "normalize_adjoint")
 
 
 class Place(Enum):
-    """Where a vector of one step lives."""
+    """The home of a vector of one step."""
 
     TAPE = 0  # slot of the tape, at this step
     STATE = 1  # new value of a state
@@ -139,7 +139,7 @@ class Plan:
         return any(row_wise(value) for stage in stages for _, value in stage.equations)
 
     def as_json(self) -> dict[str, Any]:
-        """What a caller of the kernels needs, in plain values."""
+        """The part of the plan that callers of the kernels need, in plain values."""
         return {
             "name": self.program.name,
             "tape": [space.value for space in self.tape],

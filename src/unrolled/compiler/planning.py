@@ -83,7 +83,7 @@ class _Planner:
         return [p.symbol for p in self.program.products if p.bias and p.symbol not in self.shared]
 
     def _needs(self) -> tuple[set[Symbol], list[Assignment]]:
-        """What forward keeps for backward, and what backward computes again from states."""
+        """Values that forward keeps for backward, and those that backward computes again."""
         by_name = {
             symbol.name: symbol
             for symbol in [
