@@ -23,6 +23,7 @@ from unrolled import using
 from unrolled.cells import CELLS
 from unrolled.engine import register
 from unrolled.engine.cpu.kept import MOST_ROWS
+from unrolled.engine.observer import Observer
 from unrolled.layers.quick import Quick
 
 
@@ -342,5 +343,15 @@ def test_engines_of_others_are_asked_first(layer: Any, taken: list[bool]) -> Non
     with torch.no_grad():
         with register(Unable()):  # type: ignore[arg-type]
             layer(x)
+        layer(x)
+    assert taken == [False, True]
+
+
+def test_calls_are_quick_again_when_nobody_looks(layer: Any, taken: list[bool]) -> None:
+    """The lens sets an attribute for a while, and deletes it."""
+    with torch.no_grad():
+        layer.watch = lambda level, direction: Observer()
+        layer(x)
+        del layer.watch
         layer(x)
     assert taken == [False, True]

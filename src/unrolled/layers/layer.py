@@ -280,13 +280,17 @@ class Layer(torch.nn.Module):
 
     @property
     def _kept(self) -> dict[Any, Any]:
-        """What follows from the layer's attributes, kept from call to call until one is set."""
+        """What follows from the layer's attributes, kept from call to call until one changes."""
         found: dict[Any, Any] = self.__dict__.setdefault("_kept", {})
         return found
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.__dict__.pop("_kept", None)
         super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self.__dict__.pop("_kept", None)
+        super().__delattr__(name)
 
     def _apply(self, *arguments: Any, **keywords: Any) -> Any:
         self.__dict__.pop("_kept", None)  # parameters may get another dtype or device
