@@ -10,6 +10,7 @@ from sympy.printing.str import StrPrinter
 
 from .plan import Location, Pass, Place, Plan, Stage, row_wise
 from .program import Mask, Space
+from .sweeps import Sweep, sweeps
 
 
 def source(plans: Iterable[Plan]) -> str:
@@ -189,23 +190,43 @@ def _function(name: str, stage: Stage) -> str:
         f"  const auto {name} = {call.func.__name__}_of_row({', '.join(memory)}, begin, end);"
         for call, (name, memory) in rows.items()
     ]
-    lines.append("  sweep(begin, end, [=](index j, auto lanes) {")
-    for number, symbol in enumerate(stage.inputs):
-        lines.append(
-            f"    [[maybe_unused]] const vec {_name(symbol)} = lanes.load(in{number} + j);"
-        )
     printer = _VectorPrinter({call: name for call, (name, _) in rows.items()})
-    for symbol, value in stage.equations:
+    parts = sweeps(stage)
+    if len(parts) == 1:
+        return "\n".join([*lines, *_sweep(stage, parts[0], printer, "begin, end"), "}"])
+    for name in (name for part in parts for name in part.kept):
+        lines.append(f"  alignas(64) float memory_{_name(name)}[at_once];")
+        lines.append(f"  float* const kept_{_name(name)} = memory_{_name(name)};")
+    lines.append("  for (index from = begin; from < end; from += at_once) {")
+    lines.append("    const index until = from + at_once < end ? from + at_once : end;")
+    for part in parts:
+        lines += [f"  {line}" for line in _sweep(stage, part, printer, "from, until")]
+    return "\n".join([*lines, "  }", "}"])
+
+
+def _sweep(stage: Stage, part: Sweep, printer: StrPrinter, units: str) -> list[str]:
+    """One sweep over the units. Values are kept from one sweep to the next as whole vectors."""
+    lines = [f"  sweep({units}, [=](index j, auto lanes) {{"]
+    for number, symbol in enumerate(stage.inputs):
+        if symbol in part.inputs:
+            lines.append(f"    const vec {_name(symbol)} = lanes.load(in{number} + j);")
+    for name in part.found:
+        kept = f"kept_{_name(name)} + j - from"
+        lines.append(f"    const vec {_name(name)} = Whole{{}}.load({kept});")
+    for symbol, value in part.equations:
         text = printer.doprint(value)
         text = f"broadcast({text})" if value.is_number else text
         lines.append(f"    const vec {_name(symbol.name)} = {text};")
+    for name in part.kept:
+        lines.append(f"    Whole{{}}.store(kept_{_name(name)} + j - from, {_name(name)});")
     for number, (location, symbol) in enumerate(stage.outputs):
+        if symbol not in part.outputs:
+            continue
         value = _name(symbol)
         if location.place is Place.SUM:
             value = f"lanes.load(out{number} + j) + {value}"
         lines.append(f"    lanes.store(out{number} + j, {value});")
-    lines += ["  });", "}"]
-    return "\n".join(lines)
+    return [*lines, "  });"]
 
 
 def _rows(stage: Stage) -> dict[Any, tuple[str, list[str]]]:

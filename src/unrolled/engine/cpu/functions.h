@@ -73,7 +73,7 @@ inline vec scaled(vec p, ivec n) {
 
 inline vec exp(vec x) {
   const Reduced reduced = reduce(clamp(x, -104.0f, 89.0f));
-  return scaled(small_expm1(reduced.rest), (ivec)reduced.shifted - 0x4b400000);
+  return scaled(small_expm1(reduced.rest), (ivec)reduced.shifted - 0x4b40007f);
 }
 
 // 2^y, accurate to a float's bits however large y is.

@@ -78,6 +78,10 @@ inline void keep([[maybe_unused]] vec& value) {
 #endif
 }
 
+// Units that a function of several sweeps goes through at a time: what one sweep hands on to the next
+// stays in the first-level cache.
+constexpr index at_once = 32 * lanes;
+
 // Calls body(j, lanes) for every vector of units begin <= j < end.
 template <class Body>
 inline void sweep(index begin, index end, Body body) {
@@ -91,6 +95,8 @@ inline vec clamp(vec x, float low, float high) {
 #if defined(__AVX512F__)
   const vec raised = (vec)_mm512_maskz_max_ps(all_lanes, (__m512)l, (__m512)x);
   return (vec)_mm512_maskz_min_ps(all_lanes, (__m512)h, (__m512)raised);  // NaN passes
+#elif defined(__AVX2__)
+  return (vec)_mm256_min_ps((__m256)h, _mm256_max_ps((__m256)l, (__m256)x));  // NaN passes
 #else
   x = x < l ? l : x;  // comparisons with NaN are false: it passes
   return x > h ? h : x;
@@ -111,11 +117,11 @@ inline vec quotient(vec a, vec b) {
 
 // exp(x) = 2^n (1 + p): n is near x / ln 2, p = exp(rest) - 1.
 struct Reduced {
-  vec shifted, rest;  // the lowest bits of `shifted` are n
+  vec shifted, rest;  // the lowest bits of `shifted` are n + 127, the exponent of 2^n
 };
 
 inline Reduced reduce(vec x) {
-  const vec magic = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  const vec magic = broadcast(12583039.0f);  // 1.5 * 2^23 + 127: adding it rounds to an integer
   const vec shifted = x * 1.44269504088896341f + magic;
   const vec n = shifted - magic;
   // ln 2 in two parts, the first short enough to make n * part exact
@@ -140,12 +146,11 @@ struct Exponential {
 
 inline Exponential exponential(vec x) {
   const Reduced reduced = reduce(x);
-  // n becomes the exponent of 2^n
-  return {(vec)(((uvec)reduced.shifted << 23) + 0x3f800000u), small_expm1(reduced.rest)};
+  return {(vec)((uvec)reduced.shifted << 23), small_expm1(reduced.rest)};
 }
 
 inline vec sigmoid(vec x) {
-  const Exponential e = exponential(clamp(-x, -87.0f, 87.0f));
+  const Exponential e = exponential(-clamp(x, -87.0f, 87.0f));
   return quotient(broadcast(1.0f), 1.0f + (e.scale + e.scale * e.p));
 }
 
