@@ -216,6 +216,15 @@ def test_options_of_a_layer_and_its_stream(options: str, isa: str) -> None:
 
 
 @pytest.mark.parametrize("isa", FLOAT32_SETS)
+def test_few_features_are_multiplied_without_tiles(isa: str) -> None:
+    """Up to eight features, or units of a head, have a product of their own: the same sums."""
+    torch.manual_seed(3)
+    for X, H in ((1, 17), (2, 8), (3, 33), (4, 5), (5, 16), (6, 1), (7, 40), (8, 130), (9, 24)):
+        check_stream(GRU(X, H), 7, isa)
+        check_stream(LSTM(X, H), 3, isa)
+
+
+@pytest.mark.parametrize("isa", FLOAT32_SETS)
 def test_streams_of_any_number_of_rows(isa: str) -> None:
     """Products of one row, of a few and of many; more rows than are copied at a time."""
     torch.manual_seed(3)

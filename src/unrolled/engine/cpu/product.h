@@ -146,6 +146,43 @@ inline Tile tile_of(index rows, index vectors) {
   return vectors == 2 ? tiles<2>[rows - 1] : tiles<1>[rows - 1];
 }
 
+// One number of every operand, of a matrix of so few rows that a tile would be begun and ended for
+// little: row by row, without tiles. Sums are those of a tile, to the bit.
+template <int Depth>
+void shallow_product(const float* const* operand, index rows, const float* packed,
+                     float* const* result, index columns, bool accumulate) {
+  constexpr index whole = panel_vectors * lanes;
+  for (index r = 0; r < rows; ++r) {
+    vec value[Depth];
+#pragma GCC unroll 8
+    for (int k = 0; k < Depth; ++k) value[k] = broadcast(operand[r][k]);
+    float* const to = result[r];
+    const auto column = [&](index c, const float* from, index width, auto part) {
+      vec sum{};
+#pragma GCC unroll 8
+      for (int k = 0; k < Depth; ++k) sum += value[k] * Whole{}.load(from + k * width);
+      part.store(to + c, accumulate ? part.load(to + c) + sum : sum);
+    };
+    index c = 0;
+    for (; c + whole <= columns; c += whole)
+#pragma GCC unroll 4
+      for (index v = 0; v < whole; v += lanes)
+        column(c + v, packed + c * Depth + v, whole, Whole{});
+    const index width = round_up(columns - c, lanes);  // of the last panel
+    sweep(c, columns, [&](index j, auto part) {
+      column(j, packed + c * Depth + (j - c), width, part);
+    });
+  }
+}
+
+using ShallowProduct = void (*)(const float* const*, index, const float*, float* const*, index,
+                                bool);
+
+constexpr index most_shallow = 8;
+constexpr ShallowProduct shallow_products[most_shallow] = {
+    shallow_product<1>, shallow_product<2>, shallow_product<3>, shallow_product<4>,
+    shallow_product<5>, shallow_product<6>, shallow_product<7>, shallow_product<8>};
+
 // result[r][0...columns) (+)= packed matrix times operand[r], for 0 <= r < rows. Every entry is one
 // sum in order of k, so a row's bits do not depend on the rows beside it.
 //
@@ -155,6 +192,8 @@ inline Tile tile_of(index rows, index vectors) {
 // is still near.
 inline void product(const float* const* operand, index rows, index depth, const float* packed,
                     float* const* result, index columns, bool accumulate, bool backwards = false) {
+  if (depth > 0 && depth <= most_shallow)
+    return shallow_products[depth - 1](operand, rows, packed, result, columns, accumulate);
   const index tile_count = (rows + tile_rows - 1) / tile_rows;
   const index whole = panel_vectors * lanes, panels = (columns + whole - 1) / whole;
   index done = 0;
