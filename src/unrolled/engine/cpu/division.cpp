@@ -7,7 +7,7 @@ namespace {
 
 constexpr int kinds = 512;        // that are remembered at a time
 constexpr int first_tries = 2;    // the first of all finds cold memory
-constexpr unsigned soonest = 16;  // calls between two tries of another division
+constexpr unsigned soonest = 4;  // calls between two tries of another division
 constexpr unsigned latest = 512;
 constexpr unsigned cost = 20;  // a try may take that much longer than so many calls do, each a bit
 
