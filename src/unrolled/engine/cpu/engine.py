@@ -17,7 +17,16 @@ from ..stream import ReferenceStream, Steps
 from ..torch.engine import TorchEngine
 from ..torch.functions import FUNCTIONS
 from ..weights import split
-from . import INSTRUCTION_SETS, automatic, ensure, fastest, forked, tape_width, threads
+from . import (
+    FLOAT32_SETS,
+    INSTRUCTION_SETS,
+    automatic,
+    ensure,
+    fastest,
+    forked,
+    tape_width,
+    threads,
+)
 from .kept import is_worth_keeping
 from .stream import KernelStream
 
@@ -92,6 +101,8 @@ class CpuEngine:
         text = f"CPU kernels with {_NAMES[isa]} on {count} thread{'s' * (count > 1)}"
         if bfloat16:
             text += ", products in bfloat16"
+            if isa in FLOAT32_SETS:
+                text += " by float32's instructions: memory is saved, not time"
         return text if isa == fastest(bfloat16) else f'{text}, because using("{isa}") asks for it'
 
 
