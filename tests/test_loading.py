@@ -63,11 +63,11 @@ def test_a_name_is_enough(layer: Layer) -> None:
     assert cell == layer.cell
     options = layer.options
     assert variant.cell_clip == options.cell_clip
-    assert variant.layer_norm == options.layer_norm
+    assert bool(variant.layer_norm) == options.layer_norm
     assert variant.bias == (layer.bias or not options.layer_norm)
     assert variant.projected == bool(layer.proj_size)
     assert bool(variant.zoneout) == bool(options.zoneout)
-    assert variant.recurrent_dropout == bool(options.recurrent_dropout)
+    assert bool(variant.recurrent_dropout) == bool(options.recurrent_dropout)
     assert bool(variant.candidate_dropout) == bool(options.candidate_dropout)
     assert [variant.activation, variant.recurrent_activation] == [
         given and cells.relu for given in (options.activation, options.recurrent_activation)

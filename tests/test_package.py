@@ -20,6 +20,7 @@ ROOMS = (
     "files",
     "cells",
     "compiler",
+    "options",
     "engine",
     "layers",
     "lens",

@@ -68,7 +68,7 @@ def kernels() -> str:
     from unrolled.compiler.cpp import source
     from unrolled.compiler.planning import plan
     from unrolled.compiler.trace import trace
-    from unrolled.compiler.transforms import Variant, vary
+    from unrolled.options import Variant, vary
 
     plain = [cells.RNN(), cells.LSTM(), cells.GRU(), cells.OriginalGRU(), cells.BRC()]
     # vectors, scalars, x itself, no recurrent product, a bias beside products in a row

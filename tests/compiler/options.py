@@ -7,7 +7,7 @@ from itertools import combinations
 from unrolled.cells import Cell, gelu, sin
 from unrolled.compiler.program import Program
 from unrolled.compiler.trace import trace
-from unrolled.compiler.transforms import Variant, vary
+from unrolled.options import Variant, vary
 
 WORDS = (
     "activation",

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from unrolled.cells import GRU, LSTM
 from unrolled.compiler.program import Space, Symbol
-from unrolled.compiler.transforms import Variant
 from unrolled.engine import reference
 from unrolled.engine.noise import Noise, event, numbers
 from unrolled.engine.weights import program_of, split
+from unrolled.options import Variant
 
 SEED = torch.tensor([-3_141_592_653_589_793])
 RECURRENT = Symbol("M_recurrent")

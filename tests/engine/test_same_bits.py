@@ -18,11 +18,11 @@ from torch import Tensor
 from unrolled import GRU, LSTM, Recurrent, cells, using
 from unrolled.cells import BUILTIN, Cell, FastGRNN, OriginalGRU, PeepholeLSTM
 from unrolled.compiler.program import Program
-from unrolled.compiler.transforms import Variant
 from unrolled.engine.cpu import FLOAT32_SETS, INSTRUCTION_SETS, direction, layout
 from unrolled.engine.noise import QUIET
 from unrolled.engine.weights import program_of
 from unrolled.layers.layer import Layer
+from unrolled.options import Variant
 
 from ..compiler.invented import SeveralStates
 from .cases import PROGRAMS, Case, Shape, by_kernels, case, numbers

@@ -10,10 +10,10 @@ import torch
 
 from unrolled.cells import GRU, LSTM
 from unrolled.compiler.program import Program
-from unrolled.compiler.transforms import Variant
 from unrolled.engine import cpu
 from unrolled.engine.cpu import FLOAT32_SETS
 from unrolled.engine.weights import program_of
+from unrolled.options import Variant
 
 from .cases import Shape, by_kernels, case, exact, largest, numbers
 

@@ -23,7 +23,7 @@ LAYERS: dict[str, Callable[..., torch.nn.RNNBase]] = {
     "RNN": RNN,
     "RNN-sigmoid": lambda i, h, n=1, **more: RNN(i, h, n, "sigmoid", **more),
     "LSTM": LSTM,
-    "LSTM-projected": lambda *sizes, **more: LSTM(*sizes, proj_size=2, **more),
+    "LSTM-projected": lambda i, h, n=1, **more: LSTM(i, h, n, proj_size=2, **more),
     "GRU": GRU,
     "GRU-original": lambda *sizes, **more: GRU(*sizes, reset_after=False, **more),
 }

@@ -228,7 +228,7 @@ ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
         "Recurrent(ThreeStates): chrono needs a gate of memory",
     ),
     "kind": (
-        lambda: LSTM(3, 4, forget_bias="1"),
+        lambda: LSTM(3, 4, forget_bias="1"),  # type: ignore[arg-type]
         TypeError,
         "forget_bias must be a number, got str",
     ),
@@ -244,7 +244,7 @@ ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
         "GRU: forget_bias and chrono set the same bias",
     ),
     "matrix": (
-        lambda: GRU(3, 4, recurrent_init="eye"),
+        lambda: GRU(3, 4, recurrent_init="eye"),  # type: ignore[arg-type]
         ValueError,
         "recurrent_init must be one of orthogonal, identity, got 'eye'",
     ),
@@ -254,7 +254,7 @@ ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
         "recurrent_init needs a recurrent matrix U; there is none",
     ),
     "flag": (
-        lambda: GRU(3, 4, learn_initial=1),
+        lambda: GRU(3, 4, learn_initial=1),  # type: ignore[arg-type]
         TypeError,
         "learn_initial must be a bool, got int",
     ),

@@ -36,8 +36,8 @@ CELLS: dict[str, Callable[..., DropIn]] = {
         X, H, layers, nonlinearity="identity", **options
     ),
     "lstm": LSTM,
-    "lstm-projected": lambda X, H, *rest, **options: LSTM(
-        X, H, *rest, proj_size=(H + 1) // 2, **options
+    "lstm-projected": lambda X, H, layers, **options: LSTM(
+        X, H, layers, proj_size=(H + 1) // 2, **options
     ),
     "gru": GRU,
     "gru-original": lambda *sizes, **options: GRU(*sizes, reset_after=False, **options),

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..cells import CELLS, Cell
 from ..cells.functions import NONLINEARITIES
-from ..compiler.transforms import Variant
+from ..options import OPTIONS, Variant
 
 
 def parse(name: str) -> tuple[Cell, Variant]:
@@ -31,16 +31,10 @@ def parse(name: str) -> tuple[Cell, Variant]:
         key, _, value = word.partition("=")
         if key in cls._defaults:
             choices[key] = value if value in NONLINEARITIES else float(value)
-        elif key in ("activation", "recurrent_activation"):
-            variant[key] = NONLINEARITIES[value]
-        elif key == "cell_clip":
-            variant[key] = float(value)
-        elif key == "candidate_dropout":
-            variant[key] = cls.candidate
-        elif key in ("zoneout", "returns"):
+        elif key in OPTIONS:
+            variant |= OPTIONS[key].read(value, cls)
+        elif key == "returns":
             variant[key] = tuple(value.split("+"))
         else:
             variant[key] = True
-            if value == "gain":
-                variant["bias"] = False
     return cls(**choices), Variant(**variant)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..cells import BUILTIN, LSTM, Cell
 from ..compiler.program import Program
 from ..compiler.trace import trace
-from ..compiler.transforms import Variant, vary
+from ..options import Variant, vary
 from .names import parse
 
 
@@ -87,8 +87,8 @@ def _name_of(cell: Cell, projected: bool, variant: Variant | None) -> str:
     key = cell, projected, variant
     name = _NAMES.get(key)
     if name is None:
-        variant = variant or Variant()
-        program = vary(trace(cell), replace(variant, projected=projected or variant.projected))
+        own = vars(variant or Variant())
+        program = vary(trace(cell), Variant(**own | {"projected": projected or own["projected"]}))
         name, number = program.name, 1
         while program.name in _places and program_named(program.name) != program:
             number += 1

@@ -249,9 +249,9 @@ def _no_torch(layer: Layer) -> str:
         return "its forward has been replaced"
     own = layer.description.beyond_torch(training=True)
     own += [
-        f"{name}={getattr(layer.options, name)}"
-        for name in ("learn_initial", "weight_drop")
-        if getattr(layer.options, name)
+        f"{option.name}={value}"
+        for option, value in layer.options.given()
+        if option.place is None and not option.at_first
     ]
     return ", ".join(own)
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..cells import Cell, Function
-from ..cells.functions import NONLINEARITIES
+from ..cells import Cell
 from ..compiler.program import Program, Space, VectorKind
-from ..compiler.transforms import Variant
 from ..engine.request import NOTHING, Wanted
 from ..engine.torch.functions import FUNCTIONS
 from ..engine.weights import program_named, program_of
+from ..options import OPTIONS, variant_of
 from .checks import Expected
 from .options import Options
 
@@ -71,8 +69,13 @@ class Description(NamedTuple):
 
     def state_sizes(self, program: Program) -> list[int]:
         """The size of every state."""
-        sizes = {Space.HIDDEN: self.hidden_size, Space.PROJECTED: self.output_size}
+        sizes = self.sizes
         return [sizes[state.new.space] for state in program.states]
+
+    @property
+    def sizes(self) -> dict[Space, int]:
+        """The size of every vector of the step."""
+        return {Space.HIDDEN: self.hidden_size, Space.PROJECTED: self.output_size}
 
     def shapes(self, program: Program) -> Shapes:
         """The shape of every parameter."""
@@ -85,7 +88,7 @@ class Description(NamedTuple):
             self.num_layers,
             self.bidirectional,
             self.bias,
-            self.options.learn_initial,
+            self.options,
         )
 
     def expected(self, program: Program, directions: int) -> Expected:
@@ -101,50 +104,28 @@ class Description(NamedTuple):
 
     def rates(self, program: Program) -> tuple[float, ...]:
         """For each of the program's masks its probability."""
-        if not program.masks:
-            return ()
-        options = self.options
-        rates = {
-            "M_recurrent": options.recurrent_dropout,
-            "M_candidate": options.candidate_dropout,
-            **{f"M_zoneout_{s}": rate for s, rate in _zoneout(self.cell, options).items()},
-        }
-        # Zoneout of a projected output is that of what it is projected from.
-        first = self.cell.states[0]
-        rates.setdefault(f"M_zoneout_{first}_full", rates[f"M_zoneout_{first}"])
-        return tuple(rates[mask.symbol.name] for mask in program.masks)
+        return _rates_of(self.cell, self.options, program.name) if program.masks else ()
 
     def beyond_torch(self, training: bool) -> list[str]:
         """What the equations have and torch's layers have not; empty if they are the same."""
         if self.program(training).name in FUNCTIONS and self.heads == 1:
             return []
-        options, default, found = self.options, Options(), []
-        cell = program_named(_name_for(self.cell, default, False, True, False, ())).name
+        found = []
+        cell = program_named(_name_for(self.cell, Options(), False, True, False, ())).name
         if cell not in FUNCTIONS:
             found.append(f"cell {self.cell!r}")
         elif self.projected and f"{cell},projected" not in FUNCTIONS:
             found.append(f"proj_size={self.output_size}")
-        for name in _EQUATIONS + _NOISE * training:
-            if getattr(options, name) != getattr(default, name):
-                found.append(f"{name}={getattr(options, name)}")
+        for option, value in self.options.given():
+            if option.place is not None and option.setting(value, self.cell, training):
+                found.append(f"{option.name}={value}")
         if self.heads > 1:
             found.append(f"heads={self.heads}")
         return found
 
-    def initial(self) -> Mapping[str, Any]:
-        """Initial values of weights by name, see `Cell.initial`."""
-        if not self.options.layer_norm:
-            return self.cell.initial
-        vectors = self.program().vectors
-        gains = [v.symbol.name for v in vectors if v.symbol.name.startswith("gain_")]
-        values: dict[str, Any] = {name.replace("_", ".", 1): 1.0 for name in gains}
-        gates = dict.fromkeys(name.removeprefix("gain_")[2:] for name in gains)
-        return values | {f"W.{gate}.bias": 0.0 for gate in gates} | dict(self.cell.initial)
-
-
-_EQUATIONS = ("layer_norm", "activation", "recurrent_activation", "cell_clip", "zoneout")
-_NOISE = ("recurrent_dropout", "candidate_dropout")
-"""Options that change the equations: in every call, and in training."""
+    def reweighing(self, training: bool) -> tuple[str, ...]:
+        """The options that act on the weights of every call."""
+        return _reweighing(self.options) if training else ()
 
 
 class Prepared(NamedTuple):
@@ -157,6 +138,7 @@ class Prepared(NamedTuple):
         shapes: of the parameters.
         names: how the names of one direction's weights begin, in the engine's order.
         rates: for each of the program's masks its probability.
+        reweighing: options that act on the weights of every call.
     """
 
     description: Description
@@ -165,6 +147,7 @@ class Prepared(NamedTuple):
     shapes: Shapes
     names: list[str]
     rates: tuple[float, ...]
+    reweighing: tuple[str, ...]
 
 
 def prepare(description: Description, training: bool, wanted: Wanted) -> Prepared:
@@ -177,6 +160,7 @@ def prepare(description: Description, training: bool, wanted: Wanted) -> Prepare
         description.shapes(program),
         matrix_names(program, description.bias and program.bias),
         description.rates(program),
+        description.reweighing(training),
     )
 
 
@@ -203,9 +187,9 @@ def _shapes_of(
     layers: int,
     bidirectional: bool,
     bias: bool,
-    learns_initial: bool,
+    options: Options,
 ) -> Shapes:
-    key = (program, features, hidden, output, heads, layers, bidirectional, bias, learns_initial)
+    key = (program, features, hidden, output, heads, layers, bidirectional, bias, options)
     found = _SHAPES.get(key)
     if found is not None:
         return found
@@ -227,16 +211,12 @@ def _shapes_of(
             shapes["vector"] = (units * hidden,)
         if scalars := count(own, VectorKind.SCALAR):
             shapes["scalar"] = (scalars,)
-        if learns_initial:
-            shapes |= {f"initial_{s.name}": (sizes[s.new.space],) for s in own.states}
+        for option, value in options.given():
+            shapes |= option.parameters(value, own, sizes)
         for end in ["", "_reverse"] if bidirectional else [""]:
             each.append((f"_l{layer}{end}", tuple(shapes.items())))
     found = _SHAPES[key] = tuple(each)
     return found
-
-
-# What `torch.compiler.assume_constant_result` sets, which would load the compiler here.
-_shapes_of._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 _NAMES: dict[tuple[Any, ...], str] = {}
@@ -253,86 +233,49 @@ def _name_for(
     key = cell, options, projected, bias, training, returns
     name = _NAMES.get(key)
     if name is None:
-        variant = Variant(
-            activation=_function(options.activation),
-            recurrent_activation=_function(options.recurrent_activation),
-            cell_clip=options.cell_clip,
-            projected=projected,
-            layer_norm=options.layer_norm,
-            bias=bias or not options.layer_norm,
-            candidate_dropout=cell.candidate if training and options.candidate_dropout else None,
-            recurrent_dropout=bool(training and options.recurrent_dropout),
-            zoneout=tuple(state for state, rate in _zoneout(cell, options).items() if rate),
-            returns=returns,
+        values = {name: getattr(options, name) for name in OPTIONS}
+        variant = variant_of(
+            cell, values, training, projected=projected, bias=bias, returns=returns
         )
         name = _NAMES[key] = program_of(cell, variant=variant).name
     return name
 
 
+def _rates_of(cell: Cell, options: Options, program: str) -> tuple[float, ...]:
+    rates: dict[str, float] = {}
+    for option, value in options.given():
+        rates |= option.rates(value, cell)
+    return tuple(rates[mask.symbol.name] for mask in program_named(program).masks)
+
+
+def _reweighing(options: Options) -> tuple[str, ...]:
+    return tuple(option.name for option, _ in options.given() if option.every_call)
+
+
 # What `torch.compiler.assume_constant_result` sets, which would load the compiler here.
-_name_for._dynamo_marked_constant = True  # type: ignore[attr-defined]
+_constant: Any
+for _constant in (_shapes_of, _name_for, _rates_of, _reweighing):
+    _constant._dynamo_marked_constant = True
 
 
-def check_variant(description: Description) -> None:
-    """See that the options of the program are of the right kind and that the cell allows them.
+def check_options(description: Description) -> None:
+    """See that the options are of the right kind and that the cell has what they act on.
 
     Raises:
         TypeError: if one is of a wrong kind.
         ValueError: if one has a wrong value, or the cell has nothing that it could act on.
     """
     label, cell, options = description.label, description.cell, description.options
-    layer_norm: Any = options.layer_norm
-    if not isinstance(layer_norm, bool):
-        raise TypeError(f"{label}: layer_norm must be a bool, got {type(layer_norm).__name__}")
-    for name in ("activation", "recurrent_activation"):
+    for name, option in OPTIONS.items():
         value = getattr(options, name)
-        if value is not None and not isinstance(value, (str, Function)):
-            kind = type(value).__name__
-            raise TypeError(f"{label}: {name} must be a function's name, got {kind}")
-        if value is not None and str(value) not in NONLINEARITIES:
-            names = ", ".join(NONLINEARITIES)
-            raise ValueError(f"{label}: {name} must be one of {names}, got {str(value)!r}")
-    if options.cell_clip is not None:
-        _check_number(label, "cell_clip", options.cell_clip)
-        if not options.cell_clip > 0:
-            raise ValueError(f"{label}: cell_clip must be more than 0, got {options.cell_clip}")
-    for name in ("recurrent_dropout", "candidate_dropout", "weight_drop"):
-        _check_rate(label, name, getattr(options, name))
-    rates = options.zoneout if isinstance(options.zoneout, tuple) else (options.zoneout,)
-    for rate in rates:
-        _check_rate(label, "zoneout", rate)
-    if isinstance(options.zoneout, tuple) and len(rates) != len(cell.states):
-        states = ", ".join(cell.states)
-        raise ValueError(
-            f"{label}: zoneout must be a number, or one for each state ({states}), got {len(rates)}"
-        )
-    if options.candidate_dropout and not cell.candidate:
-        raise ValueError(
-            f"{label}: candidate_dropout needs a candidate, and this cell names none "
-            "(candidate is empty)"
-        )
-    for name in ("recurrent_dropout", "weight_drop"):
-        if getattr(options, name) and not description.program().matrix("U"):
-            raise ValueError(f"{label}: {name} needs a recurrent matrix U; there is none")
-
-
-def _check_rate(label: str, name: str, rate: Any) -> None:
-    _check_number(label, name, rate)
-    if not 0 <= rate <= 1:
-        raise ValueError(f"{label}: {name} must be from 0 to 1, got {rate}")
-
-
-def _check_number(label: str, name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{label}: {name} must be a number, got {type(value).__name__}")
-
-
-def _function(given: str | Function | None) -> Function | None:
-    return NONLINEARITIES[given] if isinstance(given, str) else given
-
-
-def _zoneout(cell: Cell, options: Options) -> dict[str, float]:
-    """The rate of every state of the cell."""
-    rates = options.zoneout
-    each = rates if isinstance(rates, tuple) else (rates,) * len(cell.states)
-    return dict(zip(cell.states, each, strict=True))
+        if value is not option.default:
+            option.check(value, description)
+    given = {option.name: option for option, _ in options.given()}
+    for name, option in given.items():
+        need = option.need
+        if need is not None and need.refusal and not need.there(cell, program_of(cell)):
+            raise ValueError(f"{label}: {name} {need.refusal}")
+        if option.rival in given:
+            raise ValueError(
+                f"{label}: {option.rival} and {name} set the same bias; give one of them"
+            )

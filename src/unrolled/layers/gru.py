@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 
 from .. import cells
+from ..options import Keywords
 from .drop_in import DropIn
+from .options import with_options
 
 _CELL, _ORIGINAL = cells.GRU(), cells.OriginalGRU()
 
@@ -45,10 +47,7 @@ class GRU(DropIn, torch.nn.GRU):
         dtype: of the parameters.
         reset_after: whether the reset gate acts after the recurrent product (keyword only).
         proj_size: size of the projected output; 0 for none (keyword only).
-        **options: ``forget_bias``, ``recurrent_init``, ``chrono``, ``learn_initial``,
-            ``layer_norm``, ``activation``, ``recurrent_activation``, ``cell_clip``,
-            ``recurrent_dropout``, ``candidate_dropout``, ``zoneout`` and ``weight_drop`` as
-            `unrolled.Recurrent` takes them; none is on by default (keyword only).
+        **options: those of `unrolled.layers.Options`; none is on by default (keyword only).
 
     Inputs: input, hx, lengths, reset, checkpoint, return_states, return_gates
         * **input**: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``;
@@ -113,6 +112,7 @@ class GRU(DropIn, torch.nn.GRU):
 
     reset_after: bool = True
 
+    @with_options
     def __init__(
         self,
         input_size: int,
@@ -127,7 +127,7 @@ class GRU(DropIn, torch.nn.GRU):
         *,
         proj_size: int = 0,
         reset_after: bool = True,
-        **options: Any,
+        **options: Unpack[Keywords],
     ) -> None:
         super().__init__(
             input_size,

@@ -19,6 +19,8 @@ from ..engine.cpu import settle_after_fork
 from ..engine.dispatch import recording_tool
 from ..engine.packing import rows_of
 from ..engine.request import NOTHING, Checkpoint, Recording, Request, Wanted, Watch
+from ..options import OPTIONS
+from ..options.learn_initial import learned_initial
 from .checks import (
     Expected,
     Lengths,
@@ -28,11 +30,16 @@ from .checks import (
     check_reset,
     check_states,
 )
-from .description import Description, Prepared, check_variant, prepare
-from .dropout import drop_weights
-from .initial_values import check_options, set_initial_values
+from .description import Description, Prepared, check_options, prepare
 from .options import Options
-from .parameters import add_mark, add_parameters, learned_initial, marks, part_of, weights_of
+from .parameters import (
+    add_mark,
+    add_parameters,
+    marks,
+    part_of,
+    set_initial_values,
+    weights_of,
+)
 from .quick import Quick
 from .sequences import sequences_of
 from .stream import Stream
@@ -213,7 +220,7 @@ class Layer(torch.nn.Module):
         else:
             rows = x.shape[0 if self.batch_first else 1] if batched else None
         if hx is None:
-            initial = learned_initial(self, description, 1 if rows is None else rows)
+            initial = self._learned(description, 1 if rows is None else rows)
         else:
             initial = check_states(expected, hx, x, rows)
             if not batched:
@@ -225,8 +232,8 @@ class Layer(torch.nn.Module):
         recording = None
         if tool := recording_tool():
             beyond = description.beyond_torch(self.training)
-            if self.training and self.options.weight_drop:
-                beyond.append(f"weight_drop={self.options.weight_drop}")
+            for name in prepared.reweighing:
+                beyond.append(f"{name}={getattr(self.options, name)}")
             recording = Recording(tool, described(self), tuple(beyond))
         return self._request(
             prepared,
@@ -250,8 +257,9 @@ class Layer(torch.nn.Module):
         """A request, with all that does not come from a call's arguments."""
         description = prepared.description
         layers, directions = description.num_layers, 1 + description.bidirectional
-        if training and self.options.weight_drop:
-            weights = drop_weights(weights, layers * directions, self.options.weight_drop)
+        for name in prepared.reweighing:
+            value = getattr(self.options, name)
+            weights = OPTIONS[name].reweigh(value, weights, layers * directions)
         return Request(
             prepared.program,
             x,
@@ -267,6 +275,12 @@ class Layer(torch.nn.Module):
             asked=asked(),
             **call,
         )
+
+    def _learned(self, description: Description, rows: Any) -> list[Tensor] | None:
+        """The learned initial states; None if there are none."""
+        if not self.options.learn_initial:
+            return None
+        return learned_initial(self, description.program(), description.suffixes, rows)
 
     def _prepared(self, training: bool, wanted: Wanted) -> Prepared:
         """What calls in one mode have in common."""
@@ -343,7 +357,7 @@ class Layer(torch.nn.Module):
         steps = choose(request).engine.stream(request)
         stream = Stream(steps, prepared.expected, batch_size, weights[0])
         if state is None:
-            learned = learned_initial(self, prepared.description, batch_size)
+            learned = self._learned(prepared.description, batch_size)
             if learned is not None:
                 state = learned[0] if len(learned) == 1 else learned
         if state is not None:
@@ -399,7 +413,6 @@ class Layer(torch.nn.Module):
         """Make and draw what the options ask for; the matrices are there, and drawn."""
         self.options = options
         description = self.description
-        check_variant(description)
         check_options(description)
         self._draw(add_parameters(self, description))
         set_initial_values(self, description)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, Unpack
+
 import torch
 
 from .. import cells
+from ..options import Keywords
 from .drop_in import DropIn
+from .options import with_options
 
 _CELL = cells.LSTM()
 
@@ -38,10 +42,7 @@ class LSTM(DropIn, torch.nn.LSTM):
         proj_size: size of the projected output; 0 for none.
         device: of the parameters.
         dtype: of the parameters.
-        **options: ``forget_bias``, ``recurrent_init``, ``chrono``, ``learn_initial``,
-            ``layer_norm``, ``activation``, ``recurrent_activation``, ``cell_clip``,
-            ``recurrent_dropout``, ``candidate_dropout``, ``zoneout`` and ``weight_drop`` as
-            `unrolled.Recurrent` takes them; none is on by default (keyword only).
+        **options: those of `unrolled.layers.Options`; none is on by default (keyword only).
 
     Inputs: input, hx, lengths, reset, checkpoint, return_states, return_gates
         * **input**: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``;
@@ -102,6 +103,35 @@ class LSTM(DropIn, torch.nn.LSTM):
         >>> output.shape, c_n.shape
         (torch.Size([5, 3, 20]), torch.Size([2, 3, 20]))
     """
+
+    @with_options
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        **options: Unpack[Keywords],
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            proj_size,
+            device=device,
+            dtype=dtype,
+            **options,
+        )
 
     @property
     def cell(self) -> cells.Cell:

@@ -1,14 +1,15 @@
-"""A layer's parameters by name: as torch.nn calls them, as the engine takes them, by gate."""
+"""A layer's parameters by name: added, begun, handed to the engine, looked up by gate."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import Module, Parameter
+from torch.nn import Module, Parameter, init
 
 from ..cells import Cell
 from ..compiler.program import Program, VectorKind
@@ -18,7 +19,7 @@ from .description import Description, Prepared, count
 
 
 def add_parameters(layer: Module, description: Description) -> list[Parameter]:
-    """Give a layer what torch.nn has no name for: V and s, and learned initial states."""
+    """Give a layer what torch.nn has no name for: V and s, and what options add."""
     program, hidden = description.program(), description.hidden_size
     ends = description.suffixes
     shared = {
@@ -26,9 +27,9 @@ def add_parameters(layer: Module, description: Description) -> list[Parameter]:
         "scalar": count(program, VectorKind.SCALAR),
     }
     wanted = [(name + end, size) for end in ends for name, size in shared.items() if size]
-    if description.options.learn_initial:  # last, so that all others are drawn as without
-        states = list(zip(program.states, description.state_sizes(program), strict=True))
-        wanted += [(f"initial_{state.name}{end}", size) for end in ends for state, size in states]
+    for option, value in description.options.given():  # last: all others are drawn as without
+        own = option.parameters(value, program, description.sizes).items()
+        wanted += [(name + end, prod(shape)) for end in ends for name, shape in own]
     like = _first(layer)
     for name, size in wanted:
         weight = torch.empty(size, device=like.device, dtype=like.dtype)
@@ -40,6 +41,80 @@ def _first(layer: Module) -> Tensor:
     """The parameter of which all others have the dtype and device."""
     found: Tensor = layer.weight_ih_l0  # type: ignore[assignment]
     return found
+
+
+class _Beginning:
+    """Parameters of one direction of one layer, as options set their initial values."""
+
+    def __init__(self, layer: Module, description: Description, suffix: str) -> None:
+        self._layer, self._description, self._suffix = layer, description, suffix
+        self.cell, self.program = description.cell, description.program()
+
+    def blocks(self, name: str) -> Sequence[Tensor]:
+        """Views of the rows of one name of the equations, a block for each head."""
+        return self._part(name).chunk(self._description.heads)
+
+    def parameter(self, name: str) -> Tensor:
+        """A parameter of the direction, by the beginning of its name."""
+        found: Tensor = getattr(self._layer, name + self._suffix)
+        return found
+
+    def uniform(self) -> Tensor:
+        """Random numbers between 0 and 1, neither of them among the numbers, ``[H]``."""
+        return _uniform(_first(self._layer).new_empty(self._description.hidden_size))
+
+    def set(self, name: str, value: Any) -> None:
+        """Make one name of the equations a value, or a function's value of random numbers."""
+        weight = self._part(name)
+        if callable(value):
+            value = value(_uniform(weight))
+        weight.copy_(torch.as_tensor(value, dtype=weight.dtype, device=weight.device))
+
+    def set_bias(self, gate: str, value: Any) -> None:
+        """Make the sum of a gate's two biases a value: that of W, or, without a W, that of U.
+
+        Raises:
+            ValueError: if there is no such gate.
+        """
+        if not self._description.bias:
+            return
+        known = names(self._description)
+        bias = [f"{matrix}.{gate}.bias" for matrix in "WU" if f"{matrix}.{gate}" in known]
+        if not bias:
+            raise ValueError(
+                f"{self._description.label}: there is no gate {gate!r}; "
+                f"there are {', '.join(known)}"
+            )
+        self.set(bias[0], value)
+        for other in bias[1:]:
+            init.zeros_(self._part(other))
+
+    def _part(self, name: str) -> Tensor:
+        return part_of(self._layer, self._description, name, self._suffix)
+
+
+@torch.no_grad()
+def set_initial_values(layer: Module, description: Description) -> None:
+    """Set what does not stay as it was drawn; later ones win over earlier ones."""
+    given = description.options.given()
+    for suffix in description.suffixes:
+        weights = _Beginning(layer, description, suffix)
+        for option, value in given:
+            if option.place is not None:
+                option.begin(value, weights)
+        for name, value in description.cell.initial.items():
+            if name.endswith(".bias"):
+                weights.set_bias(name.split(".")[1], value)
+            else:
+                weights.set(name, value)
+        for option, value in given:
+            if option.place is None:
+                option.begin(value, weights)
+
+
+def _uniform(like: Tensor) -> Tensor:
+    exact = torch.promote_types(like.dtype, torch.float32)
+    return torch.rand(like.shape, device=like.device, dtype=exact).clamp(min=2**-25)
 
 
 def weights_of(layer: Module, prepared: Prepared) -> list[Tensor]:
@@ -78,18 +153,6 @@ def weights_of(layer: Module, prepared: Prepared) -> list[Tensor]:
             own.append(_vectors(layer, prepared, suffix))
         found += own
     return found
-
-
-def learned_initial(layer: Module, description: Description, rows: Any) -> list[Tensor] | None:
-    """The learned initial states ``[layers * directions, rows, ·]``; None if there are none."""
-    if not description.options.learn_initial:
-        return None
-    return [
-        torch.stack([getattr(layer, f"initial_{state.name}{end}") for end in description.suffixes])
-        .unsqueeze(1)
-        .expand(-1, rows, -1)
-        for state in description.program().states
-    ]
 
 
 def _refuse(label: str, name: str, parameter: Any, shape: tuple[int, ...], first: Tensor) -> None:

@@ -64,7 +64,6 @@ class Quick:
         prepared = prepare(description, training, NOTHING)
         program, cell = prepared.program, description.cell
         drawn = training and (prepared.rates or (dropout and description.num_layers > 1))
-        dropped = training and description.options.weight_drop
         count = sum(prod(shape) for _, shapes in prepared.shapes for _, shape in shapes)
         self._ready = False
         self._kept: list[list[_cpu.Kept]] = [[] for _ in range(MOST_ROWS + 1)]  # by rows
@@ -75,7 +74,7 @@ class Quick:
             or weight.device.type != "cpu"
             or watched
             or drawn
-            or dropped
+            or prepared.reweighing
             or description.bidirectional
             or description.options.learn_initial
             or program.vectors

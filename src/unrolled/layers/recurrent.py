@@ -10,9 +10,10 @@ from torch.nn import Parameter
 
 from ..cells import Cell
 from ..compiler.program import VectorKind
-from .description import check_variant, matrix_names
+from ..options import OPTIONS
+from .description import check_options, matrix_names
 from .layer import Layer
-from .options import NAMES, split_options
+from .options import split_options, with_options
 
 
 class Recurrent(Layer):
@@ -57,30 +58,8 @@ class Recurrent(Layer):
             all that follow).
         heads: blocks on the diagonal of every U, which has zeros elsewhere: unit groups that see
             each other only through the input. Divides H and S.
-        forget_bias: the bias b with which the cell's forget gate begins (c is 0), so that the cell
-            remembers at first. Times -1 where opening the gate forgets. Default: random.
-        recurrent_init: ``"orthogonal"`` or ``"identity"``: how every square block of U begins.
-            Default: random.
-        chrono: the longest time T_max, in steps, over which the cell is to remember at first:
-            b = log u, u uniform on [1, T_max - 1], in gates that keep, and -log u in gates that
-            let in (Tallec & Ollivier, 2018). Default: random.
-        learn_initial: whether the initial state is learned: parameters that stand where hx is None,
-            and begin at zero.
-        layer_norm: whether every product with W and U is normalised over its units, with a gain of
-            its own (Ba et al., 2016).
-        activation: function, or its name, in the place of tanh.
-        recurrent_activation: the same in the place of σ.
-        cell_clip: what all states but the output are clamped to, plus and minus, as soon as they
-            are computed; the only state, if there is one.
-        recurrent_dropout: probability with which a number that recurrent products take is dropped
-            in training, the same ones at every step (Gal & Ghahramani, 2016).
-        candidate_dropout: probability with which a unit of the cell's candidate is dropped in
-            training, at every step anew (Semeniuta et al., 2016).
-        zoneout: probability with which a unit keeps its old value, at every step anew: one number,
-            or one for each of the cell's states. In evaluation the mean (Krueger et al., 2017).
-        weight_drop: probability with which a weight of U is dropped in training, the same ones in a
-            whole call (Merity et al., 2018).
-        **choices: the cell's own, where ``cell`` is a class.
+        **choices: options, see `unrolled.layers.Options`, none of which is on by default; and the
+            cell's own choices, where ``cell`` is a class.
 
     Inputs: input, hx, lengths, reset, checkpoint
         As `unrolled.LSTM` takes them; **hx** is one tensor for a cell of one state, and a tuple of
@@ -114,6 +93,7 @@ class Recurrent(Layer):
             `unrolled.errors`.
     """
 
+    @with_options
     def __init__(
         self,
         cell: Cell | type[Cell],
@@ -139,7 +119,7 @@ class Recurrent(Layer):
         self.dropout, self.bidirectional = dropout, bidirectional
         self.proj_size, self.heads = proj_size, heads
         self.options = options
-        check_variant(self.description)
+        check_options(self.description)
         self._check()
         self._add_matrices(device, dtype)
         self._draw(self.parameters())
@@ -256,7 +236,7 @@ def _make(cell: Any, choices: dict[str, Any]) -> Cell:
         if unknown := sorted(choices.keys() - cell._defaults.keys()):
             raise TypeError(
                 f"Recurrent({cell.__name__}): unknown argument {unknown[0]!r}; the cell's choices "
-                f"are {', '.join(cell._defaults) or 'none'}, a layer's options {', '.join(NAMES)}"
+                f"are {', '.join(cell._defaults) or 'none'}, a layer's options {', '.join(OPTIONS)}"
             )
         return cell(**choices)
     if not isinstance(cell, Cell):

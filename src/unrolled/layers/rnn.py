@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 
 from .. import cells
 from ..engine.torch.functions import FUNCTIONS
+from ..options import Keywords
 from .drop_in import DropIn
+from .options import with_options
 
 _CELLS = {name: cells.RNN(nonlinearity=name) for name in ("tanh", "relu", "sigmoid", "identity")}
 _IN_TORCH = tuple(name for name, cell in _CELLS.items() if cell.name in FUNCTIONS)
@@ -38,9 +40,8 @@ class RNN(DropIn, torch.nn.RNN):
         device: of the parameters.
         dtype: of the parameters.
         proj_size: size of the projected output; 0 for none (keyword only).
-        **options: ``recurrent_init``, ``learn_initial``, ``layer_norm``, ``activation``,
-            ``cell_clip``, ``recurrent_dropout``, ``zoneout`` and ``weight_drop`` as
-            `unrolled.Recurrent` takes them; none is on by default (keyword only).
+        **options: those of `unrolled.layers.Options` that need no gate and no candidate; none is
+            on by default (keyword only).
 
     Inputs: input, hx, lengths, reset, checkpoint, return_states, return_gates
         * **input**: ``[T, N, input_size]``, or ``[N, T, input_size]`` with ``batch_first``;
@@ -104,6 +105,7 @@ class RNN(DropIn, torch.nn.RNN):
 
     positions = (*DropIn.positions[:3], "nonlinearity", *DropIn.positions[3:])
 
+    @with_options
     def __init__(
         self,
         input_size: int,
@@ -118,7 +120,7 @@ class RNN(DropIn, torch.nn.RNN):
         dtype: torch.dtype | None = None,
         *,
         proj_size: int = 0,
-        **options: Any,
+        **options: Unpack[Keywords],
     ) -> None:
         if nonlinearity not in tuple(_CELLS):  # a tuple compares what cannot be looked up, too
             raise ValueError(

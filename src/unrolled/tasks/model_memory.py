@@ -63,7 +63,7 @@ def within_memory(options: RecurrentOptions) -> Iterator[None]:
 def weight_count(options: RecurrentOptions, input_size: int, cell: type[Cell] | None = None) -> int:
     """Number of weights of the recurrent layers, without making them."""
     from unrolled.compiler.program import Space, VectorKind
-    from unrolled.compiler.transforms import Variant, vary
+    from unrolled.options import Variant, vary
 
     program = program_of(options, cell)
     hidden, output = options.hidden_size, options.proj_size or options.hidden_size

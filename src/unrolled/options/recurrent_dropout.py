@@ -3,9 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from ..program import Assignment, Instruction, Mask, Product, Program, Symbol
-from .rewriting import fresh, product
+from ..cells import Cell
+from ..compiler.program import Assignment, Instruction, Mask, Product, Program, Symbol
+from ..compiler.transforms.rewriting import fresh, product
+from .option import RECURRENT, Place, Rate
+from .variant import Variant
+
+
+class RecurrentDropout(Rate):
+    """Share of recurrent connections dropped, the same ones at every step."""
+
+    need = RECURRENT
+    place = Place.CONNECTIONS
+    equation = "U_g v ← U_g (m ∘ v), one m for a sequence"
+    source = "Gal & Ghahramani 2016"
+
+    def setting(self, value: Any, cell: Cell, training: bool) -> bool:
+        """Whether anything is dropped, in training."""
+        return bool(training and value)
+
+    def transform(self, program: Program, variant: Variant) -> Program:
+        """The program with what U takes dropped."""
+        return recurrent_dropout(program)
+
+    def rates(self, value: Any, cell: Cell) -> dict[str, float]:
+        """One mask."""
+        return {"M_recurrent": value}
 
 
 def recurrent_dropout(program: Program) -> Program:

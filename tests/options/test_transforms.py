@@ -13,21 +13,17 @@ import pytest
 from unrolled.cells import BUILTIN, GRU, LSTM, RNN, Cell, OriginalGRU, relu, sigmoid, tanh
 from unrolled.compiler.program import Mask, Product, Program, Space, Symbol, VectorKind, reads
 from unrolled.compiler.trace import trace
-from unrolled.compiler.transforms import (
-    Variant,
-    activation,
-    candidate_dropout,
-    cell_clip,
-    expose,
-    layer_norm,
-    project,
-    recurrent_dropout,
-    vary,
-    zoneout,
-)
+from unrolled.compiler.transforms import expose, project
+from unrolled.options import Variant, vary
+from unrolled.options.activation import activation
+from unrolled.options.candidate_dropout import candidate_dropout
+from unrolled.options.cell_clip import cell_clip
+from unrolled.options.layer_norm import layer_norm
+from unrolled.options.recurrent_dropout import recurrent_dropout
+from unrolled.options.zoneout import zoneout
 
-from .invented import INVENTED, NewStateInProduct, SeveralStates
-from .options import PAIRS, WORDS, varied
+from ..compiler.invented import INVENTED, NewStateInProduct, SeveralStates
+from ..compiler.options import PAIRS, WORDS, varied
 
 
 def lines(program: Program) -> list[str]:

@@ -3,9 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from ..program import Assignment, Mask, Program, Symbol
-from .rewriting import fresh, product, rewritten
+from ..cells import Cell
+from ..compiler.program import Assignment, Mask, Program, Symbol
+from ..compiler.transforms.rewriting import fresh, product, rewritten
+from .option import CANDIDATE, Place, Rate
+from .variant import Variant
+
+
+class CandidateDropout(Rate):
+    """Share of units dropped from what a cell writes to its memory, other ones at every step."""
+
+    need = CANDIDATE
+    place = Place.CANDIDATE
+    equation = "g ← m ∘ g, an m for every step"
+    source = "Semeniuta, Severyn & Barth 2016"
+
+    def setting(self, value: Any, cell: Cell, training: bool) -> str | None:
+        """The name of the candidate, in training."""
+        return cell.candidate if training and value else None
+
+    def transform(self, program: Program, variant: Variant) -> Program:
+        """The program with its candidate dropped."""
+        return candidate_dropout(program, variant.candidate_dropout)
+
+    def read(self, text: str, cell: type[Cell]) -> dict[str, Any]:
+        """The candidate is the cell's."""
+        return {self.name: cell.candidate}
+
+    def rates(self, value: Any, cell: Cell) -> dict[str, float]:
+        """One mask."""
+        return {"M_candidate": value}
 
 
 def candidate_dropout(program: Program, candidate: str) -> Program:

@@ -4,9 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
-from ..program import Assignment, Call, Constant, Instruction, Mask, Program, State, Symbol
-from .rewriting import fresh, product, renamed
+from ..cells import Cell
+from ..compiler.program import Assignment, Call, Constant, Instruction, Mask, Program, State, Symbol
+from ..compiler.transforms.rewriting import fresh, product, renamed
+from .option import Place, Rate, Subject
+from .variant import Variant
+
+
+class Zoneout(Rate):
+    """Share of units that keep their old value, other ones at every step.
+
+    One number for all states, or one for each of the cell's states. In evaluation every unit keeps
+    that share of its old value.
+    """
+
+    place = Place.OUTCOME
+    equation = "s ← m ∘ s_before + (1 − m) ∘ s, an m for every step"
+    evaluation = "m is its mean, p"
+    source = "Krueger et al. 2017"
+
+    def check(self, value: Any, layer: Subject) -> None:
+        """Refuse what is no number from 0 to 1, and not one for each state."""
+        rates = value if isinstance(value, tuple) else (value,)
+        for rate in rates:
+            super().check(rate, layer)
+        if isinstance(value, tuple) and len(rates) != len(layer.cell.states):
+            states = ", ".join(layer.cell.states)
+            raise ValueError(
+                f"{layer.label}: {self.name} must be a number, or one for each state ({states}), "
+                f"got {len(rates)}"
+            )
+
+    def setting(self, value: Any, cell: Cell, training: bool) -> tuple[str, ...]:
+        """The names of the states that are zoned out."""
+        return tuple(state for state, rate in _each(value, cell).items() if rate)
+
+    def transform(self, program: Program, variant: Variant) -> Program:
+        """The program with states zoned out."""
+        return zoneout(program, variant.zoneout)
+
+    def read(self, text: str, cell: type[Cell]) -> dict[str, Any]:
+        """The names of states."""
+        return {self.name: tuple(text.split("+"))}
+
+    def rates(self, value: Any, cell: Cell) -> dict[str, float]:
+        """A mask for each state; that of a projected output is that of what is projected."""
+        each = {f"M_zoneout_{state}": rate for state, rate in _each(value, cell).items()}
+        first = f"M_zoneout_{cell.states[0]}"
+        return {f"{first}_full": each[first]} | each
+
+
+def _each(value: Any, cell: Cell) -> dict[str, float]:
+    """The rate of every state of the cell."""
+    rates = value if isinstance(value, tuple) else (value,) * len(cell.states)
+    return dict(zip(cell.states, rates, strict=True))
 
 
 def zoneout(program: Program, states: Collection[str] | None = None) -> Program:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from ..program import (
+from ..cells import Cell
+from ..compiler.program import (
     Assignment,
     Call,
     Expression,
@@ -15,7 +17,42 @@ from ..program import (
     Vector,
     VectorKind,
 )
-from .rewriting import fresh, product, take_its_place
+from ..compiler.transforms.rewriting import fresh, product, take_its_place
+from .option import Place, Switch, Weights
+from .variant import Variant
+
+
+class LayerNorm(Switch):
+    """Normalise every product of a cell over its units.
+
+    Every product with W and every product with U is normalised by itself, and has a gain of its
+    own, which begins at 1, and a bias, which begins at 0.
+    """
+
+    place = Place.PRODUCTS
+    equation = "W_g x ← gain ∘ normalize(W_g x) + b_g; U_g h alike"
+    source = "Ba, Kiros & Hinton 2016"
+
+    def setting(self, value: Any, cell: Cell, training: bool) -> bool:
+        """Whether it is on."""
+        return bool(value)
+
+    def transform(self, program: Program, variant: Variant) -> Program:
+        """The program with every product normalised."""
+        return layer_norm(program, variant.bias)
+
+    def read(self, text: str, cell: type[Cell]) -> dict[str, Any]:
+        """Whether there are biases is part of the word."""
+        return {self.name: True, "bias": text != "gain"}
+
+    def begin(self, value: Any, weights: Weights) -> None:
+        """Gains of 1 and biases of 0."""
+        vectors = (vector.symbol.name for vector in weights.program.vectors)
+        gains = [name for name in vectors if name.startswith("gain_")]
+        for name in gains:
+            weights.set(name.replace("_", ".", 1), 1.0)
+        for gate in dict.fromkeys(name.removeprefix("gain_")[2:] for name in gains):
+            weights.set_bias(gate, 0.0)
 
 
 def layer_norm(program: Program, bias: bool = True) -> Program:
