@@ -12,7 +12,7 @@ help:
 	@echo "make test      the whole test suite"
 	@echo "make lint      formatting, lint and types"
 	@echo "make format    put the formatting right"
-	@echo "make docs      what is written by scripts: docs/cells, docs/figures"
+	@echo "make docs      what is written by scripts: docs/cells, docs/figures, the table of docs/options.md"
 	@echo "make sanitize  the kernels under address, undefined-behaviour and thread sanitizers"
 	@echo "make bench     speed beside torch.nn, ONNX Runtime, OpenVINO and JAX; ARGS=\"--shapes medium\""
 	@echo "make clean     remove what was built"
@@ -43,6 +43,7 @@ demo: $(READY)
 
 docs: $(READY)
 	@$(BIN)/python tools/cells_page.py
+	@$(BIN)/python tools/options_table.py
 	@$(BIN)/python tools/lens_figures.py
 
 sanitize: $(READY)

@@ -275,7 +275,6 @@ def check_options(description: Description) -> None:
         need = option.need
         if need is not None and need.refusal and not need.there(cell, program_of(cell)):
             raise ValueError(f"{label}: {name} {need.refusal}")
-        if option.rival in given:
-            raise ValueError(
-                f"{label}: {option.rival} and {name} set the same bias; give one of them"
-            )
+        if option.rival is not None and option.rival[0] in given:
+            other, both = option.rival
+            raise ValueError(f"{label}: {other} and {name} set the same {both}; give one of them")

@@ -7,9 +7,8 @@ from typing import Any, Unpack
 import torch
 
 from .. import cells
-from ..options import Keywords
+from ..options import Keywords, with_options
 from .drop_in import DropIn
-from .options import with_options
 
 _CELL = cells.LSTM()
 

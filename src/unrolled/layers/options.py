@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, make_dataclass
-from inspect import Parameter, signature
-from typing import Any, TypeVar
+from typing import Any
 
 from ..options import OPTIONS, Option
-
-_Init = TypeVar("_Init", bound=Callable[..., None])
 
 _Fields: Any = make_dataclass(
     "_Fields",
@@ -35,21 +32,6 @@ class Options(_Fields):  # type: ignore[misc]
 Options.__doc__ = f"{Options.__doc__}\n\n    Attributes:\n" + "".join(
     f"        {option.name}: {option.doc}\n" for option in OPTIONS.values()
 )
-
-
-def with_options(init: _Init) -> _Init:
-    """A constructor that names every option in its signature, in the place of ``**options``."""
-    own = signature(init)
-    kept = list(own.parameters.values())
-    others = [kept.pop()]
-    options = [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=option.default, annotation=option.hint)
-        for name, option in OPTIONS.items()
-    ]
-    if others[0].name == "options":
-        others = []
-    init.__signature__ = own.replace(parameters=[*kept, *options, *others])  # type: ignore[attr-defined]
-    return init
 
 
 def split_options(keywords: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:

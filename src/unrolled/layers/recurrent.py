@@ -10,10 +10,10 @@ from torch.nn import Parameter
 
 from ..cells import Cell
 from ..compiler.program import VectorKind
-from ..options import OPTIONS
+from ..options import OPTIONS, with_options
 from .description import check_options, matrix_names
 from .layer import Layer
-from .options import split_options, with_options
+from .options import split_options
 
 
 class Recurrent(Layer):

@@ -8,9 +8,8 @@ import torch
 
 from .. import cells
 from ..engine.torch.functions import FUNCTIONS
-from ..options import Keywords
+from ..options import Keywords, with_options
 from .drop_in import DropIn
-from .options import with_options
 
 _CELLS = {name: cells.RNN(nonlinearity=name) for name in ("tanh", "relu", "sigmoid", "identity")}
 _IN_TORCH = tuple(name for name, cell in _CELLS.items() if cell.name in FUNCTIONS)

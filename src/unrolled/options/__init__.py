@@ -8,6 +8,9 @@ where an option uses it, so that the command line reads options without it.
 
 from .keywords import OPTIONS as OPTIONS
 from .keywords import Keywords as Keywords
+from .keywords import with_flags as with_flags
+from .keywords import with_options as with_options
+from .option import RECURRENT as RECURRENT
 from .option import Option as Option
 from .programs import variant_of as variant_of
 from .programs import vary as vary

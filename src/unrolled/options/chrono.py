@@ -17,7 +17,7 @@ class Chrono(BiasOfMemory):
     """
 
     flag = Annotated[float | None, Range(2, 10**9, open_below=True)]
-    rival = "forget_bias"
+    rival = ("forget_bias", "bias")
     symbol = "T_max"
     equation = (
         "at first b = log u in gates that keep, −log u in gates that let in; u from 1 to T_max − 1"

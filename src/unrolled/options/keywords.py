@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, TypedDict, get_type_hints
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, signature
+from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_type_hints
 
 from ..cells import Function
 from .activation import Activation, RecurrentActivation
@@ -44,3 +45,31 @@ def _declared() -> dict[str, Option]:
 
 OPTIONS: Mapping[str, Option] = _declared()
 """Every option by name, in the order of `Keywords`."""
+
+_Init = TypeVar("_Init", bound=Callable[..., None])
+
+
+def with_options(init: _Init) -> _Init:
+    """A layer's constructor that names every option in its signature, before its ``**options``."""
+    kinds = {name: (option.hint, option.default) for name, option in OPTIONS.items()}
+    return _with(init, kinds)
+
+
+def with_flags(init: _Init) -> _Init:
+    """The same for an estimator, whose options are those of the command line."""
+    kinds = {name: (option.flag, option.flag_default) for name, option in OPTIONS.items()}
+    return _with(init, kinds)
+
+
+def _with(init: _Init, kinds: Mapping[str, tuple[Any, Any]]) -> _Init:
+    """Where they are called ``options`` they are nothing else, and go."""
+    own = signature(init)
+    *kept, others = own.parameters.values()
+    options = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+        for name, (hint, default) in kinds.items()
+    ]
+    rest = [] if others.name == "options" else [others]
+    shown: Any = init
+    shown.__signature__ = own.replace(parameters=[*kept, *options, *rest])
+    return init

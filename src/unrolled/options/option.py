@@ -124,7 +124,7 @@ class Option:
         off: the flag's default, where it has another word for nothing.
         off_shown: the same for the help page, where it is None.
         need: part of a cell without which the option would change nothing.
-        rival: another option that sets the same, so that only one of them is taken.
+        rival: another option of which only one is taken, and what both of them set.
         place: part of the step that `transform` rewrites.
         every_call: whether `reweigh` acts on the weights of every call in training.
         at_first: whether it sets initial values and does nothing else.
@@ -139,7 +139,7 @@ class Option:
     off: Any = None
     off_shown: str = ""
     need: Need | None = None
-    rival: str = ""
+    rival: tuple[str, str] | None = None
     place: Place | None = None
     every_call: bool = False
     at_first: bool = False

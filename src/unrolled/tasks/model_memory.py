@@ -10,8 +10,9 @@ from contextlib import contextmanager
 
 from unrolled.cells import Cell
 from unrolled.errors import UserError
+from unrolled.options import OPTIONS, variant_of, vary
 
-from .recurrent import RecurrentOptions, program_of
+from .recurrent import RecurrentOptions, cell_of, layer_options
 
 
 def check_memory(
@@ -63,16 +64,17 @@ def within_memory(options: RecurrentOptions) -> Iterator[None]:
 def weight_count(options: RecurrentOptions, input_size: int, cell: type[Cell] | None = None) -> int:
     """Number of weights of the recurrent layers, without making them."""
     from unrolled.compiler.program import Space, VectorKind
-    from unrolled.options import Variant, vary
+    from unrolled.compiler.trace import trace
 
-    program = program_of(options, cell)
+    equations = cell_of(options, cell)
+    program, given = trace(equations), layer_options(options)
     hidden, output = options.hidden_size, options.proj_size or options.hidden_size
     directions = 1 + options.bidirectional
     count = 0
     if program.reads_input:
         count, input_size = hidden * (input_size + 1), hidden
-    variant = Variant(projected=bool(options.proj_size), layer_norm=options.layer_norm)
-    program = vary(program, variant)
+    projected = bool(options.proj_size)
+    program = vary(program, variant_of(equations, given, training=False, projected=projected))
     gates, products = len(program.gates), len(program.rows("U"))
     kinds = [vector.kind for vector in program.vectors]
     each = hidden * (
@@ -82,9 +84,11 @@ def weight_count(options: RecurrentOptions, input_size: int, cell: type[Cell] | 
         + (output if program.projected else 0)
         + kinds.count(VectorKind.UNIT)
     ) + kinds.count(VectorKind.SCALAR)
-    if options.learn_initial:
-        spaces = [state.new.space for state in program.states]
-        each += sum(output if space is Space.PROJECTED else hidden for space in spaces)
+    sizes = {Space.HIDDEN: hidden, Space.PROJECTED: output}
+    for name, value in given.items():
+        option = OPTIONS[name]
+        if value != option.default:
+            each += sum(map(math.prod, option.parameters(value, program, sizes).values()))
     inputs = input_size + (options.num_layers - 1) * directions * output
     return count + directions * (options.num_layers * each + gates * hidden * inputs)
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from unrolled.cells import CELLS, GRU, Cell, OriginalGRU
 from unrolled.errors import UserError
+from unrolled.options import OPTIONS, RECURRENT, Option
 from unrolled.ranges import SHARE, SIZE, NamesCode, Range, flag, shown
 from unrolled.tasks import own_cell
 from unrolled.training.options import CheckedOptions
@@ -26,41 +27,10 @@ if TYPE_CHECKING:
 CELLS_BY_NAME: Mapping[str, type[Cell]] = {kind.__name__.lower(): kind for kind in CELLS}
 """The library's cells as options name them."""
 
-Activation = Literal[
-    "tanh",
-    "relu",
-    "sigmoid",
-    "identity",
-    "leaky_relu",
-    "elu",
-    "gelu",
-    "silu",
-    "softplus",
-    "sin",
-    "cos",
-    "abs",
-]
-"""Functions that may stand in the place of a cell's own."""
-
-LAYER_OPTIONS = (
-    "forget_bias",
-    "chrono",
-    "learn_initial",
-    "layer_norm",
-    "activation",
-    "recurrent_activation",
-    "cell_clip",
-    "recurrent_dropout",
-    "candidate_dropout",
-    "zoneout",
-    "weight_drop",
-)
-"""Options that a layer takes under the same name and with the same value."""
-
 
 @dataclass(frozen=True)
-class RecurrentOptions(CheckedOptions):
-    """Recurrent layers. A task's model options inherit from this, and may set other defaults.
+class _Sizes(CheckedOptions):
+    """What is no option of a layer.
 
     Attributes:
         cell: Recurrent cell, as lstm, gru, rnn, slstm or mingru; or FILE.py:CLASS for your own.
@@ -68,22 +38,8 @@ class RecurrentOptions(CheckedOptions):
         num_layers: Recurrent layers, one upon another.
         bidirectional: Also read every sequence from its end.
         dropout: Share of values dropped between and after the recurrent layers.
-        recurrent_dropout: Share of recurrent connections dropped, the same ones at every step.
-        candidate_dropout: Share of units dropped from what a cell writes to its memory.
-        zoneout: Share of units that keep their old value, other ones at every step.
-        weight_drop: Share of recurrent weights dropped, the same ones at every step.
-        layer_norm: Normalise every product of a cell over its units.
         proj_size: Size to which the recurrent output is projected; 0 for no projection.
         heads: Groups of units that see each other only through the input.
-        recurrent_init: How the recurrent weights begin.
-        forget_bias: Bias of the forget gate at the beginning: the larger, the longer a cell
-            remembers. [default: random]
-        chrono: Longest time, in steps, over which a cell remembers at the beginning, in place of
-            --forget-bias. [default: random]
-        learn_initial: Learn the initial state.
-        cell_clip: Bound of what a cell remembers. [default: none]
-        activation: Function in the place of a cell's tanh.
-        recurrent_activation: Function in the place of a cell's sigmoid.
         nonlinearity: Nonlinearity of the rnn cell.
         reset_after: Whether the gru cell's reset gate acts after the recurrent product
             (as in torch.nn) or before it (the original form).
@@ -94,22 +50,34 @@ class RecurrentOptions(CheckedOptions):
     num_layers: Annotated[int, Range(1, 1000)] = 1
     bidirectional: bool = False
     dropout: Annotated[float, SHARE] = 0.3
-    recurrent_dropout: Annotated[float, SHARE] = 0.0
-    candidate_dropout: Annotated[float, SHARE] = 0.0
-    zoneout: Annotated[float, SHARE] = 0.0
-    weight_drop: Annotated[float, SHARE] = 0.0
-    layer_norm: bool = False
     proj_size: Annotated[int, Range(0, 65536)] = 0
     heads: Annotated[int, SIZE] = 1
-    recurrent_init: Literal["random", "orthogonal", "identity"] = "random"
-    forget_bias: Annotated[float | None, Range(-100, 100)] = None
-    chrono: Annotated[float | None, Range(2, 10**9, open_below=True)] = None
-    learn_initial: bool = False
-    cell_clip: Annotated[float | None, Range(0, 10**6, open_below=True)] = None
-    activation: Activation | None = None
-    recurrent_activation: Activation | None = None
     nonlinearity: Literal["tanh", "relu", "sigmoid", "identity"] = "tanh"
     reset_after: bool = True
+
+
+def _line(option: Option) -> str:
+    """A line of ``Attributes:``, from which a flag has its help."""
+    default = f" [default: {option.off_shown}]" if option.off_shown else ""
+    return f"    {option.name}: {option.doc}{default}\n"
+
+
+_LINES = "".join(map(_line, OPTIONS.values()))
+
+_Flags: Any = make_dataclass(
+    "_Flags",
+    [(name, option.flag, option.flag_default) for name, option in OPTIONS.items()],
+    frozen=True,
+    namespace={"__doc__": f"Options of a layer.\n\nAttributes:\n{_LINES}"},
+)
+
+
+@dataclass(frozen=True)
+class RecurrentOptions(_Flags, _Sizes):  # type: ignore[misc]
+    """Recurrent layers. A task's model options inherit from this, and may set other defaults.
+
+    Beside the sizes there is every option of a layer, see `unrolled.options`.
+    """
 
     def __post_init__(self) -> None:
         """Check the values, and that the cell can take them.
@@ -246,7 +214,21 @@ def program_of(options: RecurrentOptions, cell: type[Cell] | None = None) -> Pro
     Raises:
         ValueError: The user's own cell was not given.
     """
-    return _program(_cell_of(options, _given(options, cell)))
+    return _program(cell_of(options, cell))
+
+
+def cell_of(options: RecurrentOptions, cell: type[Cell] | None = None) -> Cell:
+    """The options' cell; ``cell`` is the class of the user's own, from `cell_class`.
+
+    Raises:
+        ValueError: The user's own cell was not given.
+    """
+    return _cell_of(options, _given(options, cell))
+
+
+def layer_options(options: RecurrentOptions) -> dict[str, Any]:
+    """Options of a layer, with a layer's values."""
+    return {name: one.of_flag(getattr(options, name)) for name, one in OPTIONS.items()}
 
 
 def output_size(options: RecurrentOptions) -> int:
@@ -314,13 +296,11 @@ def _program(cell: Cell) -> Program:
 
 def _keywords(options: RecurrentOptions) -> dict[str, Any]:
     """A layer's keyword arguments."""
-    chosen = options.recurrent_init
     return {
         "dropout": options.dropout if options.num_layers > 1 else 0.0,
         "bidirectional": options.bidirectional,
         "proj_size": options.proj_size,
-        "recurrent_init": None if chosen == "random" else chosen,
-        **{name: getattr(options, name) for name in LAYER_OPTIONS},
+        **layer_options(options),
     }
 
 
@@ -334,8 +314,11 @@ def _check_sizes(options: RecurrentOptions) -> None:
         raise UserError("--no-reset-after: only for --cell gru")
     if options.nonlinearity != "tanh" and options.cell != "rnn":
         raise UserError("--nonlinearity: only for --cell rnn")
-    if options.forget_bias is not None and options.chrono is not None:
-        raise UserError("--forget-bias and --chrono set the same bias; give one of them")
+    given = {name for name, one in OPTIONS.items() if getattr(options, name) != one.flag_default}
+    for name in given:
+        if (rival := OPTIONS[name].rival) is not None and rival[0] in given:
+            both = f"{flag(rival[0])} and {flag(name)} set the same {rival[1]}"
+            raise UserError(f"{both}; give one of them")
     if options.proj_size >= options.hidden_size:
         raise UserError(
             f"--proj-size: expected less than --hidden-size {options.hidden_size}, "
@@ -355,23 +338,13 @@ def _check_cell(options: RecurrentOptions, cell: Cell) -> None:
     Raises:
         UserError: There is one.
     """
-    asked = [name for name, off in _OFF.items() if getattr(options, name) != off]
+    off = {name: one.flag_default for name, one in OPTIONS.items()} | _OFF
+    asked = [name for name, value in off.items() if getattr(options, name) != value]
     if not asked:
         return
     program = _program(cell)
-    lacks: dict[str, str] = {}
-    if not cell.gates_of_memory:
-        lacks |= dict.fromkeys(("forget_bias", "chrono"), "has no gate of memory")
-    if not cell.candidate:
-        lacks["candidate_dropout"] = "names no candidate for its memory"
-    if not program.matrix("U"):
-        matrix = ("recurrent_init", "recurrent_dropout", "weight_drop", "heads")
-        lacks |= dict.fromkeys(matrix, "has no recurrent matrix")
-    operations = _operations(program)
-    if "tanh" not in operations:
-        lacks["activation"] = "has no tanh that another function could replace"
-    if "sigmoid" not in operations:
-        lacks["recurrent_activation"] = "has no sigmoid that another function could replace"
+    needs = {name: one.need for name, one in OPTIONS.items()} | {"heads": RECURRENT}
+    lacks = {n: need.lack for n, need in needs.items() if need and not need.there(cell, program)}
     stacked = program.reads_input and options.num_layers > 1
     if stacked and output_size(options) != options.hidden_size:
         why = "uses its input unit by unit, so each of several layers must give --hidden-size "
@@ -383,28 +356,5 @@ def _check_cell(options: RecurrentOptions, cell: Cell) -> None:
             raise UserError(f"{flag(name)}: --cell {options.cell} cannot take it: it {lacks[name]}")
 
 
-_OFF: Mapping[str, Any] = {
-    "forget_bias": None,
-    "chrono": None,
-    "candidate_dropout": 0.0,
-    "recurrent_init": "random",
-    "recurrent_dropout": 0.0,
-    "weight_drop": 0.0,
-    "heads": 1,
-    "activation": None,
-    "recurrent_activation": None,
-    "proj_size": 0,
-    "bidirectional": False,
-}
-"""Options that not every cell can take, and the values that ask for nothing."""
-
-
-def _operations(program: Program) -> set[str]:
-    """The functions that stand in a step."""
-    from unrolled.compiler.program import Call
-
-    return {
-        step.expression.operation
-        for step in program.assignments
-        if isinstance(step.expression, Call)
-    }
+_OFF: dict[str, Any] = {"heads": 1, "proj_size": 0, "bidirectional": False}
+"""What is no option of a layer and not every cell can take, and the values that ask for nothing."""

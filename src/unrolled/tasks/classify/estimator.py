@@ -21,6 +21,7 @@ except ImportError as error:
     ) from error
 
 from unrolled.errors import UserError
+from unrolled.options import OPTIONS, with_flags
 
 from .options import ClassifyOptions, ClassifyTraining, DataOptions, ModelOptions
 from .task import TASK
@@ -54,6 +55,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         predictor_: The trained `ClassifyPredictor`; its labels are places in ``classes_``.
     """
 
+    @with_flags
     def __init__(
         self,
         *,
@@ -62,20 +64,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         num_layers: int = 1,
         bidirectional: bool = True,
         dropout: float = 0.5,
-        recurrent_dropout: float = 0.0,
-        candidate_dropout: float = 0.0,
-        zoneout: float = 0.0,
-        weight_drop: float = 0.0,
-        layer_norm: bool = False,
         proj_size: int = 0,
         heads: int = 1,
-        recurrent_init: str = "random",
-        forget_bias: float | None = None,
-        chrono: float | None = None,
-        learn_initial: bool = False,
-        cell_clip: float | None = None,
-        activation: str | None = None,
-        recurrent_activation: str | None = None,
         nonlinearity: str = "tanh",
         reset_after: bool = True,
         embedding_size: int = 64,
@@ -123,26 +113,19 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         keep: str = "beginning",
         scale: str = "auto",
         random_state: int = 0,
+        **options: Any,
     ) -> None:
+        for name, option in OPTIONS.items():
+            setattr(self, name, options.pop(name, option.flag_default))
+        if options:
+            raise TypeError(f"Classifier: unknown argument {min(options)!r}")
         self.cell = cell
         self.hidden_size = hidden_size
         self.num_layers = num_layers
         self.bidirectional = bidirectional
         self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.candidate_dropout = candidate_dropout
-        self.zoneout = zoneout
-        self.weight_drop = weight_drop
-        self.layer_norm = layer_norm
         self.proj_size = proj_size
         self.heads = heads
-        self.recurrent_init = recurrent_init
-        self.forget_bias = forget_bias
-        self.chrono = chrono
-        self.learn_initial = learn_initial
-        self.cell_clip = cell_clip
-        self.activation = activation
-        self.recurrent_activation = recurrent_activation
         self.nonlinearity = nonlinearity
         self.reset_after = reset_after
         self.embedding_size = embedding_size
