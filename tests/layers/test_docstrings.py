@@ -11,7 +11,7 @@ import torch
 from unrolled.layers import LSTM
 
 
-@pytest.mark.parametrize("module", ["rnn", "lstm", "gru", "recurrent", "layer"])
+@pytest.mark.parametrize("module", ["rnn", "lstm", "gru", "recurrent", "layer", "structure"])
 def test_examples_run_as_printed(module: str) -> None:
     found = doctest.testmod(
         importlib.import_module(f"unrolled.layers.{module}"),

@@ -2,12 +2,11 @@
 
 from .acceleration import Acceleration, accelerate, deaccelerate
 from .gru import GRU
-from .layer import explain
+from .layer import Sequences, explain
 from .lstm import LSTM
 from .options import Options
 from .recurrent import Recurrent
 from .rnn import RNN
-from .sequences import Sequences
 from .stream import Stream
 
 __all__ = [

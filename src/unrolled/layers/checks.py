@@ -221,6 +221,19 @@ def check_reset(expected: Expected, reset: Tensor, x: Tensor, batched: bool) -> 
     return reset.transpose(0, 1) if expected.batch_first else reset
 
 
+def check_packed_alone(expected: Expected, lengths: Any, reset: Any) -> None:
+    """See that a packed sequence comes without what it says itself."""
+    if lengths is not None:
+        raise ValueError(
+            f"{expected.name}: lengths must be None with a PackedSequence, which has its own"
+        )
+    if reset is not None:
+        raise ValueError(
+            f"{expected.name}: reset must be None with a PackedSequence; "
+            "give a padded batch with lengths instead"
+        )
+
+
 def check_checkpoint(expected: Expected, checkpoint: Any) -> None:
     """A number of steps, or the word for leaving it to the engine."""
     if checkpoint is None or checkpoint == "auto":

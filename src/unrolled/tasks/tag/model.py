@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from unrolled.cells import Cell
 from unrolled.layers import LSTM
-from unrolled.layers.dropout import Dropout
 from unrolled.tasks.crf import ConditionalRandomField
+from unrolled.tasks.dropout import Dropout
 from unrolled.tasks.recurrent import build_recurrent, output_size
 
 from .features import Features

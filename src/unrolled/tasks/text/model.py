@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from unrolled.cells import Cell
-from unrolled.layers.dropout import Dropout
+from unrolled.tasks.dropout import Dropout
 from unrolled.tasks.model_memory import check_memory, within_memory
 from unrolled.tasks.recurrent import as_hx, as_tuple, build_recurrent, cell_class, output_size
 from unrolled.tasks.text.options import ModelOptions

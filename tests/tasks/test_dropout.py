@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unrolled.layers.dropout import Dropout
+from unrolled.tasks.dropout import Dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.25, 0.9])
