@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from ..ranges import Range
 from .forget_bias import BiasOfMemory
-from .option import Subject, Weights
+from .option import Beginning, Subject
 
 
 class Chrono(BiasOfMemory):
@@ -33,7 +33,7 @@ class Chrono(BiasOfMemory):
                 f"the largest bias, got {value}"
             )
 
-    def begin(self, value: Any, weights: Weights) -> None:
+    def begin(self, value: Any, weights: Beginning) -> None:
         """The biases of all gates of memory, of the same times."""
         times = weights.uniform() * (value - 2) + 1
         for gate, sign in weights.cell.gates_of_memory.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from ..ranges import Range
-from .option import MEMORY, Option, Subject, Weights, check_number
+from .option import MEMORY, Beginning, Option, Subject, check_number
 
 
 class BiasOfMemory(Option):
@@ -38,7 +38,7 @@ class ForgetBias(BiasOfMemory):
     equation = "at first b_f = b, c_f = 0"
     source = "Gers, Schmidhuber & Cummins 2000"
 
-    def begin(self, value: Any, weights: Weights) -> None:
+    def begin(self, value: Any, weights: Beginning) -> None:
         """The bias of the first gate of memory."""
         gate, sign = next(iter(weights.cell.gates_of_memory.items()))
         weights.set_bias(gate, sign * value)

@@ -18,7 +18,7 @@ from ..compiler.program import (
     VectorKind,
 )
 from ..compiler.transforms.rewriting import fresh, product, take_its_place
-from .option import Place, Switch, Weights
+from .option import Beginning, Place, Switch
 from .variant import Variant
 
 
@@ -45,7 +45,7 @@ class LayerNorm(Switch):
         """Whether there are biases is part of the word."""
         return {self.name: True, "bias": text != "gain"}
 
-    def begin(self, value: Any, weights: Weights) -> None:
+    def begin(self, value: Any, weights: Beginning) -> None:
         """Gains of 1 and biases of 0."""
         vectors = (vector.symbol.name for vector in weights.program.vectors)
         gains = [name for name in vectors if name.startswith("gain_")]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..compiler.program import Program, Space
-from .option import Switch, Weights
+from .option import Beginning, Switch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +28,7 @@ class LearnInitial(Switch):
         """One for each state."""
         return {f"initial_{s.name}": (sizes[s.new.space],) for s in program.states}
 
-    def begin(self, value: Any, weights: Weights) -> None:
+    def begin(self, value: Any, weights: Beginning) -> None:
         """Zeros."""
         for state in weights.program.states:
             weights.parameter(f"initial_{state.name}").zero_()

@@ -79,7 +79,7 @@ class Subject(Protocol):
         """Whether there are b and c."""
 
 
-class Weights(Protocol):
+class Beginning(Protocol):
     """Parameters of one direction of one layer, as initial values set them."""
 
     @property
@@ -202,10 +202,10 @@ class Option:
         """
         return {}
 
-    def begin(self, value: Any, weights: Weights) -> None:
+    def begin(self, value: Any, weights: Beginning) -> None:
         """Set initial values.
 
-        Weights that a transform has added are set before the cell sets its own, all others after.
+        Beginning that a transform has added are set before the cell sets its own, all others after.
         """
 
     def reweigh(self, value: Any, weights: list[Tensor], directions: int) -> list[Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from .option import RECURRENT, Option, Subject, Weights
+from .option import RECURRENT, Beginning, Option, Subject
 
 _KINDS = ("orthogonal", "identity")
 
@@ -32,7 +32,7 @@ class RecurrentInit(Option):
                 f"{layer.label}: {self.name} must be one of {', '.join(_KINDS)}, got {value!r}"
             )
 
-    def begin(self, value: Any, weights: Weights) -> None:
+    def begin(self, value: Any, weights: Beginning) -> None:
         """Every block of U by itself."""
         import torch
         from torch.nn import init
