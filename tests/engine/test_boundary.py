@@ -16,8 +16,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import unrolled
 from unrolled.cells import GRU, LSTM, PeepholeLSTM
 from unrolled.engine import _cpu, cpu
-from unrolled.engine.cpu import direction
-from unrolled.engine.request import Recurrence
+from unrolled.engine.cpu import backward_pass, checkpointing, forward_pass
+from unrolled.engine.request import Recurrence, RecurrenceBackward
 from unrolled.engine.weights import program_of
 
 from .cases import Shape, by_kernels, case, numbers
@@ -102,35 +102,62 @@ def refusals(function: Callable[..., Any], given: dict[str, Any]) -> int:
     return sum(refuses(partial(function, **changed)) for changed in changes)
 
 
-def recorded(program: Any, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+PART = (*checkpointing._Direction._fields, "threads", "slices", "output")
+NAMES = {
+    "forward": (*Recurrence._fields, "threads", "slices"),
+    "backward": (*RecurrenceBackward._fields, "directions", "threads", "slices", "block"),
+    "forward_part": (*PART, "last", "tapes"),
+    "backward_part": (
+        *PART,
+        "tapes",
+        "block",
+        "gradient",
+        "gradient_last",
+        "gradient_x",
+        "gradient_weights",
+        "gradient_initial",
+        "gradient_anew",
+    ),
+}
+"""The arguments of the module's functions, in their order."""
+
+
+def recorded(
+    program: Any, checkpoint: int, monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[str, dict[str, Any]]]:
     """The calls of the module that a training step makes, with a reset and ragged lengths."""
-    calls: list[dict[str, Any]] = []
-    real = _cpu.call
+    calls: list[tuple[str, dict[str, Any]]] = []
 
     class Spy:
-        @staticmethod
-        def call(**arguments: Any) -> None:
-            calls.append(arguments)
-            real(**arguments)
+        def __getattr__(self, function: str) -> Any:
+            def call(*arguments: Any) -> Any:
+                calls.append((function, dict(zip(NAMES[function], arguments, strict=True))))
+                return getattr(_cpu, function)(*arguments)
+
+            return call
 
     with monkeypatch.context() as patch:
-        patch.setattr(direction, "_cpu", Spy)
-        numbers(
-            case(program, Shape(4, 3, 6, "ragged", reset="some")), by_kernels(ISA), torch.float32
-        )
+        for module in (forward_pass, backward_pass, checkpointing):
+            patch.setattr(module, "_cpu", Spy())
+        shape = Shape(4, 3, 6, "ragged", reset="some", checkpoint=checkpoint)
+        numbers(case(program, shape), by_kernels(ISA), torch.float32)
     return calls
 
 
+@pytest.mark.parametrize("checkpoint", [0, 3])
 @each_program
-def test_the_module(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each argument of each call wrong in every way, one at a time; 2 300 calls in all."""
-    refused = 0
-    for arguments in recorded(program, monkeypatch):
+def test_the_module(program: Any, checkpoint: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each argument of each call wrong in every way, one at a time; 7 000 calls in all."""
+    refused, called = 0, set()
+    for function, arguments in recorded(program, checkpoint, monkeypatch):
+        called.add(function)
         for name, value in arguments.items():
             for what, wrong in spoilt(value):
                 if name == "threads" and what == "1000000":
                     continue  # it takes as many as it is allowed
-                refused += refuses(lambda: _cpu.call(**{**arguments, name: wrong}))  # noqa: B023
+                changed = {**arguments, name: wrong}
+                refused += refuses(lambda: getattr(_cpu, function)(**changed))  # noqa: B023
+    assert called == {name for name in NAMES if name.endswith("_part") == bool(checkpoint)}
     assert refused > 300
 
 

@@ -14,7 +14,7 @@ import unrolled
 from unrolled.cells import GRU, LSTM, NBRC, RNN, SLSTM, OriginalGRU
 from unrolled.compiler.program import Program
 from unrolled.engine import cpu
-from unrolled.engine.cpu import FLOAT32_SETS, direction, layout, parallel
+from unrolled.engine.cpu import FLOAT32_SETS, layout, parallel
 from unrolled.engine.reference import LayerResult
 from unrolled.engine.weights import Weights, program_of, split
 
@@ -117,7 +117,7 @@ def test_every_way_to_share_the_work(
 @each_program
 def test_backward_in_blocks(program: Program, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long sequences go backward in parts: rows that begin, end or pause anywhere in one."""
-    monkeypatch.setattr(direction, "_BLOCK", block)
+    monkeypatch.setattr(layout, "BLOCK", block)
     for shape in covering(program, [s for s in SHAPES if s.T > 1], FEW[:2]):
         check(program, FLOAT32_SETS[0], shape)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from unrolled import GRU, LSTM, Recurrent, cells, using
 from unrolled.cells import BUILTIN, Cell, FastGRNN, OriginalGRU, PeepholeLSTM
 from unrolled.compiler.program import Program
-from unrolled.engine.cpu import FLOAT32_SETS, INSTRUCTION_SETS, direction, layout
+from unrolled.engine.cpu import FLOAT32_SETS, INSTRUCTION_SETS, layout
 from unrolled.engine.noise import QUIET
 from unrolled.engine.weights import program_of
 from unrolled.layers.layer import Layer
@@ -79,7 +79,7 @@ def test_threads_and_their_division_change_no_bit(
     program: Program, shape: Shape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sums over rows and steps are taken in an order that no thread decides."""
-    monkeypatch.setattr(direction, "_BLOCK", 2)  # several blocks of steps
+    monkeypatch.setattr(layout, "BLOCK", 2)  # several blocks of steps
     drawn = case(program, shape)
     alone = call(drawn)
     for threads, slices in DIVISIONS:

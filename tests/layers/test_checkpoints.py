@@ -11,8 +11,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.utils.rnn import pack_sequence
 
 import unrolled
-from unrolled.engine.cpu import automatic
-from unrolled.engine.weights import Weights
+from unrolled.engine.cpu import automatic, tape_width
 from unrolled.layers import GRU, LSTM
 
 from .batches import HIDDEN, INPUT, LAYERS, as_list, compare, gradients_of, make
@@ -78,12 +77,13 @@ def test_less_is_kept(kind: Any) -> None:
 def test_automatic_segments() -> None:
     """Short sequences are kept whole; a segment's tape stays in the cache; states stay few."""
     H = 256
-    weights = Weights(torch.zeros(4 * H, 8), torch.zeros(4 * H, H), None, None, None, None, H)
-    assert automatic("lstm", 100, 8, weights) == 0
-    every = automatic("lstm", 100_000, 8, weights)
-    assert every * 8 * 5 * H * 4 <= 2**25  # twice the tape: the root is rounded up
+    width = tape_width("lstm", H, H)
+    assert width == 5 * H
+    assert automatic(width, 100, 8) == 0
+    every = automatic(width, 100_000, 8)
+    assert every * 8 * width * 4 <= 2**25  # twice the tape: the root is rounded up
     assert 100_000 / every * 2 < every * 5 * 2
-    assert automatic("rnn", 100_000, 8, weights) == 0  # has no tape
+    assert automatic(tape_width("rnn", H, H), 100_000, 8) == 0  # has no tape
 
 
 def test_other_engines_take_no_notice() -> None:

@@ -68,7 +68,7 @@ def _fake(*arguments: Any) -> list[Tensor]:
     steps, rows = (x.shape[1], x.shape[0]) if call.batch_first else (x.shape[0], x.shape[1])
     output = initial[0].new_empty(x.shape[0], x.shape[1], directions * own.output_size)
     last = [torch.empty_like(state, memory_format=torch.contiguous_format) for state in initial]
-    width = cpu.tape_width(call.program, own)
+    width = cpu.tape_width(call.program, own.hidden_size, own.output_size)
     tapes = []
     if call.save and call.checkpoint:
         count = cpu.segment_count(steps, call.checkpoint) - 1
@@ -116,16 +116,13 @@ def _mapped_backward(info: Any, dims: tuple[Any, ...], *given: Any) -> tuple[lis
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Sequence[Tensor]) -> None:
-    call = Recurrence(*inputs)
-    states, weights = len(call.initial), len(call.weights)
+    x, initial, weights, lengths, reset, *settings, seed, rates = inputs
+    states = len(initial)
     ctx.set_materialize_grads(False)
-    ctx.counts = (states, weights, len(output) - 1 - states)
+    ctx.counts = states, len(weights), len(output) - 1 - states
     # The tensors are in autograd's keeping, which notices when one is changed.
-    without: Any = {"x": None, "initial": (), "weights": (), "lengths": None, "reset": None}
-    ctx.call = call._replace(**without, seed=None)
-    ctx.save_for_backward(
-        call.lengths, call.reset, call.seed, call.x, *call.initial, *call.weights, *output
-    )
+    ctx.settings, ctx.rates = settings, rates
+    ctx.save_for_backward(lengths, reset, seed, x, *initial, *weights, *output)
 
 
 def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
@@ -136,7 +133,7 @@ def _backward(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
         "weights": found[states : states + weights],
         "x": found[states + weights] if len(found) > states + weights else None,
         # To torch an empty list is one of tensors, and any other list of numbers one argument.
-        "rates": None if ctx.call.rates else [],
+        "rates": None if ctx.rates else [],
     }
     return tuple([given.get(name) for name in Recurrence._fields])
 
@@ -147,14 +144,8 @@ def _gradients(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor | No
         return one_by_one(lambda each: _gradients(ctx, each), gradients)
     states, count, tape_count = ctx.counts
     lengths, reset, seed, x, *saved = ctx.saved_tensors
-    call: Recurrence = ctx.call._replace(
-        x=x,
-        initial=saved[:states],
-        weights=saved[states : states + count],
-        lengths=lengths,
-        reset=reset,
-        seed=seed,
-    )
+    initial, weights = saved[:states], saved[states : states + count]
+    call = Recurrence._make((x, initial, weights, lengths, reset, *ctx.settings, seed, ctx.rates))
     output = saved[states + count]
     tapes = saved[len(saved) - tape_count :] if tape_count else []
     if output.dtype != torch.float32:
@@ -265,7 +256,7 @@ torch.library.register_autograd(
 when_loaded("torch.utils.flop_counter", lambda _: import_module(".flops", __package__))
 
 
-class _Direct(torch.autograd.Function):
+class Direct(torch.autograd.Function):
     """The operator without torch's dispatcher, which costs more than a short sequence.
 
     Its arguments are a `Recurrence` and, for autograd to see them, the tensors in it that may need
@@ -284,8 +275,14 @@ class _Direct(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
         """Gradients of what autograd sees."""
-        x, initial, weights, *_ = _backward(ctx, gradients)
-        return x, None, *initial, *weights
+        found = _gradients(ctx, gradients)
+        states, weights, _ = ctx.counts
+        of_x = found.pop() if len(found) > states + weights else None
+        return of_x, None, *found
+
+
+apply_directly: Any = super(torch.autograd.Function, Direct).apply
+"""`Direct.apply` for tensors that no transform of torch.func has wrapped, which it looks for."""
 
 
 def run_layer(call: Recurrence) -> LayerResult:
@@ -294,7 +291,7 @@ def run_layer(call: Recurrence) -> LayerResult:
     if not plain(call.x):
         found = torch.ops.unrolled.recurrence(*call)
     elif call.save and torch.is_grad_enabled():
-        found = _Direct.apply(  # type: ignore[no-untyped-call]
+        found = Direct.apply(  # type: ignore[no-untyped-call]
             call.x, call, *call.initial, *call.weights
         )
     else:

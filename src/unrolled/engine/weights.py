@@ -136,34 +136,30 @@ def split(program: Program, tensors: Sequence[Tensor], directions: int) -> list[
     Each has W, U, then both biases or none, then P and the vectors where the program has them.
     """
     each = len(tensors) // directions
+    hidden = hidden_size(program, tensors, directions)
     found = []
     for start in range(0, len(tensors), each):
         own = list(tensors[start : start + each])
         vectors = own.pop() if program.vectors else None
         projection = own.pop() if program.projected else None
         input_bias, recurrent_bias = (own[2], own[3]) if len(own) > 2 else (None, None)
-        hidden = _hidden_size(program, own[0], own[1], projection, vectors)
         found.append(
             Weights(own[0], own[1], input_bias, recurrent_bias, projection, vectors, hidden)
         )
     return found
 
 
-def _hidden_size(
-    program: Program,
-    input: Tensor,  # noqa: A002
-    recurrent: Tensor,
-    projection: Tensor | None,
-    vectors: Tensor | None,
-) -> int:
-    """H, from any of the weights that there are."""
+def hidden_size(program: Program, tensors: Sequence[Tensor], directions: int) -> int:
+    """H, from any of the weights that there are in a layer's flat list."""
     if program.gates:
-        return int(input.shape[0]) // len(program.gates)
-    if projection is not None:
-        return int(projection.shape[1])
-    if vectors is not None:
-        return int(vectors.shape[0]) // len(program.vectors)
-    return int(recurrent.shape[0]) // len(program.rows("U"))
+        return int(tensors[0].shape[0]) // len(program.gates)
+    own = tensors[: len(tensors) // directions]
+    vectors = bool(program.vectors)
+    if program.projected:
+        return int(own[-1 - vectors].shape[1])
+    if vectors:
+        return int(own[-1].shape[0]) // len(program.vectors)
+    return int(own[1].shape[0]) // len(program.rows("U"))
 
 
 def join(weights: Sequence[Weights]) -> list[Tensor]:

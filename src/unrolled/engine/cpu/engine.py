@@ -142,14 +142,17 @@ def _run_layer(request: Request, level: int) -> LayerResult:
 
 def _every(request: Request) -> int:
     """Steps between the states that are kept for backward; 0 for a tape."""
-    name, checkpoint = request.program.name, request.checkpoint
-    if checkpoint is None or not tape_width(name, request):
+    checkpoint = request.checkpoint
+    if checkpoint is None:
+        return 0
+    width = tape_width(request.program.name, request.hidden_size, request.output_size)
+    if not width:
         return 0
     if checkpoint != "auto":
         return checkpoint
     x = request.x
     rows, steps = x.shape[:2] if request.batch_first else (x.shape[1], x.shape[0])
-    return automatic(name, steps, rows, request)
+    return automatic(width, steps, rows)
 
 
 def _torch_is_quicker(request: Request) -> bool:

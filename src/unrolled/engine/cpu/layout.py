@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ...compiler.program import Program
 from .. import _cpu
 from ..weights import Weights
 
@@ -41,33 +40,27 @@ TAPES: dict[str, Tape] = {plan["name"]: Tape.of(plan) for plan in map(json.loads
 SLICES = 0
 """Threads that share the units of a row; 0 leaves it to the kernels."""
 
+BLOCK = 0
+"""Steps whose adjoints are held at a time; 0 leaves it to the kernels."""
+
 _LARGE = 2**22
 """Bytes from which on an array is worth large pages."""
 
 
-class Sized(Protocol):
-    """Weights, or a request: H units and S outputs."""
-
-    @property
-    def hidden_size(self) -> int: ...  # noqa: D102
-
-    @property
-    def output_size(self) -> int: ...  # noqa: D102
+def tape_width(program: str, hidden: int, output: int) -> int:
+    """Floats that forward leaves for backward, for each step of a row: of H units, S outputs."""
+    return sum(_widths(program, hidden, output))
 
 
-def tape_width(program: str, sized: Sized) -> int:
-    """Floats that forward leaves for backward, for each step of a row."""
-    return sum(_widths(program, sized))
-
-
-def exposed(program: str, sized: Sized, tape: Tensor) -> list[Tensor]:
+def exposed(program: str, weights: Weights, tape: Tensor) -> list[Tensor]:
     """The sequences on a tape ``[T, N, width]`` that the caller gets: views of it."""
-    parts = tape.split(_widths(program, sized), dim=-1)  # type: ignore[no-untyped-call]
+    widths = _widths(program, weights.hidden_size, weights.output_size)
+    parts = tape.split(widths, dim=-1)  # type: ignore[no-untyped-call]
     return [parts[slot] for slot in TAPES[program].exposed]
 
 
-def _widths(program: str, sized: Sized) -> list[int]:
-    sizes = {"hidden": sized.hidden_size, "projected": sized.output_size}
+def _widths(program: str, hidden: int, output: int) -> list[int]:
+    sizes = {"hidden": hidden, "projected": output}
     return [sizes[vector] for vector in TAPES[program].vectors]
 
 
@@ -84,38 +77,9 @@ def time_major(sequence: Tensor, batch_first: bool) -> Tensor:
     return sequence.transpose(0, 1) if batch_first else sequence
 
 
-def exact_input(program: Program, x: Tensor) -> Tensor:
-    """The input in float32, for a step in which it stands itself; else as it is."""
-    return x.to(torch.float32) if program.reads_input else x
-
-
 def side_by_side(sequence: Tensor) -> Tensor:
     """The sequence with the features of a step side by side, as the kernels read them."""
     return _readable(sequence if sequence.stride(-1) == 1 else sequence.contiguous())
-
-
-def plain(lengths: Tensor | None) -> Tensor | None:
-    """Lengths as the kernels read them: 64-bit integers, side by side."""
-    return None if lengths is None else _readable(lengths.to(torch.int64).contiguous())
-
-
-def contiguous(weights: Weights, dtype: torch.dtype) -> Weights:
-    """Weights as the kernels read them: matrices of the products' dtype, biases of float32."""
-    projection, float32 = weights.projection, torch.float32
-    return Weights(
-        _contiguous(weights.input, dtype),
-        _contiguous(weights.recurrent, dtype),
-        None if weights.input_bias is None else _contiguous(weights.input_bias, float32),
-        None if weights.recurrent_bias is None else _contiguous(weights.recurrent_bias, float32),
-        None if projection is None else _contiguous(projection, dtype),
-        None if weights.vectors is None else _contiguous(weights.vectors, float32),
-        weights.hidden_size,
-    )
-
-
-def zeros_like(weights: Weights) -> Weights:
-    """Where gradients are to be added, in float32."""
-    return weights.map(lambda tensor: zeros(tensor, *tensor.shape))
 
 
 def zeros(like: Tensor, *shape: int) -> Tensor:
@@ -135,29 +99,12 @@ _SHARED_BY_TORCH = 2**15
 """Numbers from which on torch writes with several threads."""
 
 
-def rounded_like(gradients: Weights, weights: Weights) -> Weights:
-    """Gradients, each in the dtype of its parameter."""
-    dtypes = [tensor.dtype for tensor in weights[:-1] if tensor is not None]
-    if dtypes.count(torch.float32) == len(dtypes):
-        return gradients
-    each = iter(dtypes)
-    return gradients.map(lambda tensor: tensor.to(next(each)))
-
-
-def states(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """States as the kernels read them."""
-    return [_contiguous(tensor, torch.float32) for tensor in tensors]
-
-
-def _contiguous(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+def exact(tensor: Tensor) -> Tensor:
+    """Numbers as the kernels read them where nothing is rounded: float32, contiguous."""
     # To ask costs a tenth of what a conversion costs that has nothing to do.
-    if tensor.dtype != dtype:
-        tensor = tensor.to(dtype)
-    if not tensor.is_contiguous():
-        tensor = tensor.contiguous()
-    if tensor.is_neg() or tensor.data_ptr() % tensor.itemsize:
-        return _readable(tensor)
-    return tensor
+    if tensor.dtype != torch.float32:
+        tensor = tensor.to(torch.float32)
+    return _readable(tensor if tensor.is_contiguous() else tensor.contiguous())
 
 
 def _readable(tensor: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import os
 import threading
 import warnings
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 
@@ -17,6 +18,8 @@ from .instruction_sets import fastest
 from .layout import TAPES, Tape
 from .library import load_kernel
 from .library_cache import UnavailableError
+
+_Call = TypeVar("_Call", Recurrence, RecurrenceBackward)
 
 
 class KernelWarning(UserWarning):
@@ -50,18 +53,16 @@ def ensure(program: Program, isa: str) -> str | None:
     return None if program.name in _BUILT_IN else _ensure(program.name, isa)
 
 
-def isa_or_fastest(call: Recurrence | RecurrenceBackward) -> str:
-    """The instruction set of a call; what was exported on another machine has none yet.
+def with_isa(call: _Call) -> _Call:
+    """A call that names no instruction set, exported on another machine, with this one's fastest.
 
     Raises:
-        RuntimeError: if there are no kernels for this machine's fastest.
+        RuntimeError: if there are no kernels for it.
     """
-    if call.isa:
-        return call.isa
     isa = fastest(call.x.dtype == torch.bfloat16)
     if obstacle := ensure(program_named(call.program), isa):
         raise RuntimeError(f"{call.program}: {obstacle}")
-    return isa
+    return call._replace(isa=isa)
 
 
 def _ensure(name: str, isa: str) -> str | None:

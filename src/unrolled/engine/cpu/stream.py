@@ -12,7 +12,7 @@ from torch import Tensor
 from ...compiler.program import Program, Space
 from .. import _cpu
 from ..weights import Weights
-from .layout import contiguous, matrices, states
+from .layout import exact, matrices
 
 
 class KernelStream:
@@ -49,7 +49,7 @@ class KernelStream:
                 own.vectors,
                 [mask.mean(rate) for mask, rate in zip(program.masks, rates, strict=True)],
             )
-            for own in (contiguous(own, torch.float32) for own in weights)
+            for own in (own.map(exact) for own in weights)
         ]
         self._native = _cpu.Stream(
             isa=isa,
@@ -100,8 +100,8 @@ class KernelStream:
 
     def write(self, given: Sequence[Tensor], rows: Sequence[int] | None = None) -> None:
         """Set the states of all rows or of some."""
-        for k, state in enumerate(states(given)):
-            self._native.write_state(k, state, rows)
+        for k, state in enumerate(given):
+            self._native.write_state(k, exact(state), rows)
 
     def clone(self) -> KernelStream:
         """Another stream in the same state, with the same packed weights."""
