@@ -17,8 +17,8 @@ from unrolled.engine import _cpu
 from unrolled.engine.cpu import forward_pass
 
 # two of them are torch.nn.Module's
-DEPTH = {"inference": 9}
-ENTERED = {"inference": 80}
+DEPTH = {"inference": 9, "training": 7}
+ENTERED = {"inference": 80, "training": 45}
 
 
 def chain(function: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -57,7 +57,7 @@ def entered(function: Callable[[], Any]) -> int:
     return count
 
 
-@pytest.mark.parametrize("mode", ["inference"])
+@pytest.mark.parametrize("mode", ["inference", "training"])
 def test_the_way_to_the_kernels_is_short(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     layer, x = unrolled.GRU(6, 4), torch.randn(20, 6, 6)  # a few rows take a shorter way
 

@@ -8,8 +8,11 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
+from torch.autograd import forward_ad
 
 from .cpu.engine import CpuEngine
+from .dispatch import plain
 from .interface import Engine
 from .reference.engine import ReferenceEngine
 from .request import Request
@@ -67,9 +70,19 @@ def choose(request: Request) -> Choice:
 _USUAL = _engines
 
 
-def is_usual() -> bool:
-    """Whether nobody has registered an engine or asked for one."""
-    return _engines == _USUAL and _asked.get() == "auto"
+def is_usual(x: Tensor) -> bool:
+    """Whether nobody has registered an engine or asked for one, nor asks torch for anything else.
+
+    No tracing, transform, mode, autocast or forward-mode derivative is to see a call with this
+    input.
+    """
+    return (
+        plain(x)
+        and _engines is _USUAL
+        and _asked.get() == "auto"
+        and not torch.is_autocast_enabled("cpu")
+        and forward_ad._current_level < 0
+    )
 
 
 def names() -> tuple[str, ...]:
@@ -126,4 +139,5 @@ def register(engine: Engine) -> Iterator[None]:
     try:
         yield
     finally:
-        _engines = tuple(other for other in _engines if other is not engine)
+        left = tuple(other for other in _engines if other is not engine)
+        _engines = _USUAL if left == _USUAL else left

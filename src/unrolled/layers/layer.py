@@ -31,6 +31,7 @@ from .quick import Quick
 from .stream import Stream
 from .structure import Structure
 from .tools import described, leaf, not_scriptable, traced
+from .training_call import TrainingCall
 
 
 class Sequences(NamedTuple):
@@ -114,20 +115,19 @@ class Layer(Structure):
         return self._run(input, hx, lengths, reset, checkpoint, wanted)
 
     def _quickly(self, x: Tensor, hx: Any) -> Any:
-        """The output and the last states of a short call without a gradient; else None."""
-        if torch.is_grad_enabled():
-            return None
+        """The output and the last states of a call with nothing else to it; None for any other."""
         settle_after_fork()
+        kind = TrainingCall if torch.is_grad_enabled() else Quick
         kept: dict[Any, Any] | None = self.__dict__.get("_kept")
-        quick: Quick | None = None if kept is None else kept.get(Quick)
+        quick: TrainingCall | Quick | None = None if kept is None else kept.get(kind)
         if quick is None:
-            quick = self._kept[Quick] = Quick(
-                self.description,
-                self.training,
-                self.dropout,
-                self.watch is not None,
-                self._parameters.get("weight_ih_l0"),
-            )
+            watched = self.watch is not None
+            if kind is TrainingCall:
+                quick = TrainingCall(self.description, self.training, watched)
+            else:
+                weight = self._parameters.get("weight_ih_l0")
+                quick = Quick(self.description, self.training, self.dropout, watched, weight)
+            self._kept[kind] = quick
         return quick.run(x, hx, self._parameters)
 
     def _run(self, input: Tensor | PackedSequence, *arguments: Any) -> Any:  # noqa: A002

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from ..compiler.program import Program
@@ -24,7 +23,6 @@ from ..engine import _cpu
 from ..engine.choice import is_usual
 from ..engine.cpu import ensure, fastest
 from ..engine.cpu.kept import MOST_ROWS, is_worth_keeping
-from ..engine.dispatch import plain
 from ..engine.request import NOTHING
 from .description import Description, prepare
 
@@ -112,13 +110,7 @@ class Quick:
 
     def run(self, x: Any, hx: Any, parameters: dict[str, Parameter | None]) -> Any:
         """What the layer returns, gradients disabled; None where it is to look for itself."""
-        if (
-            not self._ready
-            or not plain(x)
-            or not is_usual()
-            or torch.is_autocast_enabled("cpu")
-            or forward_ad._current_level >= 0
-        ):
+        if not self._ready or not is_usual(x):
             return None
         dimensions = x.ndim
         if dimensions == 2:
