@@ -33,6 +33,18 @@ def test_a_small_call_keeps_its_memory_until_it_is_released() -> None:
     layer(torch.randn(20, 4, 8))  # and takes it again
 
 
+def test_weights_packed_for_short_calls_are_released() -> None:
+    layer, x = unrolled.GRU(32, 64), torch.randn(1, 1, 32)
+    numbers = sum(parameter.numel() for parameter in layer.parameters())
+    with torch.no_grad():
+        unrolled.release_memory()
+        before = layer(x)[0]
+        assert unrolled.release_memory() >= 2 * 4 * numbers
+        assert unrolled.release_memory() == 0
+        assert torch.equal(layer(x)[0], before)
+        assert unrolled.release_memory() >= 2 * 4 * numbers
+
+
 def test_release_while_others_compute() -> None:
     """What is in use stays; the numbers are right."""
     layer = unrolled.LSTM(8, 64)

@@ -21,8 +21,9 @@ def release_memory() -> int:
     """Give the memory that the kernels keep between calls back to the system.
 
     Every thread that has run a kernel keeps its working memory, up to 64 MiB, so that the next call
-    touches no fresh pages; what a call needs beyond that is given back at its end. What a call in
-    another thread is using stays.
+    touches no fresh pages; what a call needs beyond that is given back at its end. A layer keeps
+    the packed weights of its short calls and a copy of its parameters, and packs them again in the
+    next one. What a call in another thread is using stays.
 
     Returns:
         The number of bytes.

@@ -116,8 +116,8 @@ NB_MODULE(_cpu, m) {
   }, nb::arg("isa"), "What cells are compiled for, and the compiler's flags for it.");
   m.def("add_kernel", &add_kernel, nb::arg("target"), nb::arg("name"), nb::arg("path"),
         nb::arg("symbol"), "Makes the kernel in a library known by name.");
-  m.def("release_memory", &release_workspaces,
-        "Frees the memory that threads keep between calls; returns the bytes.");
+  m.def("release_memory", [] { return release_workspaces() + release_kept(); },
+        "Frees the memory that threads and short calls keep between calls; returns the bytes.");
   bind_layer(m);
   bind_stream(m);
 }

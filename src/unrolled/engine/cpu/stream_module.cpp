@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <set>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -387,7 +388,28 @@ class Kept {
   Kept(const std::string& isa, const std::string& name, index rows, index input_size, index hidden,
        index projected, index heads, const nb::list& names, const nb::list& masks, nb::handle kind)
       : form_(isa, name, rows, input_size, hidden, projected, heads), names_(names), masks_(masks),
-        kind_(nb::borrow(kind)) {}
+        kind_(nb::borrow(kind)) {
+    all().insert(this);
+  }
+  ~Kept() { all().erase(this); }
+  Kept(const Kept&) = delete;
+
+  // All that there are; guarded by the interpreter's lock, and never destroyed before the last of them.
+  static std::set<Kept*>& all() {
+    static auto* const found = new std::set<Kept*>;
+    return *found;
+  }
+
+  // Frees the packed weights and what they were packed from, but in a call; the next one packs again.
+  // Returns the bytes, without those by which packed columns are filled up.
+  std::size_t release() {
+    if (running_) return 0;
+    const std::size_t bytes = 2 * copied_.size() * sizeof(float);
+    copied_ = {};
+    counts_ = {};
+    stream_.clear();
+    return bytes;
+  }
 
   // x [T, N, input size], or [T, input size] if N is 1, or with `batch_first` [1, T, input size].
   // Writes the output, laid out as x, and the last states, [layers, N, size] or [layers, size].
@@ -511,6 +533,12 @@ class Kept {
 };
 
 }  // namespace
+
+std::size_t release_kept() {
+  std::size_t bytes = 0;
+  for (Kept* const each : Kept::all()) bytes += each->release();
+  return bytes;
+}
 
 void bind_stream(nb::module_& m) {
   nb::class_<StreamObject>(m, "Stream", "A stack of layers, fed step by step; see stream.h.")
