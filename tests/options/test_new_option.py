@@ -22,13 +22,20 @@ OPTIONS = Path(unrolled.__file__).parent / "options"
 
 BEFORE = """
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
-where = sys.argv[1]
-spec = spec_from_file_location(
-    "unrolled.options", f"{where}/__init__.py", submodule_search_locations=[where]
-)
-sys.modules["unrolled.options"] = module = module_from_spec(spec)
-spec.loader.exec_module(module)
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+where = Path(sys.argv[1])
+
+class Copy:
+    # before all other finders: that of an editable install knows where each module lies
+    def find_spec(name, path=None, target=None):
+        if name == "unrolled.options":
+            return PathFinder.find_spec(name, [str(where.parent)])
+        if name.startswith("unrolled.options."):
+            return PathFinder.find_spec(name, [str(where)])
+
+sys.meta_path.insert(0, Copy)
 """
 
 SCRIPT = """
