@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -68,6 +70,37 @@ def test_calls_of_several_threads_share_the_helpers(layer: unrolled.LSTM) -> Non
         thread.join(timeout=60)
         assert not thread.is_alive()
     assert wrong == []
+
+
+COUNT = """
+import torch, unrolled
+from pathlib import Path
+
+def names():
+    return [name.read_text().strip() for name in Path("/proc/self/task").glob("*/comm")]
+
+torch.set_num_threads(2)
+layer, x = unrolled.LSTM(24, 64), torch.randn(40, 9, 24)
+before = names()
+with torch.no_grad():
+    expected, _ = layer(x)
+    assert all(torch.equal(layer(x)[0], expected) for _ in range(12))
+after = names()
+print(after.count("unrolled"), len(after) - len(before))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are not listed here")
+@pytest.mark.skipif(
+    "ATen parallel backend: OpenMP" not in torch.__config__.parallel_info(),
+    reason="torch has no OpenMP here",
+)
+def test_threads_of_torch_and_our_own_are_tried() -> None:
+    """Torch's look for work between its operations, on the processors that ours would need."""
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.split() == ["1", "2"], "one helper, and one thread of torch's runtime"
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are not listed here")

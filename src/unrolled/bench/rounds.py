@@ -11,6 +11,11 @@ _SAMPLE = 0.003
 _WARM = 0.02
 """Calls shorter than this are preceded by one untimed, for the caches and to wake the threads."""
 
+_FIRST_CALLS = 12
+_FIRST_SECONDS = 0.5
+"""Untimed calls of each library before the first round, as many as fit: allocators grow, and our
+division of work among threads is found by trying."""
+
 _PATIENCE = 0.2
 """Seconds to wait at most for the threads of the library before to come to rest."""
 
@@ -32,7 +37,7 @@ def measure(calls: Mapping[str, Call], *, rounds: int, seconds: float) -> dict[s
         Seconds per call of each round, by name.
     """
     names = list(calls)
-    once = {name: min(_time(calls[name], 1) for _ in range(2)) for name in names}
+    once = {name: _first(calls[name]) for name in names}
     repeats = {name: max(1, round(_SAMPLE / max(once[name], 1e-7))) for name in names}
     times: dict[str, list[float]] = {name: [] for name in names}
     start = time.perf_counter()
@@ -46,6 +51,14 @@ def measure(calls: Mapping[str, Call], *, rounds: int, seconds: float) -> dict[s
                 calls[name]()
             times[name].append(_time(calls[name], repeats[name]))
     return times
+
+
+def _first(call: Call) -> float:
+    """Seconds of the fastest of the first calls."""
+    found = [_time(call, 1), _time(call, 1)]
+    while len(found) < _FIRST_CALLS and sum(found) < _FIRST_SECONDS:
+        found.append(_time(call, 1))
+    return min(found)
 
 
 def _rest() -> None:

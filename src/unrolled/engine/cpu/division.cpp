@@ -6,7 +6,8 @@ namespace unrolled {
 namespace {
 
 constexpr int kinds = 512;        // that are remembered at a time
-constexpr int first_tries = 2;    // the first of all finds cold memory
+constexpr int first_tries = 2;    // the first one may have found cold memory
+constexpr double near = 1.5;      // who was that much slower than the best is not tried twice at first
 constexpr unsigned soonest = 4;  // calls between two tries of another division
 constexpr unsigned latest = 512;
 constexpr unsigned cost = 20;  // a try may take that much longer than so many calls do, each a bit
@@ -58,8 +59,12 @@ int fastest(const Entry& entry) {
 int choose(Entry& entry) {
   ++entry.calls;
   for (int d = 0; d < entry.count; ++d)
-    if (entry.trials[d].tries < first_tries) return d;
+    if (entry.trials[d].tries == 0) return d;
   const int best = fastest(entry);
+  for (int d = 0; d < entry.count; ++d)
+    if (entry.trials[d].tries < first_tries &&
+        (d == 0 || entry.trials[d].seconds < near * entry.trials[best].seconds))
+      return d;
   if (best != entry.best) {
     entry.best = best;
     entry.interval = soonest;

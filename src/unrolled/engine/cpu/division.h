@@ -12,12 +12,16 @@
 
 namespace unrolled {
 
-// Groups of rows, times slices of the units.
+// Groups of rows, times slices of the units; and who takes the parts: helpers of our own, or threads of
+// torch's OpenMP runtime (pool.h).
 struct Grid {
   int groups, slices;
+  bool openmp = false;
 };
 
-inline bool operator==(Grid a, Grid b) { return a.groups == b.groups && a.slices == b.slices; }
+inline bool operator==(Grid a, Grid b) {
+  return a.groups == b.groups && a.slices == b.slices && a.openmp == b.openmp;
+}
 
 constexpr int most_divisions = 8;
 

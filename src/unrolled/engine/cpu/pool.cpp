@@ -5,6 +5,7 @@
 #include <climits>
 #include <new>
 
+#include <dlfcn.h>
 #include <pthread.h>
 #if defined(__linux__)
 #include <linux/futex.h>
@@ -107,6 +108,7 @@ struct Pool {
 pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 Pool pool;
 std::atomic<int> limit{most_members};
+std::atomic<bool> child{false};  // of a fork
 
 struct Locked {
   Locked() { pthread_mutex_lock(&lock); }
@@ -118,6 +120,7 @@ const int at_fork = pthread_atfork([] { pthread_mutex_lock(&lock); },
                                    [] { pthread_mutex_unlock(&lock); },
                                    [] {
                                      pool = {};
+                                     child.store(true, std::memory_order_relaxed);
                                      pthread_mutex_unlock(&lock);
                                    });
 
@@ -186,7 +189,65 @@ void await(const Helper* const* helpers, int count, long long patience) {
   }
 }
 
+// What is used of an OpenMP runtime. Its functions are looked up in what the process has loaded: a
+// runtime that this module were linked with would be a second one, with threads of its own.
+struct OpenMp {
+  void (*parallel)(void (*)(void*), void*, unsigned, unsigned) = nullptr;
+  int (*number)() = nullptr;  // of the calling thread among the members
+  int (*count)() = nullptr;
+
+  bool complete() const { return parallel != nullptr && number != nullptr && count != nullptr; }
+};
+
+template <class Function>
+void look_up(void* library, const char* name, Function& found) {
+  found = reinterpret_cast<Function>(dlsym(library, name));
+}
+
+OpenMp find_openmp() {
+  OpenMp found;
+  void* const parallel = dlsym(RTLD_DEFAULT, "GOMP_parallel");
+  Dl_info library;
+  if (parallel == nullptr || dladdr(parallel, &library) == 0) return found;
+  // all from the same library, should there be several; it stays loaded for ever
+  void* const handle = dlopen(library.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+  if (handle == nullptr) return found;
+  look_up(handle, "GOMP_parallel", found.parallel);
+  look_up(handle, "omp_get_thread_num", found.number);
+  look_up(handle, "omp_get_num_threads", found.count);
+  return found;
+}
+
+const OpenMp& openmp() {
+  static const OpenMp found = find_openmp();
+  return found;
+}
+
+struct Region {
+  Part part;
+  void* context;
+  Arithmetic arithmetic;
+};
+
+void enter(void* data) {
+  const Region& region = *static_cast<const Region*>(data);
+  const Arithmetic own;  // the thread is the runtime's: it gets back what it had
+  region.arithmetic.adopt();
+  region.part(region.context, openmp().number(), openmp().count());
+  own.adopt();
+}
+
 }  // namespace
+
+bool has_openmp() {
+  return openmp().complete() && !child.load(std::memory_order_relaxed);
+}
+
+void run_by_openmp(int wanted, Part part, void* context) {
+  const int most = limit.load(std::memory_order_relaxed);
+  Region region{part, context, {}};
+  openmp().parallel(enter, &region, static_cast<unsigned>(wanted < most ? wanted : most), 0);
+}
 
 void run_together(int wanted, long long patience, Part part, void* context) {
   Helper* helpers[most_members];

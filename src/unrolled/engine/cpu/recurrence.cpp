@@ -97,7 +97,10 @@ Divisions divisions_of(const Run& run, int threads) {
     for (int slices = 1; slices <= used; ++slices) {
       // a slice should be several vectors wide
       const bool wide = slices == 1 || (!run.kernel_.row_wise && narrow / slices >= 2 * lanes);
-      if (used % slices == 0 && wide) add({groups(used / slices), slices});
+      if (used % slices != 0 || !wide) continue;
+      const Grid grid{groups(used / slices), slices};
+      if (used == threads && has_openmp()) add({grid.groups, grid.slices, true});
+      add(grid);
     }
   if (found.count == most_divisions) --found.count;  // one thread is always worth a try
   add({1, 1});
@@ -152,6 +155,10 @@ template <class Arithmetic>
 bool run_shared(const Run& run, Grid grid, double seconds) {
   Barrier groups[most_members];
   Team team{run, grid, {}, groups};
+  if (grid.openmp) {
+    run_by_openmp(grid.groups * grid.slices, take_part<Arithmetic>, &team);
+    return team.ready.load(std::memory_order_relaxed);
+  }
   // The longer it will take, the longer it pays to wait for help. Who has said how to divide the call
   // wants it so.
   constexpr double least = 5e4, most = 1e6;
