@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from .layers import GRU, LSTM, RNN, Recurrent, Stream, accelerate, deaccelerate, explain
     from .tasks import load, resume, train
     from .tasks.classify.estimator import Classifier
+    from .tasks.forecast.estimator import Forecaster
 
 _HOMES = {
     "Cell": ".cells",
     "Classifier": ".tasks.classify.estimator",
+    "Forecaster": ".tasks.forecast.estimator",
     "GRU": ".layers",
     "KernelWarning": ".engine.cpu",
     "LSTM": ".layers",
@@ -61,6 +63,7 @@ __all__ = [
     "RNN",
     "Cell",
     "Classifier",
+    "Forecaster",
     "KernelWarning",
     "Recurrent",
     "Stream",

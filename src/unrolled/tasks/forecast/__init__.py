@@ -1,0 +1,1 @@
+"""The forecasting task: the next steps of numeric series."""

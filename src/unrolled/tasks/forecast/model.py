@@ -1,0 +1,217 @@
+"""The network: recurrent layers over the past, and a head for the future, both by segments."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unrolled.cells import Cell
+from unrolled.layers.dropout import Dropout
+from unrolled.tasks.model_memory import check_memory, within_memory
+from unrolled.tasks.recurrent import build_recurrent, output_size
+
+from .heads import Head
+from .linear import LinearMap
+from .options import ModelOptions
+from .plan import Plan
+
+
+class ForecastNetwork(nn.Module):
+    """Numbers for all steps of the horizon at once, from windows of the past.
+
+    The past is read segment by segment by the recurrent layers. Their last output, a vector of the
+    place, and the known columns of a future segment give that segment through two linear maps
+    (SegRNN: Lin et al., 2023, arXiv:2308.11200). The result is added to a base: the linear map of
+    the window, or without it the window's level.
+
+    Args:
+        options: Sizes and cell.
+        plan: Stretches of time and scale.
+        head: Numbers for each step, O.
+        features: F, columns of the past besides the values.
+        ahead: K, columns known in the future.
+        static: S, columns that do not change.
+        linear: The linear map that is added; None for none.
+        cell: The class of the user's own cell.
+
+    Shape:
+        values: ``[L, N, C]``, features ``[L, N, F]``, future ``[H, N, K]``, static ``[N, S]``,
+            series int64 ``[N]``.
+        numbers: ``[H, N, C, O]``, in scaled units.
+    """
+
+    def __init__(
+        self,
+        options: ModelOptions,
+        plan: Plan,
+        head: Head,
+        *,
+        features: int,
+        ahead: int,
+        static: int,
+        linear: LinearMap | None,
+        cell: type[Cell] | None = None,
+    ) -> None:
+        super().__init__()
+        self.head, self.scale = head, plan.scale
+        self.segment, self.horizon, self.channels = plan.segment, plan.horizon, plan.channels
+        self.read_target, self.bidirectional = options.read_target, options.bidirectional
+        self.skip = LinearSkip(linear) if linear is not None else None
+        # One vector more than there are series: for those that training did not see.
+        own = (
+            nn.Embedding(len(plan.parts) + 1, options.series_size) if options.series_size else None
+        )
+        self.series = own
+        rest = static + options.series_size
+        width = plan.segment * (plan.channels * options.read_target + features) + rest
+        size = options.input_size or width
+        self.map = nn.Linear(width, size) if options.input_size else None
+        self.recurrent = build_recurrent(options, size, cell)
+        self.dropout = Dropout(options.dropout)
+        self.segments = -(-plan.horizon // plan.segment)
+        self.position = nn.Embedding(self.segments, options.position_size)
+        state = output_size(options)
+        self.hidden = nn.Linear(state + options.position_size + plan.segment * ahead + rest, state)
+        self.readout = nn.Linear(state, plan.segment * plan.channels * head.size)
+        # The network begins as its base: what the linear map can say it does not unlearn first.
+        nn.init.zeros_(self.readout.weight)
+        nn.init.zeros_(self.readout.bias)
+
+    def forward(
+        self, values: Tensor, features: Tensor, future: Tensor, static: Tensor, series: Tensor
+    ) -> Tensor:
+        """Numbers of each step of the horizon, in scaled units."""
+        level, spread = self._levels(values)
+        rest = static
+        if self.series is not None:
+            rest = torch.cat([static, self.series(series + 1)], dim=-1)
+        state = self._state((values - level) / spread, features, rest)
+        numbers = self._decoded(state, future, rest)
+        base = level if self.skip is None else self.skip(values, future, series)
+        shape = numbers.shape[:-1]
+        return self.head.placed(numbers, base.expand(shape), spread.expand(shape))
+
+    def _levels(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Level and spread of each window and channel, ``[1, N, C]``."""
+        zero, one = torch.zeros_like(values[:1]), torch.ones_like(values[:1])
+        if not self.read_target:
+            return zero, one
+        if self.scale == "window":
+            return values[-1:], one
+        if self.scale == "revin":
+            deviation = values.std(0, keepdim=True, correction=0)
+            return values.mean(0, keepdim=True), deviation + 1e-3
+        return zero, one
+
+    def _state(self, scaled: Tensor, features: Tensor, rest: Tensor) -> Tensor:
+        """The last output of the recurrent layers, ``[N, R]``."""
+        x = torch.cat([scaled, features], dim=-1) if self.read_target else features
+        steps, rows, _ = x.shape
+        count = steps // self.segment
+        x = x.reshape(count, self.segment, rows, -1).transpose(1, 2).reshape(count, rows, -1)
+        x = torch.cat([x, rest.expand(count, -1, -1)], dim=-1)
+        if self.map is not None:
+            x = functional.relu(self.map(x))
+        y = self.recurrent(x)[0]
+        if not self.bidirectional:
+            last: Tensor = self.dropout(y[-1])
+            return last
+        half = y.shape[-1] // 2
+        both: Tensor = self.dropout(torch.cat([y[-1, :, :half], y[0, :, half:]], dim=-1))
+        return both
+
+    def _decoded(self, state: Tensor, future: Tensor, rest: Tensor) -> Tensor:
+        """Numbers of all future segments, ``[H, N, C, O]``."""
+        rows = len(state)
+        missing = self.segments * self.segment - self.horizon
+        whole = functional.pad(future, (0, 0, 0, 0, 0, missing))
+        known = whole.reshape(self.segments, self.segment, rows, -1).transpose(1, 2)
+        parts = [
+            state.expand(self.segments, -1, -1),
+            self.position.weight.unsqueeze(1).expand(-1, rows, -1),
+            known.reshape(self.segments, rows, -1),
+            rest.expand(self.segments, -1, -1),
+        ]
+        x = functional.relu(self.hidden(torch.cat(parts, dim=-1)))
+        y = self.readout(self.dropout(x))
+        y = y.reshape(self.segments, rows, self.segment, self.channels, self.head.size)
+        y = y.transpose(1, 2).reshape(-1, rows, self.channels, self.head.size)
+        numbers: Tensor = y[: self.horizon]
+        return numbers
+
+
+class LinearSkip(nn.Module):
+    """The linear map of the cheap method as a part of the network; it is not trained.
+
+    Args:
+        linear: The map.
+
+    Shape:
+        values: ``[L, N, C]``, future ``[H, N, K]``, series int64 ``[N]``.
+        base: ``[H, N, C]``.
+    """
+
+    weights: Tensor
+    bias: Tensor
+    ahead: Tensor
+
+    def __init__(self, linear: LinearMap) -> None:
+        super().__init__()
+        for name in ("weights", "bias", "ahead"):
+            part = torch.from_numpy(getattr(linear, name)).float()
+            if len(part) > 1:  # the last is for series that training did not see
+                part = torch.cat([part, part.mean(0, keepdim=True)])
+            self.register_buffer(name, part)
+
+    def forward(self, values: Tensor, future: Tensor, series: Tensor) -> Tensor:
+        """The linear forecast."""
+        if len(self.weights) == 1:
+            found = torch.einsum("lnc,lh->hnc", values, self.weights[0])
+            known = torch.einsum("hnk,hk->hn", future, self.ahead[0])
+            return found + self.bias[0][:, None, None] + known.unsqueeze(-1)
+        channels = values.shape[-1]
+        own = series[:, None] * channels + torch.arange(
+            channels, dtype=torch.int64, device=series.device
+        )
+        own = torch.where(series[:, None] < 0, len(self.weights) - 1, own)  # [N, C]
+        found = torch.einsum("lnc,nclh->hnc", values, self.weights[own])
+        known = torch.einsum("hnk,nchk->hnc", future, self.ahead[own])
+        return found + self.bias[own].permute(2, 0, 1) + known
+
+
+def build_model(
+    options: ModelOptions,
+    plan: Plan,
+    head: Head,
+    *,
+    features: int,
+    ahead: int,
+    static: int,
+    linear: LinearMap | None,
+    cell: type[Cell] | None = None,
+) -> ForecastNetwork:
+    """The model of some options, with fresh weights.
+
+    Raises:
+        UserError: It does not fit into memory.
+    """
+    width = plan.segment * (plan.channels + features) + static + options.series_size
+    size, state = options.input_size or width, output_size(options)
+    others = width * options.input_size + (len(plan.parts) + 1) * options.series_size
+    others += state * (state + options.position_size + plan.segment * ahead + static)
+    others += state * plan.segment * plan.channels * head.size
+    if linear is not None:
+        others += linear.weights.size
+    check_memory(options, size, others, cell)
+    with within_memory(options):
+        return ForecastNetwork(
+            options,
+            plan,
+            head,
+            features=features,
+            ahead=ahead,
+            static=static,
+            linear=linear,
+            cell=cell,
+        )
