@@ -76,3 +76,7 @@ def test_tasks_in_half_a_minute(
     assert (tmp_path / "runs" / "lines" / "report.html").exists()
     runpy.run_path(str(EXAMPLES / "tag.py"))["main"](max_time="2s")
     assert "Radia flies to Vilnius on Friday\n" in capsys.readouterr().out
+    runpy.run_path(str(EXAMPLES / "ball.py"))["main"](max_time="2s")
+    printed = capsys.readouterr().out
+    assert re.search(r"^from 1 position: \S+ cm off, the best cheap method \S+ cm$", printed, re.M)
+    assert len(re.findall(r"^ball 0, picture 40\d: ", printed, re.M)) == 6
