@@ -209,15 +209,17 @@ CASES = (
             "calendar": True,
             "read_target": False,
             "scale": "standard",
-            "history": 180,
-            "segment": 1,
+            "log": True,
+            "history": 45,
             "horizon": 1,
-            "val": 120,
+            "val": 0.08,
             "test": 365,
             "loss": "squared",
             "hidden_size": 64,
-            "dropout": 0.4,
-            "max_epochs": 15,
+            "input_size": 16,
+            "dropout": 0.1,
+            "lr": 5e-3,
+            "max_epochs": 20,
         },
     ),
 )
@@ -280,7 +282,7 @@ def efficiency(run: Path, file: Path) -> float:
     predictor: Any = session.load(TASKS["forecast"], run)
     series = predictor.evaluate([file]).details["series"]
     print("   ", {name: round(one["nse"], 3) for name, one in series.items()})
-    return statistics.median(one["nse"] for one in series.values())
+    return float(statistics.median(one["nse"] for one in series.values()))
 
 
 if __name__ == "__main__":

@@ -117,3 +117,25 @@ def test_parquet_and_frames_give_what_csv_gives(tmp_path: Path) -> None:
         assert (one.start, one.values.tolist()) == (expected.start, expected.values.tolist())
     with pytest.raises(UserError, match="expected a data frame, got int"):
         read_frame(3, DataOptions())
+
+
+def test_words_in_static_columns_are_a_column_each(tmp_path: Path) -> None:
+    columns: dict[str, list[Any]] = {
+        "unique_id": ["a"] * 3 + ["b"] * 3,
+        "ds": DAYS[:3] * 2,
+        "y": list(range(6)),
+        "region": ["north"] * 3 + ["south"] * 3,
+        "size": [1.5] * 6,
+    }
+    file = write_table(tmp_path / "a.csv", columns)
+    found = read_files([file], DataOptions(static="region,size"))
+    assert found.columns.words == (("north", "south"), ())
+    assert [one.static.tolist() for one in found.series("refuse")] == [[1, 0, 1.5], [0, 1, 1.5]]
+    columns["region"][3:] = ["west"] * 3
+    other = write_table(tmp_path / "b.csv", columns)
+    new = read_files([other], DataOptions(), columns=found.columns, frequency=found.frequency)
+    with pytest.raises(UserError, match=r"b\.csv:5: column region: expected one of north, south"):
+        new.series("refuse")
+    columns["region"][3] = "east"
+    with pytest.raises(UserError, match=r"c\.csv:6: a static column changes within the series b"):
+        read_files([write_table(tmp_path / "c.csv", columns)], DataOptions(static="region"))

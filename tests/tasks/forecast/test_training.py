@@ -62,6 +62,19 @@ def test_parts_follow_each_other_and_targets_do_not_cross(opener: Opener, waves:
     assert len(data.test) == 2 * (30 - 5)
 
 
+def test_without_validation_and_without_test_it_says_so(opener: Opener, waves: Path) -> None:
+    opened, folder, _ = opener(waves, data={"val": 0, "test": 30})
+    assert opened.validate() == {}
+    assert opened.conclude(folder).metrics["test_mae"].value > 0
+
+
+def test_without_a_test_part_the_validation_part_is_measured(opener: Opener, waves: Path) -> None:
+    opened, folder, _ = opener(waves, data={"val": 30, "test": 0})
+    found = opened.conclude(folder)
+    assert "mae" in found.metrics
+    assert any("a little too good" in note for note in found.notes)
+
+
 def test_scales_are_of_the_training_part_alone(opener: Opener, tmp_path: Path) -> None:
     values = np.concatenate([wave(200), np.full(100, 1e6)])
     file = write_table(tmp_path / "a.csv", {"ds": hours(300), "y": values.tolist()})
@@ -73,6 +86,7 @@ def test_scales_are_of_the_training_part_alone(opener: Opener, tmp_path: Path) -
 
 CHOICES: list[dict[str, dict[str, Any]]] = [
     {"training": {"loss": "normal"}, "data": {"scale": "revin", "calendar": True}},
+    {"training": {"loss": "student"}},
     {"training": {"loss": "squared"}, "data": {"scale": "mean"}, "model": {"skip": False}},
     {"training": {"loss": "absolute"}, "model": {"segment": 5, "series_size": 3}},
     {"data": {"scale": "none"}, "model": {"cell": "slstm", "bidirectional": True}},

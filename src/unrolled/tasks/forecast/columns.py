@@ -34,6 +34,7 @@ class Columns:
         past: Columns known in the past only.
         static: Columns that do not change within a series.
         multivariate: Whether the targets are forecast together.
+        words: Of each static column the words in it, sorted; none where it holds numbers.
     """
 
     id: str | None
@@ -43,6 +44,7 @@ class Columns:
     past: tuple[str, ...] = ()
     static: tuple[str, ...] = ()
     multivariate: bool = False
+    words: tuple[tuple[str, ...], ...] = ()
 
     def __str__(self) -> str:
         parts = [f"series {self.id}"] if self.id is not None else []
@@ -63,11 +65,13 @@ class Columns:
         """Read back from JSON.
 
         Raises:
-            TypeError: A value is missing.
+            KeyError: A value is missing.
+            TypeError: A value is missing or of another type.
         """
         lists: dict[str, Any] = {
             key: tuple(one) if isinstance(one, list) else one for key, one in record.items()
         }
+        lists["words"] = tuple(tuple(one) for one in lists["words"])
         return cls(**lists)
 
 

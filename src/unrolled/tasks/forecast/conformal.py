@@ -3,7 +3,7 @@
 Conformalised quantile regression (Romano, Patterson & Candès, 2019, arXiv:1905.03222): a target's
 score is how far it lies outside the band (negative inside), and the margin of a band is the
 quantile of the scores that makes it cover its share. Each step of the horizon has a margin of its
-own.
+own, and so has each series that has enough windows in the validation part.
 
 On a stream the margins follow the errors: after each value they grow a little if it was outside and
 shrink a little if not (quantile tracking; Angelopoulos, Candès & Tibshirani, 2023,
@@ -30,6 +30,8 @@ Array = npt.NDArray[np.float64]
 NAME = "calibration.json"
 FEWEST = 40
 """Scores of a step below which the steps of the horizon share them."""
+ENOUGH = 100
+"""Validation windows of a series from which its margins are its own."""
 RATE = 0.05
 """Share of the scores' spread by which a margin moves with a value, at most."""
 
@@ -39,8 +41,9 @@ class Calibration:
     """Margins of the bands, in scaled units.
 
     Attributes:
-        margins: ``[bands, H]``.
-        rates: By how much a margin moves on a stream, ``[bands, H]``.
+        margins: Of each series of the training data, and at the end of any other, ``[S + 1, bands,
+            H]``.
+        rates: By how much a margin moves on a stream, of the same shape.
         count: Number of validation windows behind them; 0 if nothing was fitted.
     """
 
@@ -51,35 +54,35 @@ class Calibration:
     @classmethod
     def none(cls, plan: Plan) -> Calibration:
         """Bands as the network gives them."""
-        nothing = np.zeros((len(plan.levels), plan.horizon))
+        nothing = np.zeros(_shape(plan))
         return cls(nothing, nothing)
 
+    def of(self, numbers: npt.ArrayLike) -> Array:
+        """Margins of series by number, ``[…, bands, H]``; -1 for one not of the training data."""
+        found: Array = self.margins[np.asarray(numbers, np.int64)]
+        return found
+
     @classmethod
-    def fit(cls, plan: Plan, quantiles: Array, targets: Array) -> Calibration:
+    def fit(
+        cls, plan: Plan, quantiles: Array, targets: Array, numbers: npt.NDArray[np.int64]
+    ) -> Calibration:
         """Margins by the forecasts of some windows.
 
         Args:
             plan: The bands.
             quantiles: ``[n, H, C, Q]``.
             targets: ``[n, H, C]``.
+            numbers: Each window's series, ``[n]``.
         """
-        count = len(targets)
-        if not count:
+        if not len(targets):
             return cls.none(plan)
-        margins = np.zeros((len(plan.levels), plan.horizon))
-        rates = np.zeros_like(margins)
-        for at, level in enumerate(plan.levels):
-            low, high = raw_band(plan, quantiles, level)
-            scores = np.maximum(low - targets, targets - high)  # [n, H, C]
-            for step in range(plan.horizon):
-                few = count * targets.shape[2] < FEWEST
-                own = np.sort((scores if few else scores[:, step]).ravel())
-                # One more than the validation windows: the next value is as likely anywhere.
-                place = int(np.ceil((len(own) + 1) * level / 100)) - 1
-                margins[at, step] = own[min(place, len(own) - 1)]
-                wide = np.quantile(own, 0.9) - np.quantile(own, 0.1)
-                rates[at, step] = RATE * float(wide)
-        return cls(margins, rates, count)
+        margins, rates = np.zeros(_shape(plan)), np.zeros(_shape(plan))
+        margins[:], rates[:] = _fitted(plan, quantiles, targets)
+        for number in np.unique(numbers):
+            rows = numbers == number
+            if ENOUGH <= rows.sum() < len(rows):
+                margins[number], rates[number] = _fitted(plan, quantiles[rows], targets[rows])
+        return cls(margins, rates, len(targets))
 
     def save(self, folder: RunFolder) -> None:
         """Write it to a run.
@@ -107,14 +110,35 @@ class Calibration:
         record = read_json(path)
         try:
             margins, rates = (np.array(record[name], np.float64) for name in ("margins", "rates"))
-            shape = (len(plan.levels), plan.horizon)
-            if margins.shape != shape or rates.shape != shape:
-                raise ValueError("expected a margin for each band and step")
+            if margins.shape != _shape(plan) or rates.shape != _shape(plan):
+                raise ValueError("expected a margin for each series, band and step")
             if not (np.isfinite(margins).all() and np.isfinite(rates).all()):
                 raise ValueError("expected finite margins")
             return cls(margins, rates, int(record["count"]))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path}: corrupt: {error}") from error
+
+
+def _shape(plan: Plan) -> tuple[int, int, int]:
+    return len(plan.parts) + 1, len(plan.levels), plan.horizon
+
+
+def _fitted(plan: Plan, quantiles: Array, targets: Array) -> tuple[Array, Array]:
+    """Margins and rates by some windows, ``[bands, H]`` each."""
+    margins = np.zeros((len(plan.levels), plan.horizon))
+    rates = np.zeros_like(margins)
+    few = len(targets) * targets.shape[2] < FEWEST
+    for at, level in enumerate(plan.levels):
+        low, high = raw_band(plan, quantiles, level)
+        scores = np.maximum(low - targets, targets - high)  # [n, H, C]
+        for step in range(plan.horizon):
+            own = np.sort((scores if few else scores[:, step]).ravel())
+            # One more than the validation windows: the next value is as likely anywhere.
+            place = int(np.ceil((len(own) + 1) * level / 100)) - 1
+            margins[at, step] = own[min(place, len(own) - 1)]
+            wide = np.quantile(own, 0.9) - np.quantile(own, 0.1)
+            rates[at, step] = RATE * float(wide)
+    return margins, rates
 
 
 def raw_band(plan: Plan, quantiles: Array, level: int) -> tuple[Array, Array]:
@@ -130,17 +154,16 @@ def bands(plan: Plan, quantiles: Array, point: Array, margins: Array) -> tuple[A
         plan: The bands.
         quantiles: ``[n, H, C, Q]``.
         point: ``[n, H, C]``.
-        margins: ``[bands, H]``; or ``[n, bands, H]``.
+        margins: ``[n, bands, H]``.
 
     Returns:
         Lower and upper ends, ``[n, H, C, bands]``.
     """
-    wide = np.broadcast_to(margins, (len(point), *margins.shape[-2:]))
     lows: list[Array] = []
     highs: list[Array] = []
     for at, level in enumerate(plan.levels):
         low, high = raw_band(plan, quantiles, level)
-        margin = wide[:, at, :, None]
+        margin = margins[:, at, :, None]
         lows.append(np.minimum(low - margin, lows[-1] if lows else point))
         highs.append(np.maximum(high + margin, highs[-1] if highs else point))
     return np.stack(lows, axis=-1), np.stack(highs, axis=-1)
@@ -152,6 +175,7 @@ class Tracker:
     Args:
         plan: The bands.
         calibration: Margins to begin with.
+        number: The series' number in the plan; -1 if it is not of the training data.
         margins: Margins to go on with, ``[bands, H]``.
         pending: Bands that wait for their values, ``[H, H, C, bands, 2]``: at a those of a + 1 rows
             ago; NaN where there is none.
@@ -165,13 +189,14 @@ class Tracker:
         self,
         plan: Plan,
         calibration: Calibration,
+        number: int,
         margins: Array | None = None,
         pending: Array | None = None,
     ) -> None:
         horizon = plan.horizon
         shape = (horizon, horizon, plan.channels, len(plan.levels), 2)
-        self._plan, self._rates = plan, calibration.rates
-        self.margins = calibration.margins.copy() if margins is None else margins
+        self._plan, self._rates = plan, calibration.rates[number]
+        self.margins = calibration.of(number).copy() if margins is None else margins
         self.pending = np.full(shape, np.nan) if pending is None else pending
 
     def observe(self, value: Array) -> None:
@@ -194,19 +219,22 @@ class Tracker:
         self.pending[0] = np.stack(ends, axis=-2)
 
 
-def followed(plan: Plan, calibration: Calibration, quantiles: Array, values: Array) -> Array:
+def followed(
+    plan: Plan, calibration: Calibration, number: int, quantiles: Array, values: Array
+) -> Array:
     """Margins of forecasts made at every row of one series, each by the errors before it.
 
     Args:
         plan: The bands.
         calibration: Margins to begin with.
+        number: The series' number in the plan; -1 if it is not of the training data.
         quantiles: Forecasts ``[n, H, C, Q]``, from one row after the other.
         values: The first value that each was made for, ``[n, C]``.
 
     Returns:
         ``[n, bands, H]``.
     """
-    tracker = Tracker(plan, calibration)
+    tracker = Tracker(plan, calibration, number)
     found = []
     for one, value in zip(quantiles, values, strict=True):
         found.append(tracker.margins)

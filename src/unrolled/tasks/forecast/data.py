@@ -19,10 +19,11 @@ from unrolled.tasks.ragged import Ragged, RaggedWriter
 
 from .linear import fit_linear
 from .options import ForecastOptions
+from .origins import origins_between
 from .plan import Plan, make_plan
 from .reading import read_files
 from .series import Series
-from .windows import Scaled, Windows, origins_between, scaled
+from .windows import Scaled, Windows, scaled
 
 CACHE = "cache"
 _PARTS = ("values", "known", "past")

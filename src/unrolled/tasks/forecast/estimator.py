@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import fields
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 try:
     from sklearn.base import BaseEstimator
@@ -20,11 +16,11 @@ except ImportError as error:
         "unrolled.Forecaster needs scikit-learn: pip install 'unrolled[baseline]'"
     ) from error
 
+from .frames import frame_of, kind_of, write_rows
 from .options import DataOptions, ForecastOptions, ForecastTraining, ModelOptions
 from .predictor import ForecastPredictor
-from .reading import frame_source
+from .reading import read_files
 from .task import TASK
-from .times import SECOND, read_time
 
 _LISTS = ("targets", "known", "past", "static")
 
@@ -210,7 +206,7 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
             UserError: An option or a row cannot be used.
         """
         self.predictor_ = self._trained(df, self.test)
-        self._kind = _kind_of(df)
+        self._kind = kind_of(df)
         return self
 
     def predict(self, df: Any = None, X_df: Any = None) -> Any:
@@ -231,7 +227,7 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "predictor_")
         found: ForecastPredictor = self.predictor_
         rows = list(found.predict(df, future=X_df, name=self.alias))
-        return _frame(rows, self._kind if df is None else _kind_of(df), ("ds",))
+        return frame_of(rows, self._kind if df is None else kind_of(df), ("ds",))
 
     def cross_validation(self, df: Any, n_windows: int = 1, step_size: int | None = None) -> Any:
         """Forecasts from several moments of the past, beside what came.
@@ -253,7 +249,7 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         found = self._trained(df, "0", windows=n_windows, every=step_size)
         assert found.trained_on is not None
         rows = list(found.backtest(found.trained_on, n_windows, step_size, self.alias))
-        return _frame(rows, _kind_of(df), ("ds", "cutoff"))
+        return frame_of(rows, kind_of(df), ("ds", "cutoff"))
 
     def _trained(
         self, df: Any, test: float | str, *, windows: int = 0, every: int | None = None
@@ -263,7 +259,7 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
 
         with tempfile.TemporaryDirectory(prefix="unrolled-") as folder:
             data = Path(folder) / "rows.jsonl"
-            _write_rows(df, data)
+            write_rows(df, data)
             options = self._options(data, test)
             if windows:
                 steps = _horizon(options)
@@ -301,8 +297,6 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
 
 def _horizon(options: ForecastOptions) -> int:
     """Steps that are forecast."""
-    from .reading import read_files
-
     found = read_files(options.data.data, options.data)
     if options.data.horizon is None:
         return found.frequency.season
@@ -312,51 +306,3 @@ def _horizon(options: ForecastOptions) -> int:
 def _listed(names: Any) -> str | None:
     """Names of columns as the option has them."""
     return names if names is None or isinstance(names, str) else ",".join(names)
-
-
-def _write_rows(df: Any, path: Path) -> None:
-    """Rows of a frame as lines of JSON."""
-    source = frame_source(df)
-    names = list(source.names)
-    with path.open("w", encoding="utf-8") as file:
-        for _, cells in source.rows(names):
-            row = {name: _plain(cell) for name, cell in zip(names, cells, strict=True)}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def _plain(cell: Any) -> Any:
-    """A cell as JSON has it."""
-    if isinstance(cell, datetime | date):
-        return cell.isoformat()
-    if isinstance(cell, np.generic):
-        cell = cell.item()
-    return None if isinstance(cell, float) and cell != cell else cell
-
-
-def _kind_of(df: Any) -> Any:
-    """The library of a frame."""
-    import narwhals as nw
-
-    return nw.from_native(df, eager_only=True).implementation
-
-
-def _frame(rows: Sequence[dict[str, Any]], kind: Any, times: Sequence[str]) -> Any:
-    """Rows as a frame of some library, dates as such."""
-    import narwhals as nw
-
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    for name in times:
-        columns[name] = [_moment(cell) for cell in columns[name]]
-    return nw.from_dict(columns, backend=kind).to_native()
-
-
-def _moment(cell: Any) -> Any:
-    """A written time as an object, where it is a date."""
-    if not isinstance(cell, str) or "+" in cell:
-        return cell
-    tick, _ = read_time(cell, "", "ds")
-    return (
-        np.datetime64(tick, "us").item()
-        if tick % SECOND
-        else np.datetime64(tick // SECOND, "s").item()
-    )

@@ -20,7 +20,7 @@ from .network import Forecasts
 from .options import ForecastOptions
 from .plan import Plan
 from .series import Series
-from .windows import Integers, Scaled, Windows, origins_between
+from .windows import Scaled, Windows
 
 Array = npt.NDArray[np.float64]
 
@@ -60,7 +60,7 @@ class Judge:
         self.series, self.windows = series, windows
         self._scales = scaled
         self.calibration, self.forecasts = calibration, forecasts
-        self.metric = "rmse" if options.training.loss in ("squared", "normal") else "mae"
+        self.metric = "rmse" if options.training.loss in ("squared", "normal", "student") else "mae"
         which, origin = windows.origins.T
         targets = windows.targets()
         values = np.stack(
@@ -73,8 +73,8 @@ class Judge:
         else:
             times = origin  # of series that may begin at other times: each by its own rows
         self.truth = Truth(values, targets, naive, which, times)
-        self.margins = calibration.margins
-        low, high = bands(plan, forecasts.quantiles, forecasts.point, self.margins)
+        margins = calibration.of(windows.numbers())
+        low, high = bands(plan, forecasts.quantiles, forecasts.point, margins)
         self.point = self.restored(forecasts.point)
         self.low, self.high = (self.restored(end) for end in (low, high))
         cheap = cheap_forecasts(windows, plan, linear, read_target=options.model.read_target)
@@ -117,7 +117,8 @@ class Judge:
             if (np.diff(self.windows.origins[rows, 1]) != 1).any():
                 return None
             quantiles, targets = self.forecasts.quantiles[rows], self.truth.scaled[rows]
-            margins = followed(plan, self.calibration, quantiles, targets[:, 0])
+            own = self._scales[number].number
+            margins = followed(plan, self.calibration, own, quantiles, targets[:, 0])
             low, high = bands(plan, quantiles, self.forecasts.point[rows], margins)
             inside = (targets[..., None] >= low) & (targets[..., None] <= high)
             hits += inside.sum((0, 1, 2))
@@ -233,10 +234,11 @@ def _verdict(judge: Judge, best: str | None) -> list[str]:
         )
     last = network.better_than(judge.measured[LAST], judge.metric)
     if not last.clear or last.by.value < 0:
-        words.append(
+        price = (
             f"The last value is as good as the network ({name}: {_size(last)}): like a price, the "
             "series says nothing about its next step that its last value does not say."
         )
+        words = [price] if best == LAST else [*words, price]
     return words
 
 
@@ -297,46 +299,3 @@ def _picture(judge: Judge, number: int, word: str) -> report.Shown:
             for at, level in enumerate(plan.levels)
         ],
     )
-
-
-def spans_after_training(plan: Plan, series: Sequence[Series]) -> list[tuple[int, int]]:
-    """Rows of each series behind the run's training and validation part.
-
-    Of a series that the run does not know, all rows that have a whole past.
-    """
-    spans = []
-    for one in series:
-        number = plan.numbers.get(one.name, -1)
-        length = len(one.values)
-        if number < 0:
-            spans.append((min(plan.history, length), length))
-            continue
-        part = plan.parts[number]
-        if plan.frequency.unit == "rows":
-            first = part.validation if one.start == part.start else 0
-        else:
-            end = int(plan.frequency.ticks(part.start, part.validation))
-            first = int(plan.frequency.positions(np.array([end], np.int64), one.start)[0])
-        spans.append((max(0, first), length))
-    return spans
-
-
-def last_origins(
-    spans: Sequence[tuple[int, int]], plan: Plan, windows: int | None, every: int | None
-) -> Integers:
-    """Origins of an evaluation: all within the spans, or the last so many of each series.
-
-    Args:
-        spans: Rows of each series.
-        plan: The horizon.
-        windows: Number of origins; None for all.
-        every: Rows between two of them; None for the horizon where they are counted, else 1.
-    """
-    if windows is None:
-        return origins_between(spans, plan.horizon, every=every or 1)
-    step = every or plan.horizon
-    found = []
-    for number, (_, end) in enumerate(spans):
-        own = origins_between([(1, end)], plan.horizon, every=step)[-windows:]
-        found.append(own + np.array([number, 0]))
-    return np.concatenate(found)

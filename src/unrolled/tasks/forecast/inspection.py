@@ -13,10 +13,11 @@ from unrolled.training.task import Inspection
 from .baselines import LAST, LINEAR, cheap_forecasts
 from .linear import LinearMap, fit_linear
 from .options import ForecastOptions
+from .origins import origins_between
 from .plan import Plan, make_plan
 from .reading import Found, read_files
 from .series import Raw, Series
-from .windows import Windows, origins_between, scaled
+from .windows import Windows, scaled
 
 FIRST = 5
 """Series that a warning names."""

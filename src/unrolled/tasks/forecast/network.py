@@ -16,7 +16,7 @@ from .linear import LinearMap
 from .model import ForecastNetwork, build_model
 from .options import ForecastOptions
 from .plan import Plan
-from .windows import Batch, Windows
+from .windows import Windows
 
 Array = npt.NDArray[np.float64]
 ROWS = 64
@@ -72,7 +72,7 @@ def forecasts_of(model: ForecastNetwork, windows: Windows) -> Forecasts:
         for start in range(0, count, ROWS):
             rows = np.arange(start, min(start + ROWS, count))
             batch = windows.batch(np.resize(rows, ROWS))
-            inputs = (part.to(like.device) for part in batch[:-1])
+            inputs = (part.to(like.device) for part in batch.inputs)
             placed = model(*(p.to(like.dtype) if p.is_floating_point() else p for p in inputs))
             point = model.head.point(placed).double().cpu().numpy()
             spread = model.head.quantiles(placed).double().cpu().numpy()
@@ -81,8 +81,3 @@ def forecasts_of(model: ForecastNetwork, windows: Windows) -> Forecasts:
     finally:
         model.train(was)
     return found
-
-
-def inputs_of(batch: Batch) -> tuple[torch.Tensor, ...]:
-    """What the network reads of a batch."""
-    return batch[:-1]

@@ -131,8 +131,8 @@ class ForecastTraining(TrainingOptions):
         ema: Decay of a moving average of the weights, used for validation; 0 for none.
         max_epochs: Stop after so many passes over the data. [default: what makes 1500 updates, from
             3 to 60, if no other limit is given]
-        loss: What is learnt: quantiles, a normal distribution, the mean (squared) or the median
-            (absolute).
+        loss: What is learnt: quantiles, a normal or Student's distribution, the mean (squared) or
+            the median (absolute).
         level: Bands in percent, separated by commas.
         window_every: Steps from one training window of a series to the next.
     """
@@ -141,7 +141,7 @@ class ForecastTraining(TrainingOptions):
     lr: Annotated[float, RATE] = 2e-3
     ema: Annotated[float, SHARE] = 0.99
     max_epochs: Annotated[int | None, COUNT] = None
-    loss: Literal["quantiles", "normal", "squared", "absolute"] = "quantiles"
+    loss: Literal["quantiles", "normal", "student", "squared", "absolute"] = "quantiles"
     level: str = "80"
     window_every: Annotated[int, COUNT] = 1
 

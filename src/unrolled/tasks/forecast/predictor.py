@@ -19,10 +19,11 @@ from unrolled.training.task import Evaluation
 
 from .conformal import Calibration, bands
 from .data import CACHE, read_cache
-from .evaluation import Judge, evaluate, last_origins, spans_after_training
+from .evaluation import Judge, evaluate
 from .linear import LinearMap
 from .network import Forecasts, forecasts_of, network_of
 from .options import EvaluateOptions, ForecastOptions, InputOptions, PredictOptions, StreamOptions
+from .origins import last_origins, spans_after_training
 from .plan import Plan
 from .reading import Found, read_files, read_frame, with_future
 from .series import Series
@@ -189,7 +190,9 @@ class ForecastPredictor:
         plan = self.plan
         scales = [scaled(one, plan, future=plan.horizon) for one in series]
         found = self.forecasts(scales)
-        own = self.calibration.margins[None] if margins is None else np.stack(list(margins))
+        own = self.calibration.of([scale.number for scale in scales])
+        if margins is not None:
+            own = np.stack(list(margins))
         low, high = bands(plan, found.quantiles, found.point, own)
         for number, (one, scale) in enumerate(zip(series, scales, strict=True)):
             times = self._times(one)

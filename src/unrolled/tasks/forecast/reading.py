@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import sys
 import tempfile
@@ -17,8 +16,9 @@ from unrolled.errors import UserError
 from unrolled.tasks.tables import Row, Table
 
 from .columns import ID_NAMES, TARGET_NAMES, TIME_NAMES, Columns, guess_columns
+from .frames import Source, frame_source
 from .options import DataOptions
-from .series import Gathered, Raw, Series, gather, regular, sorted_rows
+from .series import Gathered, Raw, Series, gather, regular, sorted_rows, words_of
 from .times import Frequency
 
 
@@ -46,22 +46,6 @@ class Found(NamedTuple):
         if not kept:
             raise UserError("expected a series with values, found none")
         return kept
-
-
-class Source(NamedTuple):
-    """A table from anywhere.
-
-    Attributes:
-        where: Name of the file or kind of the frame, for errors.
-        names: Its columns.
-        sample: Its first rows.
-        rows: Gives the cells of some columns, row by row.
-    """
-
-    where: str
-    names: Sequence[str]
-    sample: Sequence[Sequence[Any]]
-    rows: Any
 
 
 def read_files(
@@ -115,7 +99,9 @@ def with_future(
     for name in wanted:
         if name not in source.names:
             raise UserError(f"{source.where}: expected a column {name}, as in training")
-    ahead = replace(columns, targets=columns.known[:1], known=columns.known[1:], past=(), static=())
+    ahead = replace(
+        columns, targets=columns.known[:1], known=columns.known[1:], past=(), static=(), words=()
+    )
     found: dict[str, Gathered] = {}
     gather(source.rows(wanted), replace(ahead, multivariate=True), found)
     rows = {one.name: one for one in sorted_rows(found, replace(ahead, multivariate=True))}
@@ -134,30 +120,6 @@ def with_future(
             )
         longer.append(one._replace(known=np.concatenate([one.known[: len(one.values)], known])))
     return longer
-
-
-def frame_source(frame: Any) -> Source:
-    """A data frame as a table.
-
-    Raises:
-        UserError: It is none, or narwhals is not installed.
-    """
-    try:
-        import narwhals as nw
-    except ImportError as error:
-        raise UserError("data frames need narwhals: pip install 'unrolled[frames]'") from error
-    try:
-        table = nw.from_native(frame, eager_only=True)
-    except TypeError as error:
-        raise UserError(f"expected a data frame, got {type(frame).__name__}") from error
-
-    def rows(names: Sequence[str]) -> Iterator[Row]:
-        kept = table.select(list(names))
-        for number, cells in enumerate(kept.iter_rows(), start=1):
-            yield Row(f"row {number}", list(cells))
-
-    sample = [list(row) for row in itertools.islice(table.iter_rows(), 20)]
-    return Source(f"this {type(frame).__name__}", list(table.columns), sample, rows)
 
 
 def _file_source(file: str | Path, options: DataOptions, folder: Path) -> Source:
@@ -210,6 +172,8 @@ def _read(
         dated = dated if kind is None else kind
     if used is None or dated is None:
         raise UserError(f"{sources[0].where}: expected rows, found none")
+    if columns is None:
+        used = replace(used, words=words_of(found, used))
     raw = list(sorted_rows(found, used))
     if frequency is None:
         if options.frequency != "auto":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -32,7 +33,7 @@ class Series(NamedTuple):
         values: What is forecast, ``[T, C]``; C is 1 unless channels are forecast together.
         known: Columns known in the future, ``[T + F, K]``: F rows follow the last value.
         past: Columns known in the past only, ``[T, P]``.
-        static: Columns that do not change, ``[S]``.
+        static: Columns that do not change, ``[S]``; of one with words a 1 for its own.
         place: File and row of its first value.
         filled: Number of values that were filled in.
         offset: Rows between the beginning of the grid and the first row.
@@ -65,7 +66,7 @@ class Gathered:
         values: Cells to forecast.
         known: Cells of the columns known in the future.
         past: Cells of the columns known in the past.
-        static: Cells of the columns that do not change.
+        static: Cells of the columns that do not change, numbers or words.
     """
 
     ticks: list[int] = field(default_factory=list)
@@ -73,7 +74,7 @@ class Gathered:
     values: list[list[float]] = field(default_factory=list)
     known: list[list[float]] = field(default_factory=list)
     past: list[list[float]] = field(default_factory=list)
-    static: list[float] | None = None
+    static: list[float | str] | None = None
 
 
 class Raw(NamedTuple):
@@ -86,7 +87,7 @@ class Raw(NamedTuple):
         values: ``[T, C]``, NaN where a cell is empty; as the others.
         known: ``[T, K]``.
         past: ``[T, P]``.
-        static: ``[S]``.
+        static: Cells of the columns that do not change.
     """
 
     name: str
@@ -95,7 +96,7 @@ class Raw(NamedTuple):
     values: Array
     known: Array
     past: Array
-    static: Array
+    static: Sequence[float | str]
 
 
 def gather(rows: Iterable[Row], columns: Columns, found: dict[str, Gathered]) -> bool | None:
@@ -116,7 +117,7 @@ def gather(rows: Iterable[Row], columns: Columns, found: dict[str, Gathered]) ->
     ided = columns.id is not None
     first = 1 + ided
     ends = np.cumsum([first, len(columns.targets), len(columns.known), len(columns.past)])
-    names = [*columns.targets, *columns.known, *columns.past, *columns.static]
+    names = [*columns.targets, *columns.known, *columns.past]
     for place, cells in rows:
         name = ""
         if ided:
@@ -128,15 +129,11 @@ def gather(rows: Iterable[Row], columns: Columns, found: dict[str, Gathered]) ->
             dated = is_date
         if is_date != dated:
             raise UserError(f"{place}: column {columns.time}: expected dates or numbers, got both")
-        numbers = _numbers(cells[first:], place, names)
-        y, k, p, s = (
-            numbers[a - first : b - first]
-            for a, b in zip(ends, [*ends[1:], len(cells)], strict=True)
-        )
+        numbers = _numbers(cells[first : ends[3]], place, names)
+        y, k, p = (numbers[a - first : b - first] for a, b in itertools.pairwise(ends))
         one = found.setdefault(name, Gathered())
+        s = [_word_or_number(cell, place) for cell in cells[ends[3] :]]
         if one.static is None:
-            if any(value != value for value in s):
-                raise UserError(f"{place}: expected a number in each static column")
             one.static = s
         elif one.static != s:
             raise UserError(f"{place}: a static column changes within the series {name}")
@@ -169,6 +166,55 @@ def _numbers(cells: Sequence[Any], place: str, names: Sequence[str]) -> list[flo
     return found
 
 
+def _word_or_number(cell: Any, place: str) -> float | str:
+    """A cell of a static column."""
+    if cell is None or (text := str(cell).strip()) == "":
+        raise UserError(f"{place}: expected a number or a word in each static column")
+    try:
+        value = float(cell)
+    except (TypeError, ValueError, OverflowError):
+        return text
+    return value if abs(value) <= 1e30 else text
+
+
+def words_of(found: dict[str, Gathered], columns: Columns) -> tuple[tuple[str, ...], ...]:
+    """Words of each static column, sorted; none where all cells are numbers."""
+    rows = [one.static or [] for one in found.values()]
+    cells = [[row[at] for row in rows] for at in range(len(columns.static))]
+    return tuple(
+        tuple(sorted({_as_word(cell) for cell in column}))
+        if any(isinstance(cell, str) for cell in column)
+        else ()
+        for column in cells
+    )
+
+
+def _as_word(cell: float | str) -> str:
+    return cell if isinstance(cell, str) else f"{cell:g}"
+
+
+def _static(raw: Raw, columns: Columns) -> Array:
+    """Static columns as numbers, ``[S]``.
+
+    Raises:
+        UserError: A word is none of the training data's.
+    """
+    numbers: list[float] = []
+    for cell, name, words in zip(raw.static, columns.static, columns.words, strict=True):
+        if words:
+            if _as_word(cell) not in words:
+                listed = ", ".join(words[:20]) + (", …" if len(words) > 20 else "")
+                raise UserError(
+                    f"{raw.places[0]}: column {name}: expected one of {listed}, got {cell}"
+                )
+            numbers += [float(word == _as_word(cell)) for word in words]
+        elif isinstance(cell, str):
+            raise UserError(f"{raw.places[0]}: column {name}: expected a number, got {cell[:30]}")
+        else:
+            numbers.append(cell)
+    return np.array(numbers, np.float64)
+
+
 def sorted_rows(found: dict[str, Gathered], columns: Columns) -> Iterator[Raw]:
     """The series in the order of their times; of a wide table one for each column.
 
@@ -189,7 +235,7 @@ def sorted_rows(found: dict[str, Gathered], columns: Columns) -> Iterator[Raw]:
             np.array(rows, np.float64).reshape(count, -1)[order]
             for rows in (one.values, one.known, one.past)
         )
-        static = np.array(one.static or [], np.float64)
+        static = one.static or []
         if columns.multivariate or len(columns.targets) == 1:
             title = name or ("all" if columns.multivariate else columns.targets[0])
             yield Raw(title, ticks, places, values, known, past, static)
@@ -265,7 +311,7 @@ def regular(
         values,
         known,
         past,
-        raw.static,
+        _static(raw, columns),
         places[0],
         filled,
         offset,

@@ -82,8 +82,8 @@ class State:
                 self._follow(one, before)
             fresh.append(one)
             tracker = self.trackers.get(raw.name)
-            own = self._predictor.calibration.margins if tracker is None else tracker.margins
-            margins.append(own)
+            own = self._predictor.calibration.of(plan.numbers.get(raw.name, -1))
+            margins.append(own if tracker is None else tracker.margins)
             self.series[raw.name] = _shortened(one, plan.history)
         if not fresh:
             raise UserError("expected new values, found none")
@@ -107,16 +107,15 @@ class State:
         predictor = self._predictor
         plan, count = predictor.plan, len(one.values)
         tracker = self.trackers.get(one.name)
-        start = before
+        start, number = before, plan.numbers.get(one.name, -1)
         if tracker is None:
-            number = plan.numbers.get(one.name, -1)
             first = plan.history
             if number >= 0 and one.start == plan.parts[number].start:
                 first = plan.parts[number].validation
             start = max(before, first - one.offset)
             if start > count:
                 return
-            tracker = self.trackers[one.name] = Tracker(plan, predictor.calibration)
+            tracker = self.trackers[one.name] = Tracker(plan, predictor.calibration, number)
             origins = np.arange(start, count + 1)
         else:  # the forecast after the last value is remembered already
             origins = np.arange(start + 1, count + 1)
@@ -177,7 +176,10 @@ class State:
             )
         for at, name in enumerate(record["tracked"]):
             margins, pending = arrays["margins"][at], arrays["pending"][at]
-            state.trackers[name] = Tracker(predictor.plan, predictor.calibration, margins, pending)
+            number = predictor.plan.numbers.get(name, -1)
+            state.trackers[name] = Tracker(
+                predictor.plan, predictor.calibration, number, margins, pending
+            )
         return state
 
 

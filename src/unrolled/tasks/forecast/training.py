@@ -20,7 +20,7 @@ from .data import open_data, prepare_data
 from .evaluation import Judge, evaluate
 from .heads import OBJECTIVES, Head
 from .linear import LinearMap
-from .network import forecasts_of, inputs_of, network_of
+from .network import forecasts_of, network_of
 from .options import ForecastOptions, ForecastTraining
 from .windows import Batch, scaled
 
@@ -93,7 +93,7 @@ class OpenedForecaster:
 
     def loss(self, model: nn.Module, batch: Batch, carry: Any) -> Loss:
         """Mean loss over the steps of the windows, in scaled units."""
-        losses = self._head.loss(model(*inputs_of(batch)), batch.targets)
+        losses = self._head.loss(model(*batch.inputs), batch.targets)
         return Loss(losses.mean(), batch.targets.shape[1])
 
     def step_losses(self, model: nn.Module, batch: Batch, carry: Any) -> Tensor:
@@ -106,7 +106,7 @@ class OpenedForecaster:
             series=batch.series[:ROWS],
             targets=batch.targets[:, :ROWS],
         )
-        losses = self._head.loss(model(*inputs_of(few)), few.targets)
+        losses = self._head.loss(model(*few.inputs), few.targets)
         return losses.mean((0, 2)).unsqueeze(0)
 
     def validate(self) -> dict[str, float]:
@@ -145,7 +145,9 @@ class OpenedForecaster:
         """Margins of the bands by the validation part, then the test part, which is read once."""
         data, plan = self._data, self._plan
         found = forecasts_of(self.model, data.validation)
-        calibration = Calibration.fit(plan, found.quantiles, data.validation.targets())
+        calibration = Calibration.fit(
+            plan, found.quantiles, data.validation.targets(), data.validation.numbers()
+        )
         calibration.save(folder)
         part, name = (data.test, "test") if len(data.test) else (data.validation, "validation")
         if not len(part):
@@ -183,7 +185,7 @@ class OpenedForecaster:
             moved = Batch(
                 *(p.to(like) if p.is_floating_point() else p.to(like.device) for p in batch)
             )
-            placed = self.model(*inputs_of(moved))
+            placed = self.model(*moved.inputs)
             point = self._head.point(placed)
             return self._head.loss(placed, moved.targets), (point - moved.targets).abs()
         finally:

@@ -44,6 +44,11 @@ class Batch(NamedTuple):
     series: Tensor
     targets: Tensor
 
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """All but the targets, as the network reads it."""
+        return self[:5]
+
 
 class Scaled(NamedTuple):
     """One series in scaled units.
@@ -187,18 +192,3 @@ class Windows:
         rows = np.maximum(origin[:, None] + np.arange(-stretch, 0), 0)
         found: Array = self._values[self._starts[which][:, None] + rows].astype(np.float64)
         return found
-
-
-def origins_between(spans: Sequence[tuple[int, int]], horizon: int, *, every: int = 1) -> Integers:
-    """Origins of all windows whose targets lie within a span of rows of each series, ``[n, 2]``.
-
-    Args:
-        spans: First row and row behind the last of each series.
-        horizon: Rows to forecast.
-        every: Rows from one origin to the next; the last one is always there.
-    """
-    found = []
-    for number, (first, end) in enumerate(spans):
-        rows = np.arange(end - horizon, max(first, 1) - 1, -every)[::-1]
-        found.append(np.stack([np.full(len(rows), number), rows], axis=1))
-    return np.concatenate(found).astype(np.int64) if found else np.zeros((0, 2), np.int64)
