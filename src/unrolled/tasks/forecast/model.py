@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unrolled.cells import Cell
-from unrolled.layers.dropout import Dropout
+from unrolled.tasks.dropout import Dropout
 from unrolled.tasks.model_memory import check_memory, within_memory
 from unrolled.tasks.recurrent import build_recurrent, output_size
 
