@@ -1,0 +1,1 @@
+"""Piano rolls: train on pieces of music, predict their next frame, write new pieces."""
