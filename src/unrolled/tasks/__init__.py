@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "classify": "unrolled.tasks.classify.task:TASK",
     "forecast": "unrolled.tasks.forecast.task:TASK",
+    "music": "unrolled.tasks.music.task:TASK",
     "tag": "unrolled.tasks.tag.task:TASK",
     "text": "unrolled.tasks.text.task:TASK",
 }
