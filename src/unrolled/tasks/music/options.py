@@ -44,7 +44,7 @@ def parse_step(text: str) -> Fraction:
 
 @dataclass(frozen=True)
 class DataOptions(CheckedOptions):
-    """Which pieces to read.
+    """The pieces to read.
 
     Attributes:
         data: MIDI files, JSON piano rolls, lists of chords, and folders of them. Parts named
@@ -85,12 +85,12 @@ class ModelOptions(RecurrentOptions):
     Attributes:
         output: Distribution over the next frame. keys: each key is on or off by itself. voices:
             note by note from low to high, each given the frames before and the notes below it.
-        voice_size: Units of the layer that goes through the notes of a frame, for voices.
+        voice_size: Features from which the next note of a frame is predicted, for voices.
         input_dropout: Share of the keys dropped from the frames that are read.
     """
 
     output: Literal["keys", "voices"] = "voices"
-    voice_size: Annotated[int, SIZE] = 128
+    voice_size: Annotated[int, SIZE] = 256
     dropout: Annotated[float, SHARE] = 0.5
     input_dropout: Annotated[float, SHARE] = 0.1
 
@@ -109,7 +109,7 @@ class ModelOptions(RecurrentOptions):
 
 @dataclass(frozen=True)
 class MusicTraining(TrainingOptions):
-    """How to train a model of music.
+    """Training of a model of music.
 
     Attributes:
         batch_size: Pieces of an update.
@@ -145,9 +145,9 @@ class MusicOptions:
 
     Attributes:
         task: Name of the task.
-        data: Which pieces to read.
+        data: The pieces to read.
         model: The model.
-        training: How to train.
+        training: Training.
     """
 
     task: Literal["music"] = "music"
@@ -162,7 +162,7 @@ Part = Literal["train", "valid", "test"]
 
 @dataclass(frozen=True)
 class PredictOptions(CheckedOptions):
-    """How frames are predicted.
+    """Prediction of frames.
 
     Attributes:
         part: Part to read of files that have parts.
@@ -179,7 +179,7 @@ class PredictOptions(CheckedOptions):
 
 @dataclass(frozen=True)
 class EvaluateOptions(CheckedOptions):
-    """How a model is measured.
+    """Evaluation of a model.
 
     Attributes:
         part: Part to read of files that have parts.
@@ -192,7 +192,7 @@ class EvaluateOptions(CheckedOptions):
 
 @dataclass(frozen=True)
 class WritingOptions(CheckedOptions):
-    """How a piece is written.
+    """Writing of a piece.
 
     Attributes:
         out: File to write: MIDI for .mid, JSON for .json, else a list of chords. [default: a list
@@ -215,4 +215,4 @@ class WritingOptions(CheckedOptions):
     temperature: Annotated[float, TEMPERATURE] = 1.0
     seed: Annotated[int, SEED] = 0
     repeat: Literal["hold", "strike"] = "hold"
-    tempo: Annotated[float, Range(1, 1000)] = 80.0
+    tempo: Annotated[float, Range(4, 1000)] = 80.0
