@@ -56,14 +56,24 @@ def test_data_without_pieces() -> None:
 
 def test_the_cache(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    path.write_text(json.dumps({"train": [[[60], [], [60, 62]]], "valid": [[[59]]]}))
+    path.write_text(json.dumps({"train": [[[60], [], [60, 62]]], "valid": [[[59], []]]}))
     options, keys = DataOptions(data=(str(path),), lowest=59, highest=62), Keys(59, 62)
     prepare_data(options, tmp_path / "cache")
     found = open_data(tmp_path / "cache", keys)
     assert found.train[0].tolist() == [[0, 1, 0, 0], [0, 0, 0, 0], [0, 1, 0, 1]]
-    assert [len(roll) for roll in found.val] == [1]
+    assert [len(roll) for roll in found.val] == [2]
     with pytest.raises(UserError, match=r"train.npy: corrupt: expected rows of 5 keys"):
         open_data(tmp_path / "cache", Keys(59, 63))
+
+
+def test_pieces_of_one_frame_alone_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"train": [[[60], [60]]], "valid": [[[60]], [[62]]]}')
+    with pytest.raises(
+        UserError, match="valid, piece 1: expected a piece of two frames or more to"
+    ):
+        prepare_data(DataOptions(data=(str(path),)), tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
 
 
 def test_batches_are_filled_up_with_silence() -> None:

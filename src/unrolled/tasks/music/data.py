@@ -75,6 +75,11 @@ def prepare_data(options: DataOptions, cache: Path, *, seed: int = 0) -> None:
         options,
         seed,
     )
+    for pieces, use in ((train, "train"), (val, "validate")):
+        if pieces and max(len(piece.frames) for piece in pieces) < 2:
+            raise UserError(
+                f"{pieces[0].place}: expected a piece of two frames or more to {use} on, found none"
+            )
     cache.mkdir()
     for name, pieces in (("train", train), ("validation", val)):
         with RaggedWriter(cache / name, np.uint8, keys.count) as writer:
