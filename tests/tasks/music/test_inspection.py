@@ -1,4 +1,4 @@
-"""What check tells about pieces: range, chords, and pieces that stand there twice."""
+"""Facts and warnings of check: range, chords, and pieces that stand there twice."""
 
 from __future__ import annotations
 

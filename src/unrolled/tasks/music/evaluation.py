@@ -1,4 +1,4 @@
-"""How good a model is on some pieces, beside the cheap methods, in numbers, words and pictures."""
+"""Evaluation of a model on pieces, beside cheap methods: numbers, a verdict, parts of a report."""
 
 from __future__ import annotations
 

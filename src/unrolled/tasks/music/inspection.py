@@ -1,4 +1,4 @@
-"""A look at pieces before training."""
+"""Inspection of pieces before training."""
 
 from __future__ import annotations
 

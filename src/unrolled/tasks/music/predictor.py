@@ -98,7 +98,7 @@ class MusicPredictor:
         options: EvaluateOptions | None = None,
         **choices: Any,
     ) -> Evaluation:
-        """How good it is on pieces of files, beside the cheap methods.
+        """Scores on pieces of files, beside those of the cheap methods.
 
         Args:
             files: One or several, of any form that training reads.

@@ -1,4 +1,4 @@
-"""How well frames are predicted: nats per frame, and frame accuracy.
+"""Scores of predicted frames: nats per frame, and frame accuracy.
 
 A frame is predicted from all frames of its piece before it. As in the literature (Boulanger-
 Lewandowski, Bengio & Vincent, 2012; Bai, Kolter & Koltun, 2018) nats are the sum over the keys, and
