@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unrolled.layers.dropout import Dropout
+from unrolled.tasks.dropout import Dropout
 
 from .pieces import Keys, name_of
 

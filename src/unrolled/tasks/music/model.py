@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.cells import Cell
-from unrolled.layers.dropout import Dropout
+from unrolled.tasks.dropout import Dropout
 from unrolled.tasks.model_memory import check_memory, within_memory
 from unrolled.tasks.recurrent import build_recurrent, cell_class, output_size
 
