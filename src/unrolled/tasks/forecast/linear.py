@@ -230,20 +230,31 @@ def _inputs(choice: _Choice, plan: Plan, width: int, step: int) -> Integers:
 
 
 def _fit(moments: _Moments, choice: _Choice, plan: Plan, width: int) -> Array:
-    """Ridge weights ``[inputs, H]``."""
-    sums, history = moments.sums, plan.history
-    targets = history + 1 + np.arange(plan.horizon)
-    found = []
-    blocks = range(plan.horizon) if width else [0]
-    for step in blocks:
-        inputs = _inputs(choice, plan, width, step)
-        gram = sums[np.ix_(inputs, inputs)].copy()
-        penalty = np.full(len(inputs), choice.penalty * max(1, moments.windows))
-        penalty[choice.stretch - choice.last] = 1e-9 * max(1, moments.windows)  # the constant
-        gram[np.diag_indices_from(gram)] += penalty
-        wanted = targets[[step]] if width else targets
-        found.append(np.linalg.solve(gram, sums[np.ix_(inputs, wanted)]))
-    return np.concatenate(found, axis=1)
+    """Ridge weights ``[inputs, H]``.
+
+    The past is the same for all steps, so its equations are solved once, and for each step those of
+    its known columns alone, with the past eliminated (Schur's complement).
+    """
+    sums, history, horizon = moments.sums, plan.history, plan.horizon
+    past = _inputs(choice, plan, 0, 0)
+    targets = history + 1 + np.arange(horizon)
+    known = history + 1 + horizon + np.arange(horizon * width)
+    ridge = choice.penalty * max(1, moments.windows)
+    gram = sums[np.ix_(past, past)].copy()
+    gram[np.diag_indices_from(gram)] += np.append(np.full(len(past) - 1, ridge), 1e-6 * ridge)
+    solved = np.linalg.solve(gram, sums[np.ix_(past, np.concatenate([targets, known]))])
+    if not width:
+        return np.asarray(solved)
+    found = np.zeros((len(past) + width, horizon))
+    for step in range(horizon):
+        own = known[step * width : (step + 1) * width]
+        by_past = solved[:, horizon + step * width : horizon + (step + 1) * width]
+        across = sums[np.ix_(own, past)]
+        left = sums[np.ix_(own, own)] + ridge * np.eye(width) - across @ by_past
+        right = sums[own, targets[step]] - across @ solved[:, step]
+        found[len(past) :, step] = weights = np.linalg.solve(left, right)
+        found[: len(past), step] = solved[:, step] - by_past @ weights
+    return found
 
 
 def _error(moments: _Moments, weights: Array, choice: _Choice, plan: Plan, width: int) -> float:
