@@ -62,7 +62,7 @@ def train(data: Path, history: int, max_time: str) -> tuple[Any, Any]:
     return ball, ball.evaluate([data])
 
 
-def main(max_time: str = "40s") -> None:
+def main(max_time: str = "30s") -> None:
     """Throw, train twice, compare."""
     FOLDER.mkdir(exist_ok=True)
     data = FOLDER / "balls.csv"
