@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from unrolled import layers
 from unrolled.tasks.dropout import Dropout
 
 from .pieces import Keys, name_of
@@ -73,21 +74,19 @@ class KeyHead(nn.Module):
 class VoiceHead(nn.Module):
     """A frame note by note, from low to high; each note knows those below it.
 
-    With x the 0/1 vector of the notes so far, the next one, or the end of the frame, has the
-    probabilities ::
+    A recurrent layer goes through the notes k₁ < k₂ < … of a frame, and p(frame) is the product of
+    the probabilities of each next note, among those above the last one, and of the end::
 
-        s = tanh(A h + B x + a),   p(next | h, x) = softmax of R s + S h + b
+        s₀ = tanh(A h),   sᵢ = GRU(E kᵢ, sᵢ₋₁),   p(kᵢ₊₁ | h, k₁ … kᵢ) = softmax over k > kᵢ and the
+                                                                    end of (R sᵢ + S h + b)
 
-    over the keys above all of x, and the end. A frame's probability is the product of those of its
-    notes and of its end, so every set of keys has one, and all sum to one. This is a neural
-    autoregressive distribution (NADE, Larochelle & Murray, 2011) that asks for the next key that is
-    on instead of asking key after key: as many questions as there are notes.
+    E k₀ stands for the beginning. So every set of keys has one probability, and all sum to one.
 
     Args:
         size: Features of h.
         keys: The keys.
-        voice_size: Features of s.
-        dropout: Share of s dropped.
+        voice_size: Units of the layer that goes through the notes.
+        dropout: Share of its outputs dropped.
 
     Attributes:
         parts: Names of the columns of `losses`: notes from low to high, the sixth and all above it
@@ -103,8 +102,9 @@ class VoiceHead(nn.Module):
     def __init__(self, size: int, keys: Keys, voice_size: int, dropout: float) -> None:
         super().__init__()
         self.count = keys.count
-        self.past = nn.Linear(size, voice_size)
-        self.below = nn.Linear(keys.count, voice_size, bias=False)
+        self.initial = nn.Linear(size, voice_size)
+        self.embedding = nn.Embedding(keys.count + 1, voice_size)
+        self.voices = layers.GRU(voice_size, voice_size)
         self.dropout = Dropout(dropout)
         self.readout = nn.Linear(voice_size, keys.count + 1)
         self.direct = nn.Linear(size, keys.count + 1, bias=False)
@@ -124,15 +124,18 @@ class VoiceHead(nn.Module):
         place = (frames.cumsum(1)[rows, keys] - 1).long()
         targets = torch.full((most + 1, len(frames)), end, dtype=torch.int64, device=h.device)
         targets[place, rows] = keys
-        notes = functional.one_hot(targets, end + 1)[..., :end].to(frames.dtype)
-        logits = self._logits(h, notes.cumsum(0) - notes).to(frames.dtype)
+        before = torch.cat([torch.full_like(targets[:1], end), targets[:-1]])
+        counted = torch.ones_like(targets, dtype=torch.bool)
+        counted[1:] = before[1:] != end
+        state = self._state(h)
+        y, _ = self.voices(self.embedding(before), state)
+        logits = self._logits(y, h, before).to(frames.dtype)
         each = functional.cross_entropy(
             logits.flatten(0, 1), targets.flatten(), reduction="none"
         ).view_as(targets)
-        order = torch.arange(most + 1, device=h.device)[:, None]
-        each = each.masked_fill(order > frames.sum(1), 0.0)  # after the end
-        columns = order.clamp(max=self.VOICES - 1)
-        columns = torch.where(targets == end, len(self.parts) - 1, columns)
+        each = each.masked_fill(~counted, 0.0)
+        order = torch.arange(most + 1, device=h.device)[:, None].clamp(max=self.VOICES - 1)
+        columns = torch.where(targets == end, len(self.parts) - 1, order)
         found = torch.zeros(len(frames), len(self.parts), dtype=each.dtype, device=each.device)
         return found.scatter_add(1, columns.T, each.T)
 
@@ -149,28 +152,36 @@ class VoiceHead(nn.Module):
 
     def draw(self, h: Tensor, temperature: float, random: torch.Generator) -> Tensor:
         """Frames, ``[F, K]``; at temperature 0 the likeliest next note, again and again."""
-        frames = torch.zeros(len(h), self.count + 1, dtype=torch.float32, device="cpu")
-        going = torch.arange(len(h), device="cpu")
-        while len(going):
-            below = frames[going, : self.count].to(h)
-            logits = self._logits(h[going.to(h.device)], below).float().cpu()
+        end = self.count
+        frames = torch.zeros(len(h), end + 1, device="cpu", dtype=torch.float32)
+        last = torch.full((1, len(h)), end, dtype=torch.int64, device=h.device)
+        state, going = self._state(h), torch.ones(len(h), dtype=torch.bool, device="cpu")
+        for _ in range(end + 1):
+            y, state = self.voices(self.embedding(last), state)
+            logits = self._logits(y, h, last)[0].float().cpu()
             if temperature == 0:
                 drawn = logits.argmax(1)
             else:
                 # The largest is subtracted first, so that a small temperature cannot overflow.
                 weights = ((logits - logits.amax(1, keepdim=True)) / temperature).softmax(1)
                 drawn = torch.multinomial(weights, 1, generator=random)[:, 0]
-            frames[going, drawn] = 1.0
-            going = going[drawn != self.count]
-        return frames[:, : self.count]
+            frames[going, drawn[going]] = 1.0
+            going &= drawn != end
+            if not going.any():
+                break
+            last = drawn.to(h.device)[None]
+        return frames[:, :end]
 
-    def _logits(self, h: Tensor, below: Tensor) -> Tensor:
-        """Logits ``[…, F, K + 1]`` of each next note and of the end, given notes ``[…, F, K]``."""
-        s = torch.tanh(self.past(h) + self.below(below))
-        logits: Tensor = self.readout(self.dropout(s)) + self.direct(h)
-        # A key is out of question where a note so far is as high or higher; the end never is.
-        passed = below.flip(-1).cumsum(-1).flip(-1) > 0
-        return logits.masked_fill(functional.pad(passed, (0, 1)), -torch.inf)
+    def _state(self, h: Tensor) -> Tensor:
+        state: Tensor = torch.tanh(self.initial(h))
+        return state[None]
+
+    def _logits(self, y: Tensor, h: Tensor, before: Tensor) -> Tensor:
+        """Logits ``[L, F, K + 1]`` of notes above the ones before, and of the end, which is K."""
+        logits: Tensor = self.readout(self.dropout(y)) + self.direct(h)
+        lowest = torch.where(before == self.count, -1, before)[..., None]
+        keys = torch.arange(self.count + 1, device=h.device)
+        return logits.masked_fill(keys <= lowest, -torch.inf)
 
 
 Head = KeyHead | VoiceHead

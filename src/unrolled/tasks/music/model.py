@@ -83,5 +83,5 @@ def check_model(options: ModelOptions, keys: Keys, cell: type[Cell] | None) -> N
     others = output_size(options) * keys.count
     if options.output == "voices":
         voice = options.voice_size
-        others += voice * (output_size(options) + 2 * keys.count)
+        others += voice * (output_size(options) + 6 * voice + 2 * keys.count)
     check_memory(options, keys.count, others, cell)

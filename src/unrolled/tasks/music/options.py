@@ -85,12 +85,12 @@ class ModelOptions(RecurrentOptions):
     Attributes:
         output: Distribution over the next frame. keys: each key is on or off by itself. voices:
             note by note from low to high, each given the frames before and the notes below it.
-        voice_size: Features from which the next note of a frame is predicted, for voices.
+        voice_size: Units of the layer that goes through the notes of a frame, for voices.
         input_dropout: Share of the keys dropped from the frames that are read.
     """
 
     output: Literal["keys", "voices"] = "voices"
-    voice_size: Annotated[int, SIZE] = 256
+    voice_size: Annotated[int, SIZE] = 128
     dropout: Annotated[float, SHARE] = 0.5
     input_dropout: Annotated[float, SHARE] = 0.1
 
