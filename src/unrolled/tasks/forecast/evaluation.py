@@ -175,9 +175,9 @@ def evaluate(judge: Judge, *, prefix: str = "", notes: Sequence[str] = ()) -> Ev
         )
     steps = {name: by_step(point, judge.truth) for name, point in judge.points.items()}
     sections = [
-        report.methods({n: m.estimates(names) for n, m in judge.measured.items()}, first, words),
+        report.methods({n: m.estimates(names) for n, m in judge.measured.items()}, first),
         report.coverage(details["bands"], {n: estimates[n] for n in covers}),
-        report.steps(steps),
+        *([report.steps(steps)] if judge.plan.horizon > 1 else []),
         report.pictures(_shown(judge)),
     ]
     if "series" in details:

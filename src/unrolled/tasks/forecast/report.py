@@ -51,9 +51,7 @@ class Shown(NamedTuple):
     bands: Sequence[tuple[int, Array, Array]]
 
 
-def methods(
-    found: Mapping[str, Mapping[str, Estimate]], first: str, words: Sequence[str]
-) -> Section:
+def methods(found: Mapping[str, Mapping[str, Estimate]], first: str) -> Section:
     """All methods' measures beside each other."""
     names = [first, *(name for name in WORDS if name != first)]
     names = [name for name in names if name not in ("scaled_mae",)]
@@ -61,10 +59,9 @@ def methods(
         [method, *(_between(estimates[name], short=name != first) for name in names)]
         for method, estimates in found.items()
     ]
-    body = parts.table(["", *(WORDS[name] for name in names)], rows)
     return Section(
         "How good it is",
-        body + "".join(map(parts.paragraph, words)),
+        parts.table(["", *(WORDS[name] for name in names)], rows),
         "In parentheses: 95 % bootstrap interval over blocks of time, or over series where there "
         "are many. MASE: error in units of the seasonal naive forecast's in the training part. "
         "CRPS of a method without bands is its MAE.",
