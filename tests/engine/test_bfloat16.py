@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import pytest
@@ -89,13 +90,22 @@ def exact(program: Program, shape: Shape) -> tuple[list[Tensor], list[Tensor]]:
     return numbers(rounded(case(program, shape)), by_reference, torch.float64)
 
 
+def sequences(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """The output and its last values as one: a value next to zero is as exact as its neighbours.
+
+    It is a difference of larger numbers that are rounded, so its own size says nothing.
+    """
+    output, last, *others = outputs
+    return [torch.cat([output.flatten(), last.flatten()]), *others]
+
+
 def check(program: Program, isa: str, shape: Shape, dtype: torch.dtype = BFLOAT16) -> None:
     """Within what rounding operands and results may cost: 2^-8 each, which errors mostly share."""
     drawn = rounded(case(program, shape))
     outputs, gradients = numbers(drawn, by_kernels(isa), dtype)
     exact_outputs, exact_gradients = exact(program, shape)
     assert all(found.dtype == dtype for found in [*outputs, *gradients]), shape
-    assert largest(outputs, exact_outputs) < 8e-3, shape
+    assert largest(sequences(outputs), sequences(exact_outputs)) < 8e-3, shape
     assert largest(gradients, exact_gradients) < 2e-2, shape
 
 

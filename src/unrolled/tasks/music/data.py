@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     @property
     def mask(self) -> Tensor:
         """Whether a frame belongs to its piece, bool ``[T, N]``."""
-        steps = torch.arange(len(self.frames), device=self.lengths.device)
+        steps = torch.arange(len(self.frames), dtype=torch.int64, device=self.lengths.device)
         return steps[:, None] < self.lengths
 
 

@@ -134,7 +134,9 @@ class VoiceHead(nn.Module):
             logits.flatten(0, 1), targets.flatten(), reduction="none"
         ).view_as(targets)
         each = each.masked_fill(~counted, 0.0)
-        order = torch.arange(most + 1, device=h.device)[:, None].clamp(max=self.VOICES - 1)
+        order = torch.arange(most + 1, dtype=torch.int64, device=h.device)[:, None].clamp(
+            max=self.VOICES - 1
+        )
         columns = torch.where(targets == end, len(self.parts) - 1, order)
         found = torch.zeros(len(frames), len(self.parts), dtype=each.dtype, device=each.device)
         return found.scatter_add(1, columns.T, each.T)
@@ -180,7 +182,7 @@ class VoiceHead(nn.Module):
         """Logits ``[L, F, K + 1]`` of notes above the ones before, and of the end, which is K."""
         logits: Tensor = self.readout(self.dropout(y)) + self.direct(h)
         lowest = torch.where(before == self.count, -1, before)[..., None]
-        keys = torch.arange(self.count + 1, device=h.device)
+        keys = torch.arange(self.count + 1, dtype=torch.int64, device=h.device)
         return logits.masked_fill(keys <= lowest, -torch.inf)
 
 
