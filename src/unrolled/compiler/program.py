@@ -1,4 +1,4 @@
-"""What tracing yields and every later verb reads: a cell's step as a straight-line program."""
+"""Programs: a cell's step in a straight line, as tracing yields it and all later verbs read it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Expression: TypeAlias = "Symbol | Constant | Call"
 
 
 class Space(Enum):
-    """Which of a layer's sizes a vector has."""
+    """The size of a vector: one of a layer's."""
 
     HIDDEN = "hidden"
     PROJECTED = "projected"
@@ -130,7 +130,7 @@ class Product:
 
 
 class VectorKind(Enum):
-    """Where the numbers of a vector that all steps and rows share come from."""
+    """The origin of a vector's numbers, which all steps and rows share."""
 
     UNIT = "unit"  # a weight for each unit
     SCALAR = "scalar"  # one weight, the same for all units

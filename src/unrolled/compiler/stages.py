@@ -18,9 +18,9 @@ class StageBuilder:
 
     def __init__(self) -> None:
         self.homes: dict[str, Location] = {}
-        """Where a vector that the stages read already is."""
+        """Places of vectors that the stages read and do not compute."""
         self.written: dict[str, Location] = {}
-        """Where a vector that the stages compute is to be written."""
+        """Places of vectors that the stages compute."""
         self._stages: dict[tuple[int, str], Stage] = {}
         self._results: dict[tuple[int, str], list[str]] = {}
         self._operands: list[tuple[Stage, str, dict[str, Any]]] = []

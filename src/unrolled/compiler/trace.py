@@ -190,7 +190,7 @@ def _run(
 
 
 def _can_be_named(expression: Expression) -> bool:
-    """What the step computes: not its own arguments, nor numbers."""
+    """Whether the step computes it: its own arguments and numbers it does not."""
     if isinstance(expression, Symbol):
         return expression.name.startswith(("W_", "U_"))
     return isinstance(expression, Call)
@@ -229,7 +229,7 @@ class _Writer:
             self._multiply(Symbol(f"U_{gate}"))
 
     def named(self) -> list[Symbol]:
-        """What was written under a name of the step's, in the order of its names."""
+        """Symbols written under a name of the step's, in the order of its names."""
         return [self._written[e] for e in self._names if e in self._written]
 
     def assign(self, expression: Expression, name: str | None = None) -> Symbol:
@@ -298,6 +298,6 @@ class _Writer:
 
 
 def name_in_step(symbol: Symbol) -> str:
-    """What the step itself calls a value that got another name where that one was reserved."""
+    """The step's own name of a value, which got another one where that one was reserved."""
     name = symbol.name.removeprefix("v_")
     return name if _RESERVED.match(name) else symbol.name

@@ -62,7 +62,10 @@ def with_flags(init: _Init) -> _Init:
 
 
 def _with(init: _Init, kinds: Mapping[str, tuple[Any, Any]]) -> _Init:
-    """Where they are called ``options`` they are nothing else, and go."""
+    """The constructor with these keywords shown in its signature, before its ``**`` parameter.
+
+    One that is called ``options`` takes nothing else, and is not shown.
+    """
     own = signature(init)
     *kept, others = own.parameters.values()
     options = [

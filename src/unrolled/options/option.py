@@ -205,7 +205,8 @@ class Option:
     def begin(self, value: Any, weights: Beginning) -> None:
         """Set initial values.
 
-        Beginning that a transform has added are set before the cell sets its own, all others after.
+        Those of weights that a transform has added are set before the cell sets its own, all others
+        after.
         """
 
     def reweigh(self, value: Any, weights: list[Tensor], directions: int) -> list[Tensor]:

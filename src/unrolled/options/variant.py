@@ -1,4 +1,4 @@
-"""What is done to a cell's program: settings of all options, and what is no option of a layer."""
+"""Variants of a cell's program: settings of all options, and what is no option of a layer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Variant:
-    """What is done to a cell's program; nothing by default. It is compared by value.
+    """All that is done to a cell's program; nothing by default. It is compared by value.
 
     Rates of noise are no part of it: they are numbers that a run is given.
 

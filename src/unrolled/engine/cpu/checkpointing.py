@@ -212,7 +212,7 @@ def _forward(every: int, direction: _Direction, output: Tensor, last: list[Tenso
 
 
 class _Gradients(NamedTuple):
-    """What backward of a direction is given, and where it leaves what it finds.
+    """Gradients that backward of a direction is given, and memory for those that it finds.
 
     Attributes:
         output: of the output, or None where it is zero.

@@ -18,7 +18,7 @@ from ..weights import Weights
 
 
 class Tape(NamedTuple):
-    """What forward leaves of one step of a row.
+    """Vectors that forward leaves of one step of a row.
 
     Attributes:
         vectors: each named by its size.
@@ -118,7 +118,7 @@ def _readable(tensor: Tensor) -> Tensor:
 
 
 def like(tensors: Sequence[Tensor], models: Sequence[Tensor]) -> list[Tensor]:
-    """What the kernels found in float32, each in the dtype of its model."""
+    """Results of the kernels, which are float32, each in the dtype of its model."""
     pairs = zip(tensors, models, strict=True)
     return [t if t.dtype == model.dtype else t.to(model.dtype) for t, model in pairs]
 

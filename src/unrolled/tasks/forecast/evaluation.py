@@ -1,4 +1,4 @@
-"""How good forecasts are on some windows, beside the cheap methods, in numbers and in words."""
+"""Judgement of forecasts on some windows, beside the cheap methods, in numbers and in words."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def _first(judge: Judge, value: Estimate) -> str:
 
 
 def _verdict(judge: Judge, best: str | None) -> list[str]:
-    """Which method to use, in a sentence or two."""
+    """The method to use, in a sentence or two."""
     if best is None:
         return []
     network, name = judge.measured[NETWORK], judge.metric.upper()

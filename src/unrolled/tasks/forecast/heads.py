@@ -21,7 +21,7 @@ OBJECTIVES = {
     "squared": Metric("mse", "squared error, scaled", "lower"),
     "absolute": Metric("mae", "absolute error, scaled", "lower"),
 }
-"""What each loss measures."""
+"""Measure of each loss."""
 
 _LEAST = 1e-4
 """Smallest deviation of a distribution."""

@@ -107,7 +107,7 @@ class LinearMap:
 
 
 def group_of(number: int, channel: int, channels: int, groups: int) -> int | None:
-    """Which weights a channel of a series has; None for the mean of all."""
+    """Number of the weights of a series' channel; None for the mean of all."""
     if groups == 1:
         return 0
     return None if number < 0 else number * channels + channel

@@ -30,7 +30,7 @@ BLOCKS = 200
 
 @dataclass(frozen=True)
 class Truth:
-    """What came after the origins of some windows.
+    """True values after the origins of some windows.
 
     Attributes:
         values: As they were read, ``[n, H, C]``.

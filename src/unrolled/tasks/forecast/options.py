@@ -13,7 +13,7 @@ from unrolled.training.options import RATE, CheckedOptions, TrainingOptions
 
 @dataclass(frozen=True)
 class DataOptions(CheckedOptions):
-    """Which series to read, and how far to look back and ahead.
+    """Series to read, and stretches of time to look back and ahead.
 
     A stretch of time is a number of steps (24) or a duration (90m, 12h, 14d, 2w, 6mo, 1y).
 
@@ -123,7 +123,7 @@ class ModelOptions(RecurrentOptions):
 
 @dataclass(frozen=True)
 class ForecastTraining(TrainingOptions):
-    """How to train a forecaster.
+    """Settings of a forecaster's training.
 
     Attributes:
         batch_size: Windows of a batch.
@@ -188,7 +188,7 @@ class ForecastOptions:
 
 @dataclass(frozen=True)
 class InputOptions(CheckedOptions):
-    """How new files are read. A base of the verbs' options.
+    """Form of new files. A base of the verbs' options.
 
     Attributes:
         input_format: Format of the files; guessed unless it is given.
@@ -201,7 +201,7 @@ class InputOptions(CheckedOptions):
 
 @dataclass(frozen=True)
 class PredictOptions(InputOptions):
-    """How forecasts are written.
+    """Form of the forecasts.
 
     Attributes:
         name: Name of the column with the forecast; those of the bands begin with it.
@@ -212,7 +212,7 @@ class PredictOptions(InputOptions):
 
 @dataclass(frozen=True)
 class EvaluateOptions(InputOptions):
-    """How a forecaster is evaluated, by forecasts from several moments of each series.
+    """Evaluation by forecasts from several moments of each series.
 
     Attributes:
         windows: Number of moments, the last ones, a horizon apart. [default: every moment after the
@@ -226,7 +226,7 @@ class EvaluateOptions(InputOptions):
 
 @dataclass(frozen=True)
 class StreamOptions(PredictOptions):
-    """How new values are taken.
+    """State and bands of a stream.
 
     Attributes:
         state: File with the state of all series. It is made if it is not there, and replaced in one

@@ -96,7 +96,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is fixed before training.
+    """All that is fixed before training.
 
     Attributes:
         columns: Use of the columns.

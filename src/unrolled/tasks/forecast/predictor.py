@@ -140,7 +140,7 @@ class ForecastPredictor:
     def evaluate(
         self, files: Sequence[str | Path], options: EvaluateOptions | None = None
     ) -> Evaluation:
-        """How good it is on series in files, beside cheap methods.
+        """Measures on series in files, beside cheap methods.
 
         The forecasts are made from every moment after the run's training and validation part, or
         from the last so many moments.

@@ -69,7 +69,7 @@ def methods(found: Mapping[str, Mapping[str, Estimate]], first: str) -> Section:
 
 
 def coverage(bands: Mapping[str, Mapping[str, float]], shares: Mapping[str, Estimate]) -> Section:
-    """How much of the values the bands cover."""
+    """Shares of the values that the bands cover."""
     rows, followed = [], "coverage if margins follow the errors"
     for level, one in bands.items():
         share = shares[f"coverage_{level}"]
