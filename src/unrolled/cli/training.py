@@ -233,7 +233,8 @@ def _finish(task: Task, summary: Summary | None, *, json: bool) -> int:
 
 def _print_summary(task: Task, summary: Summary) -> None:
     if summary.metrics:
-        line(f"Best validation (step {summary.best_step}):")
+        measured = "" if summary.part == "validation" else f", measured on the {summary.part} part"
+        line(f"Best validation (step {summary.best_step}){measured}:")
         for row in scores(summary.metrics, summary.baseline):
             line(f"  {row}")
     for note in summary.notes:

@@ -56,9 +56,10 @@ class Summary:
         epochs: Epochs finished.
         training_seconds: Training time, validation not counted.
         validation_seconds: Time spent validating.
-        metrics: The best weights' metrics on the validation data: value, low and high by name.
+        metrics: The best weights' metrics: value, low and high by name.
         baseline: The same of a cheap method, where there is one.
         notes: What the numbers mean, one sentence each.
+        part: Part of the data that was measured, ``validation`` or ``test``.
         best_step: The update after which the best weights were reached.
         parameters: Number of parameters.
         stopped_by: Number of the signal that stopped it, or None.
@@ -76,6 +77,7 @@ class Summary:
     metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     baseline: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    part: str = "validation"
 
 
 def create(task: Task, options: Any, out: Path, *, overwrite: bool = False) -> RunFolder:
@@ -385,6 +387,7 @@ def _results(opened: Opened, evaluation: Evaluation | None, best: float | None) 
             "metrics": {name: e._asdict() for name, e in evaluation.metrics.items()},
             "baseline": {name: e._asdict() for name, e in evaluation.baseline.items()},
             "notes": tuple(evaluation.notes),
+            "part": evaluation.part,
         }
     if best is None:
         return {}

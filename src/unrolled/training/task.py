@@ -108,6 +108,7 @@ class Evaluation:
         notes: What the numbers mean, one plain sentence each.
         details: More numbers, as JSON has them: per-class tables, counts.
         sections: Parts of the report.
+        part: Part of the data that was measured: ``validation`` or ``test``.
     """
 
     metrics: Mapping[str, Estimate]
@@ -115,6 +116,7 @@ class Evaluation:
     notes: Sequence[str] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     sections: Sequence[Section] = ()
+    part: str = "validation"
 
 
 class Inspection(NamedTuple):

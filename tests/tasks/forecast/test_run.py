@@ -33,10 +33,13 @@ def test_a_run_from_files_to_forecasts(tmp_path: Path, capsys: Any) -> None:
     summary = json.loads((out / "summary.json").read_text())
     assert summary["metrics"]["test_mae"]["value"] < 1
     assert "Measured on the test part, which nothing was chosen by." in summary["notes"]
+    assert summary["part"] == "test"
     report = (out / "report.html").read_text()
     for title in ("How good it is", "Bands", "Error by step", "Forecasts", "By series"):
         assert f"<h2>{title}</h2>" in report
     assert report.count('aria-label="forecast"') == 3
+    assert "test, 95 %" in report
+    assert "validation, 95 %" not in report
     table = tmp_path / "forecasts.csv"
     assert cli(["predict", str(out), str(file), "--format", "csv", "--out", str(table)]) == 0
     lines = table.read_text().splitlines()

@@ -164,7 +164,8 @@ class OpenedForecaster:
         judge = Judge(
             self.options, plan, data.series, scales, part, found, calibration, self._linear
         )
-        return evaluate(judge, prefix=f"{name}_" if name == "test" else "", notes=[note])
+        judged = evaluate(judge, prefix="test_" if name == "test" else "", notes=[note])
+        return replace(judged, part=name)
 
     # Parts ----------------------------------------------------------------------------------
 

@@ -119,7 +119,11 @@ def _figures(
                 "" if estimate.low is None else f", 95 %: {estimate.low:.3f} to {estimate.high:.3f}"
             )
             shown.append(
-                (f"{estimate.value:.4f}", units.get(name) or _words(name), f"validation{between}")
+                (
+                    f"{estimate.value:.4f}",
+                    units.get(name) or _words(name),
+                    f"{evaluation.part}{between}",
+                )
             )
     elif best is not None:
         metric = opened.metrics[0]
