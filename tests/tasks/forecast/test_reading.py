@@ -63,6 +63,7 @@ def test_columns_known_in_the_future_may_go_on_after_the_last_value(tmp_path: Pa
         ({"ds": [*DAYS[:3], DAYS[2]], "y": [1, 2, 3, 4]}, r":5: the same time as .*:4"),
         ({"ds": [*DAYS[:3], "soon"], "y": [1, 2, 3, 4]}, r":5: column ds: expected a time"),
         ({"ds": [*DAYS[:3], 17], "y": [1, 2, 3, 4]}, r":5: column ds: expected dates or numbers"),
+        ({"ds": [], "y": []}, r"expected rows below the names of the columns"),
         ({"ds": DAYS, "u": [1, 2, 3, 4], "v": [1, 2, 3, 4]}, r"found u, v; --target names it"),
     ],
 )  # fmt: skip

@@ -89,6 +89,8 @@ def guess_columns(
     Raises:
         UserError: A column that was asked for is not there, or it cannot be told which is which.
     """
+    if not sample:
+        raise UserError(f"{where}: expected rows below the names of the columns, found none")
     lower = {name.lower(): name for name in names}
 
     def given(word: str, option: str) -> str:

@@ -243,13 +243,14 @@ def _verdict(judge: Judge, best: str | None) -> list[str]:
 
 
 def _size(found: Difference) -> str:
-    """The difference in words: by how much the one that is ahead is ahead."""
+    """The difference in words: how far the one that is ahead is ahead, or where the network is."""
     by = found.by
     assert by.low is not None
     assert by.high is not None
-    sign = -1 if found.clear and by.value < 0 else 1
+    sign = -1 if by.value < 0 else 1
     low, high = sorted((sign * by.low, sign * by.high))
-    return f"lower by {sign * by.value:.4g}, 95 % interval {low:.4g} to {high:.4g}"
+    whose = "lower" if found.clear else f"the network's {'lower' if sign > 0 else 'higher'}"
+    return f"{whose} by {abs(by.value):.4g}, 95 % interval {low:.4g} to {high:.4g}"
 
 
 def _coverage(level: int, share: Estimate) -> str:
