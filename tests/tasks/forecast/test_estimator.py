@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 from typing import Any
 
@@ -13,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 
 import unrolled
 from unrolled.errors import UserError
+from unrolled.options import OPTIONS
 
 from .conftest import hours, wave
 
@@ -38,6 +40,13 @@ def frame(rows: int = 150, **more: Any) -> pa.Table:
             **more,
         }
     )
+
+
+def test_every_option_of_layers_is_an_argument() -> None:
+    """Those of layers have one declaration; what is none is refused by name."""
+    assert set(OPTIONS) <= inspect.signature(unrolled.Forecaster).parameters.keys()
+    with pytest.raises(TypeError, match="Forecaster: unknown argument 'zoneot'"):
+        unrolled.Forecaster(zoneot=0.1)
 
 
 def test_forecasts_have_the_columns_of_the_ecosystem() -> None:

@@ -5,23 +5,15 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-try:
-    from sklearn.base import BaseEstimator, ClassifierMixin
-    from sklearn.utils.validation import check_is_fitted
-except ImportError as error:
-    raise ImportError(
-        "unrolled.Classifier needs scikit-learn: pip install 'unrolled[baseline]'"
-    ) from error
-
 from unrolled.errors import UserError
-from unrolled.options import OPTIONS, with_flags
+from unrolled.options import with_flags
+from unrolled.tasks.estimators import ClassifierMixin, TaskEstimator, check_is_fitted, trained
 
 from .options import ClassifyOptions, ClassifyTraining, DataOptions, ModelOptions
 from .task import TASK
@@ -30,7 +22,7 @@ _BLANK = "\N{REPLACEMENT CHARACTER}"
 """In the place of a text without characters: an unknown one."""
 
 
-class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Classifier(ClassifierMixin, TaskEstimator):  # type: ignore[misc]
     """A recurrent classifier of whole texts or series, for scikit-learn's tools.
 
     It can be cloned, searched over, cross-validated, put at the end of a pipeline and pickled. It
@@ -115,64 +107,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         random_state: int = 0,
         **options: Any,
     ) -> None:
-        for name, option in OPTIONS.items():
-            setattr(self, name, options.pop(name, option.flag_default))
-        if options:
-            raise TypeError(f"Classifier: unknown argument {min(options)!r}")
-        self.cell = cell
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.bidirectional = bidirectional
-        self.dropout = dropout
-        self.proj_size = proj_size
-        self.heads = heads
-        self.nonlinearity = nonlinearity
-        self.reset_after = reset_after
-        self.embedding_size = embedding_size
-        self.input_size = input_size
-        self.input_noise = input_noise
-        self.embedding_dropout = embedding_dropout
-        self.token_dropout = token_dropout
-        self.convolution = convolution
-        self.ngrams = ngrams
-        self.ngram_vectors = ngram_vectors
-        self.ngram_size = ngram_size
-        self.pooling = pooling
-        self.batch_size = batch_size
-        self.optimizer = optimizer
-        self.lr = lr
-        self.beta2 = beta2
-        self.weight_decay = weight_decay
-        self.clip = clip
-        self.schedule = schedule
-        self.warmup = warmup
-        self.final_lr = final_lr
-        self.ema = ema
-        self.max_epochs = max_epochs
-        self.max_steps = max_steps
-        self.max_time = max_time
-        self.patience = patience
-        self.val_every = val_every
-        self.lens_every = lens_every
-        self.threads = threads
-        self.device = device
-        self.precision = precision
-        self.metric = metric
-        self.positive = positive
-        self.class_weights = class_weights
-        self.label_smoothing = label_smoothing
-        self.combine = combine
-        self.val_fraction = val_fraction
-        self.tokens = tokens
-        self.subword_model = subword_model
-        self.subword_count = subword_count
-        self.min_count = min_count
-        self.lower = lower
-        self.normalize = normalize
-        self.max_length = max_length
-        self.keep = keep
-        self.scale = scale
-        self.random_state = random_state
+        self._keep(locals())
 
     def fit(self, X: Any, y: Any) -> Classifier:
         """Train on items and their labels.
@@ -186,8 +121,6 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: X and y do not go together, or there is one label only.
             UserError: An option or an item cannot be used.
         """
-        from unrolled.training import session
-
         items = _items(X)
         self.classes_, numbers = np.unique(np.asarray(y), return_inverse=True)
         if numbers.ndim != 1 or len(numbers) != len(items):
@@ -201,11 +134,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 for item, number in zip(items, numbers, strict=True):
                     content: Any = item if isinstance(item, str) else item.tolist()
                     file.write(json.dumps({kind: content, "label": str(number)}) + "\n")
-            run = Path(folder) / "run"
-            summary = session.train(TASK, self._options(data, kind), run, quiet=True)
-            if summary is not None and summary.stopped_by is not None:
-                raise KeyboardInterrupt
-            self.predictor_ = session.load(TASK, run)
+            self.predictor_ = trained(TASK, self._options(data, kind), Path(folder) / "run")
         return self
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
@@ -234,10 +163,6 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def _options(self, data: Path, kind: str) -> ClassifyOptions:
-        def given(section: type, **more: Any) -> Any:
-            names = {field.name for field in fields(section)} & self.get_params().keys()
-            return section(**{name: getattr(self, name) for name in names} | more)
-
         positive = None
         if self.positive is not None:
             found = np.flatnonzero(self.classes_ == self.positive)
@@ -245,9 +170,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 raise UserError(f"positive: expected one of {self.classes_}, got {self.positive}")
             positive = str(found[0])
         return ClassifyOptions(
-            data=given(DataOptions, data=(str(data),), format="jsonl", text=kind, label="label"),
-            model=given(ModelOptions),
-            training=given(
+            data=self._section(
+                DataOptions, data=(str(data),), format="jsonl", text=kind, label="label"
+            ),
+            model=self._section(ModelOptions),
+            training=self._section(
                 ClassifyTraining, seed=self.random_state, baseline=self.combine, positive=positive
             ),
         )

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-try:
-    from sklearn.base import BaseEstimator
-    from sklearn.utils.validation import check_is_fitted
-except ImportError as error:
-    raise ImportError(
-        "unrolled.Forecaster needs scikit-learn: pip install 'unrolled[baseline]'"
-    ) from error
+from unrolled.options import with_flags
+from unrolled.tasks.estimators import TaskEstimator, check_is_fitted, trained
 
 from .frames import frame_of, kind_of, write_rows
 from .options import DataOptions, ForecastOptions, ForecastTraining, ModelOptions
@@ -25,7 +19,7 @@ from .task import TASK
 _LISTS = ("targets", "known", "past", "static")
 
 
-class Forecaster(BaseEstimator):  # type: ignore[misc]
+class Forecaster(TaskEstimator):
     """A recurrent forecaster of one series or many in a data frame.
 
     It trains as ``unrolled train forecast`` does, in a temporary folder, and can be cloned and
@@ -53,6 +47,7 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         predictor_: The trained `ForecastPredictor`.
     """
 
+    @with_flags
     def __init__(
         self,
         h: float | str | None = None,
@@ -81,20 +76,8 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.1,
-        recurrent_dropout: float = 0.0,
-        candidate_dropout: float = 0.0,
-        zoneout: float = 0.0,
-        weight_drop: float = 0.0,
-        layer_norm: bool = False,
         proj_size: int = 0,
         heads: int = 1,
-        recurrent_init: str = "random",
-        forget_bias: float | None = None,
-        chrono: float | None = None,
-        learn_initial: bool = False,
-        cell_clip: float | None = None,
-        activation: str | None = None,
-        recurrent_activation: str | None = None,
         nonlinearity: str = "tanh",
         reset_after: bool = True,
         segment: int | None = None,
@@ -125,76 +108,9 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         device: str = "auto",
         precision: str = "32",
         random_state: int = 0,
+        **options: Any,
     ) -> None:
-        self.h = h
-        self.level = level
-        self.freq = freq
-        self.alias = alias
-        self.id = id
-        self.time = time
-        self.target = target
-        self.targets = targets
-        self.multivariate = multivariate
-        self.known = known
-        self.past = past
-        self.static = static
-        self.calendar = calendar
-        self.fill = fill
-        self.history = history
-        self.season = season
-        self.val = val
-        self.test = test
-        self.scale = scale
-        self.log = log
-        self.cell = cell
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.bidirectional = bidirectional
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.candidate_dropout = candidate_dropout
-        self.zoneout = zoneout
-        self.weight_drop = weight_drop
-        self.layer_norm = layer_norm
-        self.proj_size = proj_size
-        self.heads = heads
-        self.recurrent_init = recurrent_init
-        self.forget_bias = forget_bias
-        self.chrono = chrono
-        self.learn_initial = learn_initial
-        self.cell_clip = cell_clip
-        self.activation = activation
-        self.recurrent_activation = recurrent_activation
-        self.nonlinearity = nonlinearity
-        self.reset_after = reset_after
-        self.segment = segment
-        self.input_size = input_size
-        self.position_size = position_size
-        self.series_size = series_size
-        self.skip = skip
-        self.read_target = read_target
-        self.loss = loss
-        self.window_every = window_every
-        self.batch_size = batch_size
-        self.optimizer = optimizer
-        self.lr = lr
-        self.beta2 = beta2
-        self.weight_decay = weight_decay
-        self.clip = clip
-        self.schedule = schedule
-        self.warmup = warmup
-        self.final_lr = final_lr
-        self.ema = ema
-        self.max_epochs = max_epochs
-        self.max_steps = max_steps
-        self.max_time = max_time
-        self.patience = patience
-        self.val_every = val_every
-        self.lens_every = lens_every
-        self.threads = threads
-        self.device = device
-        self.precision = precision
-        self.random_state = random_state
+        self._keep(locals())
 
     def fit(self, df: Any) -> Forecaster:
         """Train on the series of a data frame.
@@ -255,8 +171,6 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         self, df: Any, test: float | str, *, windows: int = 0, every: int | None = None
     ) -> ForecastPredictor:
         """A predictor of a frame's series, in whose training the last windows have no part."""
-        from unrolled.training import session
-
         with tempfile.TemporaryDirectory(prefix="unrolled-") as folder:
             data = Path(folder) / "rows.jsonl"
             write_rows(df, data)
@@ -265,21 +179,13 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
                 steps = _horizon(options)
                 kept = steps + (windows - 1) * (every or steps)
                 options = self._options(data, kept)
-            run = Path(folder) / "run"
-            summary = session.train(TASK, options, run, quiet=True)
-            if summary is not None and summary.stopped_by is not None:
-                raise KeyboardInterrupt
-            found: ForecastPredictor = session.load(TASK, run)
+            found: ForecastPredictor = trained(TASK, options, Path(folder) / "run")
             return found.remember()
 
     def _options(self, data: Path, test: float | str) -> ForecastOptions:
-        def given(section: type, **more: Any) -> Any:
-            names = {field.name for field in fields(section)} & self.get_params().keys()
-            return section(**{name: getattr(self, name) for name in names} | more)
-
         lists = {name: _listed(getattr(self, name)) for name in _LISTS}
         return ForecastOptions(
-            data=given(
+            data=self._section(
                 DataOptions,
                 data=(str(data),),
                 format="jsonl",
@@ -288,8 +194,8 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
                 test=test,
                 **lists,
             ),
-            model=given(ModelOptions),
-            training=given(
+            model=self._section(ModelOptions),
+            training=self._section(
                 ForecastTraining, seed=self.random_state, level=",".join(map(str, self.level))
             ),
         )
