@@ -1,6 +1,6 @@
 #include "division.h"
 
-#include <pthread.h>
+#include "lock.h"
 
 namespace unrolled {
 namespace {
@@ -28,14 +28,8 @@ struct Entry {
 pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 Entry entries[kinds];
 
-struct Locked {
-  Locked() { pthread_mutex_lock(&lock); }
-  ~Locked() { pthread_mutex_unlock(&lock); }
-};
-
-const int at_fork = pthread_atfork([] { pthread_mutex_lock(&lock); },
-                                   [] { pthread_mutex_unlock(&lock); },
-                                   [] { pthread_mutex_unlock(&lock); });
+using Locked = Holding<lock>;
+const int at_fork = survive_forks<lock>();
 
 Entry& entry_of(const Divisions& divisions) {
   Entry& entry = entries[divisions.kind % kinds];

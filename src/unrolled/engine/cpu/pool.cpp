@@ -16,6 +16,7 @@
 #include <immintrin.h>
 #endif
 
+#include "lock.h"
 #include "waiting.h"
 
 namespace unrolled {
@@ -110,19 +111,14 @@ Pool pool;
 std::atomic<int> limit{most_members};
 std::atomic<bool> child{false};  // of a fork
 
-struct Locked {
-  Locked() { pthread_mutex_lock(&lock); }
-  ~Locked() { pthread_mutex_unlock(&lock); }
-};
-
 // The child of a fork has none of these threads.
-const int at_fork = pthread_atfork([] { pthread_mutex_lock(&lock); },
-                                   [] { pthread_mutex_unlock(&lock); },
-                                   [] {
-                                     pool = {};
-                                     child.store(true, std::memory_order_relaxed);
-                                     pthread_mutex_unlock(&lock);
-                                   });
+void begin_child() {
+  pool = {};
+  child.store(true, std::memory_order_relaxed);
+}
+
+using Locked = Holding<lock>;
+const int at_fork = survive_forks<lock, begin_child>();
 
 // A new thread; null where there is none to be had. It takes no signals: they are the program's.
 Helper* hire() {

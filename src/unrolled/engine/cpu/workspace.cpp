@@ -3,10 +3,11 @@
 #include <cstdlib>
 #include <thread>
 
-#include <pthread.h>
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+
+#include "lock.h"
 
 namespace unrolled {
 namespace {
@@ -16,19 +17,12 @@ constexpr std::size_t kept = 64 * (1 << 20);  // bytes that a workspace may hold
 
 std::size_t round_up(std::size_t value, std::size_t to) { return (value + to - 1) / to * to; }
 
-// All workspaces, in a list. Threads come and go at any time, also while another one forks: the
-// child must not find a lock that nobody is there to open.
+// All workspaces, in a list.
 pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 Workspace* first = nullptr;
 
-struct Locked {
-  Locked() { pthread_mutex_lock(&lock); }
-  ~Locked() { pthread_mutex_unlock(&lock); }
-};
-
-const int at_fork = pthread_atfork([] { pthread_mutex_lock(&lock); },
-                                   [] { pthread_mutex_unlock(&lock); },
-                                   [] { pthread_mutex_unlock(&lock); });
+using Locked = Holding<lock>;
+const int at_fork = survive_forks<lock>();
 
 }  // namespace
 
