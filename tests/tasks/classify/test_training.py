@@ -18,7 +18,8 @@ from unrolled.tasks.classify.calibration import Calibration, fit_calibration
 from unrolled.tasks.classify.labels import Labels
 from unrolled.tasks.classify.options import ClassifyTraining
 from unrolled.tasks.classify.scoring import Scoring
-from unrolled.tasks.classify.training import _limited
+from unrolled.tasks.classify.training import EPOCHS
+from unrolled.tasks.limits import limited
 from unrolled.training.processes import Processes
 
 from .conftest import Opener, fit, reviews
@@ -166,9 +167,9 @@ def test_a_report_escapes_what_the_data_hold(opener: Opener) -> None:
 
 def test_small_data_are_read_more_often() -> None:
     for items, epochs in ((64, 60), (3200, 15), (10**6, 6)):
-        assert _limited(ClassifyTraining(batch_size=32), items).max_epochs == epochs
+        assert limited(ClassifyTraining(batch_size=32), items, *EPOCHS).max_epochs == epochs
     given = ClassifyTraining(max_time="5m")
-    assert _limited(given, 64) == given
+    assert limited(given, 64, *EPOCHS) == given
 
 
 def test_the_weight_of_the_better_method_is_larger() -> None:

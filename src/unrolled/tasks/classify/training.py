@@ -16,6 +16,7 @@ from torch.nn import functional
 from unrolled import lens
 from unrolled.errors import UserError
 from unrolled.tasks import statistics
+from unrolled.tasks.limits import limited
 from unrolled.tasks.recurrent import keep_cell
 from unrolled.training.batches import Buckets
 from unrolled.training.processes import Processes
@@ -29,7 +30,7 @@ from .calibration import Calibration, fit_calibration
 from .data import Batch, Part, open_part
 from .evaluation import evaluate
 from .network import logits_of, network_of
-from .options import ClassifyOptions, ClassifyTraining
+from .options import ClassifyOptions
 from .preparation import prepare_data
 from .report import Shown
 from .scoring import NATS, Scoring
@@ -37,10 +38,8 @@ from .text_encoder import TextEncoder
 
 Array = npt.NDArray[np.float64]
 
-UPDATES = 1500
-"""Updates for which epochs are chosen where no limit is given."""
 EPOCHS = (6, 60)
-"""Fewest and most of these epochs."""
+"""Fewest and most epochs where no limit is given."""
 ROWS = 8
 """Rows of a batch that the lens looks at."""
 SAMPLES = 5
@@ -70,16 +69,7 @@ def prepare(options: ClassifyOptions, draft: RunFolder) -> ClassifyOptions:
     obstacle = cheap.obstacle(len(labels))
     if options.training.combine and obstacle is not None:
         raise UserError(f"--combine: {obstacle}")
-    return replace(kept, training=_limited(kept.training, found.items))
-
-
-def _limited(training: ClassifyTraining, items: int) -> ClassifyTraining:
-    """Training with a limit: one that was given, or so many epochs as make enough updates."""
-    if (training.max_epochs, training.max_steps, training.max_time) != (None, None, None):
-        return training
-    batches = -(-items // training.batch_size)
-    epochs = min(EPOCHS[1], max(EPOCHS[0], -(-UPDATES // batches)))
-    return replace(training, max_epochs=epochs)
+    return replace(kept, training=limited(kept.training, found.items, *EPOCHS))
 
 
 class OpenedClassifier:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unrolled.tasks.limits import limited
 from unrolled.tasks.recurrent import keep_cell
 from unrolled.training.batches import Buckets, Indices
 from unrolled.training.processes import Processes
@@ -21,13 +22,11 @@ from .evaluation import Judge, evaluate
 from .heads import OBJECTIVES, Head
 from .linear import LinearMap
 from .network import forecasts_of, network_of
-from .options import ForecastOptions, ForecastTraining
+from .options import ForecastOptions
 from .windows import Batch, scaled
 
-UPDATES = 1500
-"""Updates for which epochs are chosen where no limit is given."""
 EPOCHS = (3, 60)
-"""Fewest and most of these epochs."""
+"""Fewest and most epochs where no limit is given."""
 ROWS = 8
 """Rows of a batch that the lens looks at."""
 SAMPLES = 3
@@ -48,16 +47,7 @@ def prepare(options: ForecastOptions, draft: RunFolder) -> ForecastOptions:
     """
     kept = replace(options, model=keep_cell(options.model, draft.path))
     windows = prepare_data(options, draft.path)
-    return replace(kept, training=_limited(kept.training, windows))
-
-
-def _limited(training: ForecastTraining, windows: int) -> ForecastTraining:
-    """Training with a limit: one that was given, or so many epochs as make enough updates."""
-    if (training.max_epochs, training.max_steps, training.max_time) != (None, None, None):
-        return training
-    batches = -(-windows // training.batch_size)
-    epochs = min(EPOCHS[1], max(EPOCHS[0], -(-UPDATES // batches)))
-    return replace(training, max_epochs=epochs)
+    return replace(kept, training=limited(kept.training, windows, *EPOCHS))
 
 
 class OpenedForecaster:
