@@ -18,6 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from seeds import measure_all, spread
+
 from unrolled.tasks import TASKS, options_from
 from unrolled.tasks.classify.predictor import ClassifyPredictor
 from unrolled.training import session
@@ -162,17 +164,7 @@ READERS = {each.__name__: each for each in (sms_spam, nsmc_25k, japanese_vowels,
 
 def main() -> None:
     """Train and measure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--first", type=int, default=0, help="first seed")
-    parser.add_argument("--only", choices=[case.name for case in CASES])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--validation", action="store_true", help="do not read the test part")
-    given = parser.parse_args()
-    for case in CASES:
-        if given.only in (None, case.name):
-            measure(case, given)
+    measure_all(CASES, measure, description=__doc__, seeds=5, validation=True)
 
 
 def measure(case: Case, given: argparse.Namespace) -> None:
@@ -207,9 +199,8 @@ def measure(case: Case, given: argparse.Namespace) -> None:
             found.append(value)
             cheap = base
             print(f"  {case.name} seed {seed}: {value:.4f}, {minutes[-1]:.1f} min", flush=True)
-    spread = statistics.stdev(found) if len(found) > 1 else 0.0
     print(
-        f"{case.name}: {case.metric} {statistics.mean(found):.4f} ± {spread:.4f} "
+        f"{case.name}: {case.metric} {spread(found)} "
         f"(goal {case.goal}, cheap method {cheap if cheap is None else round(cheap, 4)}), "
         f"{statistics.mean(minutes):.1f} minutes, {parameters:,} parameters"
     )

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from seeds import measure_all, spread
+
 from unrolled.tasks import TASKS, options_from
 from unrolled.training import session
 
@@ -227,16 +229,7 @@ CASES = (
 
 def main() -> None:
     """Train and measure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--first", type=int, default=0, help="first seed")
-    parser.add_argument("--only", choices=[case.name for case in CASES])
-    parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
-    for case in CASES:
-        if given.only in (None, case.name):
-            measure(case, given)
+    measure_all(CASES, measure, description=__doc__)
 
 
 def measure(case: Case, given: argparse.Namespace) -> None:
@@ -267,9 +260,8 @@ def measure(case: Case, given: argparse.Namespace) -> None:
             print(f"  {case.name} seed {seed}: {found[-1]:.4f}, {minutes[-1]:.1f} min", flush=True)
             for note in summary.notes if seed == given.first else ():
                 print(f"    {note}")
-    spread = statistics.stdev(found) if len(found) > 1 else 0.0
     print(
-        f"{case.name}: {case.metric} {statistics.mean(found):.4f} ± {spread:.4f} "
+        f"{case.name}: {case.metric} {spread(found)} "
         f"(goal {case.goal}, cheap method {cheap if cheap is None else round(cheap, 4)}), "
         f"80 % band covers {statistics.mean(covered):.3f}, "
         f"{statistics.mean(minutes):.1f} minutes, {parameters:,} parameters",

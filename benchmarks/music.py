@@ -18,6 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from seeds import measure_all, spread
+
 from unrolled.tasks import TASKS, options_from
 from unrolled.tasks.music.predictor import MusicPredictor
 from unrolled.training import session
@@ -55,17 +57,7 @@ CASES = (
 
 def main() -> None:
     """Train and measure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--first", type=int, default=0, help="first seed")
-    parser.add_argument("--only", choices=[case.name for case in CASES])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--validation", action="store_true", help="do not read the test part")
-    given = parser.parse_args()
-    for case in CASES:
-        if given.only in (None, case.name):
-            measure(case, given)
+    measure_all(CASES, measure, description=__doc__, validation=True)
 
 
 def measure(case: Case, given: argparse.Namespace) -> None:
@@ -102,9 +94,8 @@ def measure(case: Case, given: argparse.Namespace) -> None:
             found.append(value)
             cheap = cheap if base is None else base
             print(f"  {case.name} seed {seed}: {line}, {minutes[-1]:.1f} min", flush=True)
-    spread = statistics.stdev(found) if len(found) > 1 else 0.0
     print(
-        f"{case.name}: {statistics.mean(found):.4f} ± {spread:.4f} nats per frame "
+        f"{case.name}: {spread(found)} nats per frame "
         f"(goal {case.goal}, logistic regression {cheap:.4f}), "
         f"{statistics.mean(minutes):.1f} minutes, {parameters:,.0f} parameters",
         flush=True,
