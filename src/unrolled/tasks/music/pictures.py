@@ -9,7 +9,7 @@ from .midi import notes_of
 from .pieces import Frame, name_of
 
 WIDTH, ROW = 720, 5
-LEFT, TOP, BOTTOM = 40, 6, 20
+LEFT, RIGHT, TOP, BOTTOM = 40, 10, 6, 20
 FRAMES = 96
 """Frames that are drawn at most."""
 
@@ -56,6 +56,6 @@ def piano_roll(frames: Sequence[Frame], pitches: tuple[int, int], *, given: int 
             f'width="{step * (end - start) - 1:.1f}" style="fill: var(--{colour})"/>'
         )
     return (
-        f'<svg viewBox="0 0 {WIDTH} {bottom + BOTTOM}" role="img" '
+        f'<svg viewBox="0 0 {WIDTH + RIGHT} {bottom + BOTTOM}" role="img" '
         f'aria-label="piano roll of {len(frames)} frames">{"".join(drawn)}</svg>'
     )
