@@ -248,6 +248,20 @@ def test_a_refusal_is_said_and_what_was_there_stays(tab: Page, serve: Serve) -> 
     assert "🙂" in page.inner_text("#network")
 
 
+def test_a_refusal_stays_when_details_asked_before_it_arrive(tab: Page, serve: Serve) -> None:
+    page, held = tab, []
+    page.route("**/api/learn/detail", lambda route: held.append(route))
+    page.goto(f"{serve()}/learn")
+    page.wait_for_selector(".box")
+    page.fill("#word", "x")
+    page.press("#word", "Tab")
+    expect(page.locator("#problem")).to_be_visible()
+    for route in held:
+        route.continue_()
+    expect(page.locator("#step")).to_contain_text("0.2888")
+    expect(page.locator("#problem")).to_have_text("word: expected 2 to 40 letters, got 1")
+
+
 def test_it_fits_and_changes_colours(open_page: OpenPage, serve: Serve) -> None:
     page = open_page(f"{serve()}/learn", color_scheme="dark")
     page.wait_for_selector(".box")

@@ -23,19 +23,25 @@ const askRun = newest(), askDetail = newest();
 
 // ---- what went wrong
 
-function problem(error) {
+let refused = null; // what was refused and is said at the top: "setting" or "details"
+
+function problem(error, of) {
   const node = $("#problem");
+  refused = error ? of : null;
   node.hidden = !error;
   node.textContent = error ? error.message : "";
 }
 
-/** Do it; what is refused is said at the top. */
-async function attempt(action) {
+/**
+ * Do it; what is refused is said at the top. A setting that works takes away what was said before.
+ * Details take away only what was said of details: they may arrive after a setting was refused.
+ */
+async function attempt(action, of = "setting") {
   try {
     await action();
-    problem(null);
+    if (of === "setting" || refused === of) problem(null);
   } catch (error) {
-    problem(error);
+    problem(error, of);
   }
 }
 
@@ -105,7 +111,7 @@ async function details() {
     const question = { ...view.setting, step: step + 1, unit: view.unit + 1, loss: view.loss + 1 };
     const detail = await askDetail("/api/learn/detail", question);
     if (detail && mine === latest) drawStep(view, detail);
-  });
+  }, "details");
 }
 
 function units() {
