@@ -22,7 +22,7 @@ import unrolled
 from unrolled import using
 from unrolled.cells import CELLS
 from unrolled.engine import register
-from unrolled.engine.cpu.kept import MOST_ROWS
+from unrolled.engine.cpu.kept import MOST_ROWS, MOST_STEPS
 from unrolled.engine.observer import Observer
 from unrolled.layers.quick import Quick
 
@@ -84,6 +84,14 @@ def test_every_cell_and_number_of_rows(cell: Any, taken: list[bool]) -> None:
             assert same(layer, torch.randn(steps, size))
     # those with vectors, or a matrix made of another, look at everything every time
     assert any(taken) or layer.program.vectors or cell().antisymmetric
+
+
+def test_several_rows_of_a_long_call_are_left_to_several_threads(taken: list[bool]) -> None:
+    layer = unrolled.GRU(5, 12)
+    for rows, steps, quick in [(2, MOST_STEPS, True), (2, MOST_STEPS + 1, False), (1, 999, True)]:
+        taken.clear()
+        assert same(layer, torch.randn(steps, rows, 5))
+        assert any(taken) == quick, (rows, steps)
 
 
 @pytest.mark.parametrize("kind", [unrolled.LSTM, unrolled.GRU, unrolled.RNN])

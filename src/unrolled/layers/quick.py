@@ -22,7 +22,7 @@ from ..compiler.program import Program
 from ..engine import _cpu
 from ..engine.choice import is_usual
 from ..engine.cpu import ensure, fastest
-from ..engine.cpu.kept import MOST_ROWS, is_worth_keeping
+from ..engine.cpu.kept import MOST_ROWS, MOST_STEPS, is_worth_keeping
 from ..engine.request import NOTHING
 from .description import Description, prepare
 
@@ -120,6 +120,8 @@ class Quick:
         rows = x.shape[not self._batch_first]
         if not 0 < rows <= (1 if self._batch_first else MOST_ROWS):
             return None
+        if rows > 1 and x.shape[0] > MOST_STEPS:
+            return None  # several threads may share them
         return self._call(x, hx, parameters, rows, self._states[rows])
 
     def _call(

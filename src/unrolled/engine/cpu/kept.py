@@ -5,6 +5,9 @@ from __future__ import annotations
 MOST_ROWS = 4
 """Rows up to which single steps are as quick as the loop over time."""
 
+MOST_STEPS = 256
+"""Steps up to which several rows are worth no division among threads."""
+
 MOST_WEIGHTS = 2**18
 """Numbers of a layer's weights; with more of them packing is little beside the call itself."""
 

@@ -159,10 +159,11 @@ bool run_shared(const Run& run, Grid grid, double seconds) {
     run_by_openmp(grid.groups * grid.slices, take_part<Arithmetic>, &team);
     return team.ready.load(std::memory_order_relaxed);
   }
-  // The longer it will take, the longer it pays to wait for help. Who has said how to divide the call
+  // The longer it will take, the longer it pays to wait for help: a processor that has been at rest
+  // takes up to some milliseconds to begin on a virtual machine. Who has said how to divide the call
   // wants it so.
-  constexpr double least = 5e4, most = 1e6;
-  const double part = seconds * 1e9 / 16;
+  constexpr double least = 5e4, most = 3e7;
+  const double part = seconds * 1e9 / 8;
   const double patience = run.call_.slices > 0 ? 1e9 : part < least ? least : part > most ? most : part;
   run_together(grid.groups * grid.slices, static_cast<long long>(patience), take_part<Arithmetic>,
                &team);

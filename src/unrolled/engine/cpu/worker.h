@@ -49,9 +49,10 @@ class Worker {
       if (width > widest) widest = width;
     }
     // As many rows at a time as keep their products in half of the second-level cache: the more,
-    // the rarer the weights are read.
+    // the rarer the weights are read. Weights that are larger than the whole cache come from farther
+    // away each time: then products may take as much as they.
     const index room = cache_size() / sizeof(float) / 2;
-    chunk_ = widest > 0 ? room / (widest + 1) : count_;
+    chunk_ = widest > 0 ? (packed > 2 * room ? packed : room) / (widest + 1) : count_;
     if (chunk_ < 2 * tile_rows) chunk_ = 2 * tile_rows;
     if (chunk_ < count_) chunk_ = count_ / ((count_ + chunk_ - 1) / chunk_) + 1;
     if (chunk_ > count_) chunk_ = count_;
