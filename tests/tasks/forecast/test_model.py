@@ -45,8 +45,8 @@ def test_windows_side_by_side_do_not_touch(opener: Opener, waves: Path) -> None:
     changed = batch.values.clone()
     changed[:, 0] += 1
     with torch.no_grad():
-        found = opened.model(*batch.inputs)
-        other = opened.model(changed, *batch.inputs[1:])
+        found = opened.model(batch)
+        other = opened.model(batch._replace(values=changed))
     assert (found[:, 1:] == other[:, 1:]).all()
     assert not (found[:, 0] == other[:, 0]).all()
 
@@ -61,7 +61,7 @@ def test_a_shift_of_the_level_shifts_the_forecast(opener: Opener, tmp_path: Path
         opened.model.eval()
         batch = opened.batches.batch(0, 0)
         with torch.no_grad():
-            found = opened.model(*batch.inputs)
-            higher = opened.model(batch.values + 5, *batch.inputs[1:])
+            found = opened.model(batch)
+            higher = opened.model(batch._replace(values=batch.values + 5))
         assert torch.allclose(found + 5, higher, atol=1e-3)
         (tmp_path / "run").rename(tmp_path / scale)

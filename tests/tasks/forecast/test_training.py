@@ -125,7 +125,7 @@ def test_channels_are_forecast_together(opener: Opener, tmp_path: Path) -> None:
     fit(opened, 300)
     batch = opened.batches.batch(0, 0)
     with torch.no_grad():
-        found = opened.model(*batch[:-1])[..., 0]
+        found = opened.model(batch)[..., 0]
     errors = (found - batch.targets).square().mean((0, 1))
     assert errors[1] < 0.3
     assert errors[0] > 0.7
@@ -141,7 +141,7 @@ def test_what_is_not_read_does_not_count(opener: Opener, tmp_path: Path) -> None
     batch = opened.batches.batch(0, 0)
     changed = batch._replace(values=torch.full_like(batch.values, 7.0))
     with torch.no_grad():
-        assert (opened.model(*batch[:-1]) == opened.model(*changed[:-1])).all()
+        assert (opened.model(batch) == opened.model(changed)).all()
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ class Forecaster(TaskEstimator):
         input_size: int = 64,
         position_size: int = 16,
         series_size: int = 0,
+        decode: str = "direct",
         skip: bool = True,
         read_target: bool = True,
         loss: str = "quantiles",

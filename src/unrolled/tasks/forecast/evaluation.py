@@ -17,7 +17,7 @@ from .conformal import Calibration, bands, followed
 from .linear import LinearMap
 from .measures import Measured, Truth, by_series, by_step
 from .network import Forecasts
-from .options import ForecastOptions
+from .options import DISTRIBUTIONS, ForecastOptions
 from .plan import Plan
 from .series import Series
 from .windows import Scaled, Windows
@@ -60,7 +60,7 @@ class Judge:
         self.series, self.windows = series, windows
         self._scales = scaled
         self.calibration, self.forecasts = calibration, forecasts
-        self.metric = "rmse" if options.training.loss in ("squared", "normal", "student") else "mae"
+        self.metric = "rmse" if options.training.loss in ("squared", *DISTRIBUTIONS) else "mae"
         which, origin = windows.origins.T
         targets = windows.targets()
         values = np.stack(

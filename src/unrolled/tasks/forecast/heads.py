@@ -89,6 +89,19 @@ class Head:
             z = normal_quantiles(levels).to(placed.dtype)
         return placed[..., :1] + placed[..., 1:2] * z
 
+    def drawn(self, placed: Tensor, chances: Tensor) -> Tensor:
+        """Values of a distribution by the inverse of its cumulative function, ``[…]``.
+
+        Args:
+            placed: Numbers in scaled units.
+            chances: Uniform random numbers between 0 and 1, float64 ``[…]``.
+        """
+        if self.kind == "student":
+            z = student_quantiles(chances, placed[..., 2].double())
+        else:
+            z = normal_quantiles(chances)
+        return placed[..., 0] + placed[..., 1] * z.to(placed.dtype)
+
     def point(self, placed: Tensor) -> Tensor:
         """The forecast, ``[…]``: the median of quantiles, else the mean or the learnt value."""
         if self.kind == "quantiles":

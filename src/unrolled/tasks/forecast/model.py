@@ -14,7 +14,10 @@ from unrolled.tasks.recurrent import build_recurrent, output_size
 from .heads import Head
 from .linear import LinearMap
 from .options import ModelOptions
+from .paths import PathNetwork
 from .plan import Plan
+from .scaling import levels
+from .windows import Batch
 
 
 class ForecastNetwork(nn.Module):
@@ -36,8 +39,7 @@ class ForecastNetwork(nn.Module):
         cell: The class of the user's own cell.
 
     Shape:
-        values: ``[L, N, C]``, features ``[L, N, F]``, future ``[H, N, K]``, static ``[N, S]``,
-            series int64 ``[N]``.
+        batch: See `Batch`.
         numbers: ``[H, N, C, O]``, in scaled units.
     """
 
@@ -78,31 +80,23 @@ class ForecastNetwork(nn.Module):
         nn.init.zeros_(self.readout.weight)
         nn.init.zeros_(self.readout.bias)
 
-    def forward(
-        self, values: Tensor, features: Tensor, future: Tensor, static: Tensor, series: Tensor
-    ) -> Tensor:
-        """Numbers of each step of the horizon, in scaled units."""
-        level, spread = self._levels(values)
-        rest = static
+    def forward(self, batch: Batch) -> Tensor:
+        """Numbers of each step of the horizon, in scaled units; targets are not read."""
+        values = batch.values
+        level, spread = levels(values, self.scale if self.read_target else "none")
+        rest = batch.static
         if self.series is not None:
-            rest = torch.cat([static, self.series(series + 1)], dim=-1)
-        state = self._state((values - level) / spread, features, rest)
-        numbers = self._decoded(state, future, rest)
-        base = level if self.skip is None else self.skip(values, future, series)
+            rest = torch.cat([rest, self.series(batch.series + 1)], dim=-1)
+        state = self._state((values - level) / spread, batch.features, rest)
+        numbers = self._decoded(state, batch.future, rest)
+        base = level if self.skip is None else self.skip(values, batch.future, batch.series)
         shape = numbers.shape[:-1]
         return self.head.placed(numbers, base.expand(shape), spread.expand(shape))
 
-    def _levels(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Level and spread of each window and channel, ``[1, N, C]``."""
-        zero, one = torch.zeros_like(values[:1]), torch.ones_like(values[:1])
-        if not self.read_target:
-            return zero, one
-        if self.scale == "window":
-            return values[-1:], one
-        if self.scale == "revin":
-            deviation = values.std(0, keepdim=True, correction=0)
-            return values.mean(0, keepdim=True), deviation + 1e-3
-        return zero, one
+    def forecast(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Forecast ``[H, N, C]`` and quantiles ``[H, N, C, Q]``, in scaled units."""
+        placed = self(batch)
+        return self.head.point(placed), self.head.quantiles(placed)
 
     def _state(self, scaled: Tensor, features: Tensor, rest: Tensor) -> Tensor:
         """The last output of the recurrent layers, ``[N, R]``."""
@@ -180,6 +174,10 @@ class LinearSkip(nn.Module):
         return found + self.bias[own].permute(2, 0, 1) + known
 
 
+Network = ForecastNetwork | PathNetwork
+"""A forecaster's network: called with a batch it gives numbers, its ``forecast`` quantiles."""
+
+
 def build_model(
     options: ModelOptions,
     plan: Plan,
@@ -190,28 +188,25 @@ def build_model(
     static: int,
     linear: LinearMap | None,
     cell: type[Cell] | None = None,
-) -> ForecastNetwork:
+) -> Network:
     """The model of some options, with fresh weights.
 
     Raises:
         UserError: It does not fit into memory.
     """
-    width = plan.segment * (plan.channels + features) + static + options.series_size
+    paths = options.decode == "paths"
+    segment = 1 if paths else plan.segment
+    width = segment * (plan.channels + features) + static + options.series_size
     size, state = options.input_size or width, output_size(options)
     others = width * options.input_size + (len(plan.parts) + 1) * options.series_size
-    others += state * (state + options.position_size + plan.segment * ahead + static)
-    others += state * plan.segment * plan.channels * head.size
+    others += state * segment * plan.channels * head.size
+    if not paths:
+        others += state * (state + options.position_size + segment * ahead + static)
     if linear is not None:
         others += linear.weights.size
     check_memory(options, size, others, cell)
+    widths = {"features": features, "ahead": ahead, "static": static}
     with within_memory(options):
-        return ForecastNetwork(
-            options,
-            plan,
-            head,
-            features=features,
-            ahead=ahead,
-            static=static,
-            linear=linear,
-            cell=cell,
-        )
+        if paths:
+            return PathNetwork(options, plan, head, **widths, cell=cell)
+        return ForecastNetwork(options, plan, head, **widths, linear=linear, cell=cell)

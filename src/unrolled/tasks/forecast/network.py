@@ -13,7 +13,7 @@ from unrolled.training.run_folder.folder import RunFolder
 
 from .heads import Head
 from .linear import LinearMap
-from .model import ForecastNetwork, build_model
+from .model import Network, build_model
 from .options import ForecastOptions
 from .plan import Plan
 from .windows import Windows
@@ -37,7 +37,7 @@ class Forecasts(NamedTuple):
 
 def network_of(
     options: ForecastOptions, plan: Plan, linear: LinearMap, folder: RunFolder
-) -> ForecastNetwork:
+) -> Network:
     """A run's network with fresh weights.
 
     Raises:
@@ -57,7 +57,7 @@ def network_of(
 
 
 @torch.no_grad()
-def forecasts_of(model: ForecastNetwork, windows: Windows) -> Forecasts:
+def forecasts_of(model: Network, windows: Windows) -> Forecasts:
     """Forecasts of windows; the model is put into evaluation mode.
 
     Always as many rows are computed at a time: a window's numbers do not depend on how many others
@@ -71,13 +71,10 @@ def forecasts_of(model: ForecastNetwork, windows: Windows) -> Forecasts:
     try:
         for start in range(0, count, ROWS):
             rows = np.arange(start, min(start + ROWS, count))
-            batch = windows.batch(np.resize(rows, ROWS))
-            inputs = (part.to(like.device) for part in batch.inputs)
-            placed = model(*(p.to(like.dtype) if p.is_floating_point() else p for p in inputs))
-            point = model.head.point(placed).double().cpu().numpy()
-            spread = model.head.quantiles(placed).double().cpu().numpy()
+            batch = windows.batch(np.resize(rows, ROWS)).like(like)
+            point, quantiles = (part.double().cpu().numpy() for part in model.forecast(batch))
             found.point[rows] = point[:, : len(rows)].swapaxes(0, 1)
-            found.quantiles[rows] = spread[:, : len(rows)].swapaxes(0, 1)
+            found.quantiles[rows] = quantiles[:, : len(rows)].swapaxes(0, 1)
     finally:
         model.train(was)
     return found

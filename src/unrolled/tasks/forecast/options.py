@@ -10,6 +10,9 @@ from unrolled.ranges import COUNT, SHARE, SIZE, Range
 from unrolled.tasks.recurrent import RecurrentOptions
 from unrolled.training.options import RATE, CheckedOptions, TrainingOptions
 
+DISTRIBUTIONS = ("normal", "student")
+"""Losses of a distribution."""
+
 
 @dataclass(frozen=True)
 class DataOptions(CheckedOptions):
@@ -95,8 +98,10 @@ class ModelOptions(RecurrentOptions):
         input_size: Size of a linear map of a segment, with relu; 0 for none.
         position_size: Size of the vector of a future segment's place.
         series_size: Size of the vector that is learnt for each series; 0 for none.
+        decode: Forecast all steps of the horizon at once (direct), or one step after another
+            (paths): values are drawn from a step's distribution and read in turn, 200 times.
         skip: Add the best linear map of the past to the network's output, which then learns what
-            the map cannot.
+            the map cannot; not with paths.
         read_target: Read the past values themselves; without them a forecast is made from the
             other columns alone.
     """
@@ -107,6 +112,7 @@ class ModelOptions(RecurrentOptions):
     input_size: Annotated[int, Range(0, 65536)] = 64
     position_size: Annotated[int, SIZE] = 16
     series_size: Annotated[int, Range(0, 65536)] = 0
+    decode: Literal["direct", "paths"] = "direct"
     skip: bool = True
     read_target: bool = True
 
@@ -117,8 +123,15 @@ class ModelOptions(RecurrentOptions):
             UserError: A value is outside its range, or two contradict each other.
         """
         super().__post_init__()
-        if self.skip and not self.read_target:
+        if self.skip and (not self.read_target or self.decode == "paths"):
             object.__setattr__(self, "skip", False)  # there is nothing that it could map
+        if self.decode == "paths":
+            if not self.read_target:
+                raise UserError("--no-read-target: --decode paths reads the values that it draws")
+            if self.bidirectional:
+                raise UserError("--bidirectional: --decode paths goes on from the last value")
+            if self.segment not in (None, 1):
+                raise UserError("--segment: --decode paths goes step by step")
 
 
 @dataclass(frozen=True)
@@ -184,6 +197,18 @@ class ForecastOptions:
     data: DataOptions = field(default_factory=DataOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     training: ForecastTraining = field(default_factory=ForecastTraining)
+
+    def __post_init__(self) -> None:
+        """Check what belongs together.
+
+        Raises:
+            UserError: Two values contradict each other.
+        """
+        if self.model.decode == "paths" and self.training.loss not in DISTRIBUTIONS:
+            raise UserError(
+                f"--decode paths: draws from a distribution, expected --loss "
+                f"{' or '.join(DISTRIBUTIONS)}, got {self.training.loss}"
+            )
 
 
 @dataclass(frozen=True)

@@ -259,7 +259,8 @@ def make_plan(
                 f"--history: {history} steps and a horizon of {horizon} need as many rows to train "
                 f"on, the longest training part has {longest}"
             )
-    segment = options.model.segment or _segment(history)
+    by_step = options.model.decode == "paths"
+    segment = 1 if by_step else options.model.segment or _segment(history)
     history = -(-history // segment) * segment
     levels = options.training.levels
     both = {*QUANTILES, *(end for level in levels for end in ends(level))}

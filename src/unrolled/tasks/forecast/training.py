@@ -63,7 +63,8 @@ class OpenedForecaster:
         self._linear = LinearMap.load(folder.path, plan)
         self.model = network_of(options, plan, self._linear, folder)
         self.objective = OBJECTIVES[training.loss]
-        error = Metric("mae", "absolute error, scaled", "lower")
+        steps = " of the next step" if options.model.decode == "paths" else ""
+        error = Metric("mae", f"absolute error{steps}, scaled", "lower")
         several = self.objective.name != error.name
         self.metrics = (self.objective, error) if several else (self.objective,)
         self.batches = Buckets(
@@ -83,7 +84,7 @@ class OpenedForecaster:
 
     def loss(self, model: nn.Module, batch: Batch, carry: Any) -> Loss:
         """Mean loss over the steps of the windows, in scaled units."""
-        losses = self._head.loss(model(*batch.inputs), batch.targets)
+        losses = self._head.loss(model(batch), batch.targets)
         return Loss(losses.mean(), batch.targets.shape[1])
 
     def step_losses(self, model: nn.Module, batch: Batch, carry: Any) -> Tensor:
@@ -96,7 +97,7 @@ class OpenedForecaster:
             series=batch.series[:ROWS],
             targets=batch.targets[:, :ROWS],
         )
-        losses = self._head.loss(model(*few.inputs), few.targets)
+        losses = self._head.loss(model(few), few.targets)
         return losses.mean((0, 2)).unsqueeze(0)
 
     def validate(self) -> dict[str, float]:
@@ -172,11 +173,8 @@ class OpenedForecaster:
         was = self.model.training
         self.model.eval()
         try:
-            like = next(self.model.parameters())
-            moved = Batch(
-                *(p.to(like) if p.is_floating_point() else p.to(like.device) for p in batch)
-            )
-            placed = self.model(*moved.inputs)
+            moved = batch.like(next(self.model.parameters()))
+            placed = self.model(moved)
             point = self._head.point(placed)
             return self._head.loss(placed, moved.targets), (point - moved.targets).abs()
         finally:

@@ -44,10 +44,11 @@ class Batch(NamedTuple):
     series: Tensor
     targets: Tensor
 
-    @property
-    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """All but the targets, as the network reads it."""
-        return self[:5]
+    def like(self, tensor: Tensor) -> Batch:
+        """The same on the device of a tensor, and where it is not of integers of its dtype."""
+        return Batch(
+            *(p.to(tensor) if p.is_floating_point() else p.to(tensor.device) for p in self)
+        )
 
 
 class Scaled(NamedTuple):
