@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from unrolled.tasks.text.model import CharacterModel
+from unrolled.tasks.text.model import TextModel
 from unrolled.tasks.text.options import ModelOptions
 from unrolled.training.optimizer import build_optimizer, clip_gradients
 from unrolled.training.options import TrainingOptions
@@ -25,7 +25,7 @@ from unrolled.training.options import TrainingOptions
 V, ROUNDS = 66, 25
 
 
-def stepper(model: CharacterModel, tokens: Tensor, targets: Tensor) -> Callable[[], None]:
+def stepper(model: TextModel, tokens: Tensor, targets: Tensor) -> Callable[[], None]:
     """A function that does one update, the state carried."""
     optimizer = build_optimizer(model, TrainingOptions())
     parameters = list(model.parameters())
@@ -50,7 +50,7 @@ def main() -> None:
     print(f"{N} streams of {T} steps, {H} units, {torch.get_num_threads()} threads; ms a step")
     for cell, theirs in (("rnn", nn.RNN), ("gru", nn.GRU), ("lstm", nn.LSTM)):
         options = ModelOptions(cell=cell, hidden_size=H)
-        ours, other = CharacterModel(options, V), CharacterModel(options, V)
+        ours, other = TextModel(options, V), TextModel(options, V)
         other.recurrent = theirs(options.embedding_size, H)
         steps = [stepper(model, tokens, targets) for model in (ours, other)]
         times: list[list[float]] = [[], []]

@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from unrolled.errors import UserError
 from unrolled.tasks.text.generate import draw, generate
-from unrolled.tasks.text.model import CharacterModel
+from unrolled.tasks.text.model import TextModel
 from unrolled.tasks.text.options import ModelOptions
-from unrolled.tasks.text.score import default_streams, score
+from unrolled.tasks.text.score import Block, default_streams, predictions, score, score_of
 from unrolled.tasks.text.vocabulary import Vocabulary
 
 CELLS = [
@@ -24,9 +24,22 @@ CELLS = [
 IDS = ["lstm", "gru", "gru-original", "rnn-relu", "rnn-sigmoid"]
 
 
-def make(options: ModelOptions, vocabulary_size: int = 11) -> CharacterModel:
+def make(options: ModelOptions, vocabulary_size: int = 11) -> TextModel:
     torch.manual_seed(0)
-    return CharacterModel(options, vocabulary_size).eval()
+    return TextModel(options, vocabulary_size).eval()
+
+
+class OneStep(torch.nn.Module):
+    """A model that remembers one token."""
+
+    def nats(
+        self, tokens: Tensor, targets: Tensor, state: tuple[Tensor, ...] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        before = torch.zeros(1, tokens.shape[1]) if state is None else state[0]
+        previous = torch.cat([before, tokens.float()])[:-1]
+        logits = torch.stack([previous, tokens.float(), previous * tokens], dim=1) / 10
+        nats = functional.cross_entropy(logits, targets, reduction="none")
+        return nats, (tokens[-1:].float(),)
 
 
 @pytest.mark.parametrize("options", CELLS, ids=IDS)
@@ -39,28 +52,46 @@ def test_one_stream_is_the_whole_text_at_once(options: ModelOptions) -> None:
     result = score(model, tokens)
     assert result.nats == pytest.approx(expected.item(), rel=1e-5)
     assert result.bits == pytest.approx(result.nats / math.log(2))
-    assert (result.characters, result.unknown, result.streams) == (2499, 0, 1)
+    assert result.nats_per_token == result.nats  # a token is a character
+    assert (result.characters, result.tokens) == (2499, 2499)
+    assert (result.unknown, result.streams) == (0, 1)
 
 
 @pytest.mark.parametrize("streams", [2, 3, 7, 64, 10_000])
 def test_several_streams_count_each_character_once_in_context(streams: int) -> None:
-    """A model that remembers one step: with warm-up every number of streams gives the same sum."""
-
-    def model(tokens: Tensor, state: tuple[Tensor, ...] | None) -> tuple[Tensor, tuple[Tensor]]:
-        before = torch.zeros(1, tokens.shape[1]) if state is None else state[0]
-        previous = torch.cat([before, tokens.float()])[:-1]
-        logits = torch.stack([previous, tokens.float(), previous * tokens], dim=-1) / 10
-        return logits, (tokens[-1:].float(),)
-
-    module = torch.nn.Identity()
-    module.forward = model  # type: ignore[assignment]
+    """With warm-up, every number of streams gives a model of short memory the same sum."""
     tokens = np.random.default_rng(0).integers(0, 3, 300).astype(np.uint8)
-    exact = score(module, tokens)
-    several = score(module, tokens, streams=streams, warm_up=4)
-    assert several.characters == exact.characters
+    exact = score(OneStep(), tokens)
+    several = score(OneStep(), tokens, streams=streams, warm_up=4)
+    assert several.tokens == exact.tokens
     assert several.nats == pytest.approx(exact.nats, rel=1e-6)
-    cold = score(module, tokens, streams=64, warm_up=0)
+    cold = score(OneStep(), tokens, streams=64, warm_up=0)
     assert cold.nats != pytest.approx(exact.nats, rel=1e-6)
+
+
+@pytest.mark.parametrize("streams", [1, 3, 64])
+def test_blocks_say_where_in_the_text_their_tokens_are(streams: int) -> None:
+    tokens = np.random.default_rng(0).integers(0, 3, 3000).astype(np.uint8)
+    (_, exact), *rest = predictions(OneStep(), tokens[:1000])
+    assert not rest
+    found = np.full(3000, np.nan)
+    for starts, nats in predictions(OneStep(), tokens, streams=streams, warm_up=4):
+        for start, column in zip(starts, nats.T, strict=True):
+            assert np.isnan(found[start : start + len(column)]).all()  # none is told twice
+            found[start : start + len(column)] = column
+    assert np.isnan(found[0])  # nothing precedes it
+    assert np.isfinite(found[1:]).all()
+    np.testing.assert_allclose(found[1:1000], exact[:, 0], rtol=1e-5)
+
+
+def test_a_mixture_is_scored_from_the_nats_of_each_block() -> None:
+    tokens = np.random.default_rng(0).integers(0, 3, 300).astype(np.uint8)
+    blocks = predictions(OneStep(), tokens, streams=7)
+    uniform = (Block(b.starts, np.full_like(b.nats, math.log(3))) for b in blocks)
+    result = score_of(uniform, tokens, streams=7, characters=598)
+    assert (result.tokens, result.characters, result.streams) == (299, 598, 7)
+    assert result.perplexity == pytest.approx(3)
+    assert result.nats == pytest.approx(math.log(3) / 2)
 
 
 def test_default_streams() -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.errors import UserError
-from unrolled.tasks.recurrent import as_hx, as_tuple
+from unrolled.tasks.recurrent import as_hx, as_tuple, output_size
 from unrolled.training.options import read_options, read_toml
 from unrolled.training.run_folder.checkpoint import best_weights
 from unrolled.training.run_folder.folder import RunFolder
@@ -56,7 +56,7 @@ class LanguageModel:
         self._embedding: nn.Module = found.model.embedding
         self._recurrent: nn.Module = found.model.recurrent
         self._between = " " if spaces else ""
-        self.size: int = found.model.readout.in_features
+        self.size = output_size(options.model)
 
     @torch.no_grad()
     def states(self, sentences: Sequence[Sequence[str]]) -> Tensor:

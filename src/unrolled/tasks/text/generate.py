@@ -12,7 +12,7 @@ from unrolled.engine.threads import one_thread
 from unrolled.errors import UserError
 from unrolled.layers.layer import Layer
 from unrolled.tasks.mapped_input import MappedInput
-from unrolled.tasks.text.model import CharacterModel
+from unrolled.tasks.text.model import TextModel
 from unrolled.tasks.text.options import WritingOptions
 from unrolled.tasks.text.vocabulary import UNKNOWN, Vocabulary
 
@@ -87,7 +87,7 @@ def _generate(
 def _reader(model: nn.Module) -> Callable[[Tensor], Tensor]:
     """The model as a function from the next tokens to their logits, its state carried."""
     if (
-        isinstance(model, CharacterModel)
+        isinstance(model, TextModel)
         and isinstance(model.recurrent, Layer | MappedInput)
         and not model.training
     ):

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from unrolled.errors import UserError
 from unrolled.tasks.recurrent import cell_class, keep_cell
 from unrolled.tasks.text import corpus
 from unrolled.tasks.text.generate import generate
-from unrolled.tasks.text.model import State, build_model, check_model
+from unrolled.tasks.text.model import State, TextModel, build_model, check_model
 from unrolled.tasks.text.options import TextOptions
 from unrolled.tasks.text.predictor import evaluation
 from unrolled.tasks.text.score import default_streams, score
@@ -100,7 +99,7 @@ class OpenedText:
             self._validation = corpus.open_tokens(folder.cache / "validation.npy", self.vocabulary)
         unseen = 0 if self._validation is None else len(self._validation)
         _check_lengths(options, len(tokens), unseen)
-        self.model: nn.Module = build_model(options.model, len(self.vocabulary), folder.path)
+        self.model = build_model(options.model, len(self.vocabulary), folder.path)
         self.batches = Streams(
             tokens,
             batch_size=training.batch_size,
@@ -117,23 +116,21 @@ class OpenedText:
         self._processes, self._sample_length = processes, training.sample_length
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor], carry: State | None) -> Loss:
-        """Mean cross-entropy in nats per character, and the state after the chunk."""
+        """Mean nats of the tokens, and the state after the chunk."""
         inputs, targets = batch
-        logits, after = model(inputs, carry)
-        mean = functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        mean, after = model(inputs, carry, targets)
         return Loss(mean, targets.numel(), after)
 
     def step_losses(
-        self, model: nn.Module, batch: tuple[Tensor, Tensor], carry: State | None
+        self, model: TextModel, batch: tuple[Tensor, Tensor], carry: State | None
     ) -> Tensor | None:
-        """Cross-entropy of each character of a few rows of a whole chunk in nats, ``[T, rows]``."""
+        """Nats of each token of a few rows of a whole chunk, ``[T, rows]``."""
         inputs, targets = batch
         if len(inputs) < self.batches.seq_len:
             return None
         rows = some_rows(inputs.shape[1])
         state = carry and tuple(part[:, rows] for part in carry)
-        logits, _ = model(inputs[:, rows], state)
-        return functional.cross_entropy(logits.movedim(-1, 1), targets[:, rows], reduction="none")
+        return model.nats(inputs[:, rows], targets[:, rows], state)[0]
 
     def validate(self) -> dict[str, float]:
         """Nats per character, over as many streams as are trained: quick, and near the exact."""
