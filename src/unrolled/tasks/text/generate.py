@@ -92,7 +92,7 @@ def _reader(model: nn.Module) -> Callable[[Tensor], Tensor]:
         and not model.training
     ):
         stream = model.recurrent.stream()
-        return lambda tokens: model.readout(stream.run(model.embedding(tokens)))
+        return lambda tokens: model.readout.logits(stream.run(model.embedding(tokens)))
     state: tuple[Tensor, ...] | None = None
 
     def read(tokens: Tensor) -> Tensor:

@@ -16,6 +16,9 @@ LENGTH = Range(0, 10**9)
 TEMPERATURE = Range(1e-6, 1e6, or_zero=True)
 """Logits are divided by it in 32 bits: smaller ones would make numbers that are not finite."""
 
+PENALTY = Range(0, 1e6)
+"""Factors of penalties beside the loss."""
+
 
 @dataclass(frozen=True)
 class DataOptions(CheckedOptions):
@@ -34,16 +37,36 @@ class DataOptions(CheckedOptions):
 
 @dataclass(frozen=True)
 class ModelOptions(RecurrentOptions):
-    """The model: embedding, recurrent layers, linear read-out.
+    """The model: embedding, recurrent layers, read-out.
 
     Attributes:
-        embedding_size: Size of a character's vector.
+        embedding_size: Size of a token's vector.
+        tied: Read out with the embedding's matrix, after a linear map of the output to vectors
+            where their sizes differ.
+        adaptive_softmax: Read out with an adaptive softmax, which is faster where there are many
+            thousands of tokens.
+        adaptive_cutoffs: Numbers of tokens at which its clusters end. [default: a fifteenth and a
+            fifth of the vocabulary]
         embedding_dropout: Share of values dropped before the recurrent layers.
+        locked_dropout: Drop the same values at every step of a chunk: before, between and after
+            the recurrent layers.
+        word_dropout: Share of the tokens whose vector is dropped wherever they stand in a chunk.
+        activation_penalty: Factor of the mean square of the dropped output; its gradient is added
+            to the loss's.
+        change_penalty: Factor of the mean square of the output's change from step to step; its
+            gradient is added to the loss's.
     """
 
     hidden_size: Annotated[int, SIZE] = 512
     embedding_size: Annotated[int, SIZE] = 64
+    tied: bool = False
+    adaptive_softmax: bool = False
+    adaptive_cutoffs: tuple[int, ...] = ()
     embedding_dropout: Annotated[float, SHARE] = 0.0
+    locked_dropout: bool = False
+    word_dropout: Annotated[float, SHARE] = 0.0
+    activation_penalty: Annotated[float, PENALTY] = 0.0
+    change_penalty: Annotated[float, PENALTY] = 0.0
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -54,6 +77,10 @@ class ModelOptions(RecurrentOptions):
         super().__post_init__()
         if self.bidirectional:
             raise UserError("--bidirectional: a text is continued, so its end cannot be read first")
+        if self.tied and self.adaptive_softmax:
+            raise UserError("--tied and --adaptive-softmax are two read-outs; give one of them")
+        if self.adaptive_cutoffs and not self.adaptive_softmax:
+            raise UserError("--adaptive-cutoffs: only with --adaptive-softmax")
 
 
 @dataclass(frozen=True)

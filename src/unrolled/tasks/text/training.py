@@ -50,6 +50,11 @@ def prepare(options: TextOptions, draft: RunFolder) -> TextOptions:
     _check_lengths(options, train_length, val_length)
 
     vocabulary = Vocabulary(found.characters)
+    if options.model.adaptive_softmax and not vocabulary.by_frequency:
+        raise UserError(
+            "--adaptive-softmax: expected tokens in order of frequency, got characters, which are "
+            "in order of code point"
+        )
     model = keep_cell(options.model, draft.path)
     check_model(model, len(vocabulary), cell_class(model, draft.path))
     draft.cache.mkdir()

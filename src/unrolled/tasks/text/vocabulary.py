@@ -23,7 +23,12 @@ class Vocabulary:
 
     Args:
         characters: The known characters, in order of code point, each once.
+
+    Attributes:
+        by_frequency: Whether token numbers fall with frequency.
     """
+
+    by_frequency = False
 
     def __init__(self, characters: str) -> None:
         self.characters = characters
