@@ -142,11 +142,38 @@ class ScoringOptions(CheckedOptions):
     """How a text is scored.
 
     Attributes:
-        streams: Cut the text in so many streams, which is faster; each begins with 1024 characters
-            of context that are not counted. [default: 1, or one per million characters]
+        streams: Cut the text in so many streams, which is faster; each begins with 1024 tokens
+            of context that are not counted. [default: 1, or one per million tokens]
+        dynamic: Learning rate of dynamic evaluation, in which the model learns from the text while
+            it reads it; 0 for none.
+        dynamic_steps: Tokens that are read before each update of dynamic evaluation.
+        dynamic_decay: Share of the way back to the trained weights at each update.
+        cache: Tokens that a neural cache remembers, with the output before each; 0 for none.
+        cache_weight: Weight of the cache's predictions beside the model's.
+        cache_flatness: Factor of the likeness of outputs; the lower, the more alike are the weights
+            of what the cache remembers.
     """
 
     streams: Annotated[int | None, SIZE] = None
+    dynamic: Annotated[float, Range(0, 1e6)] = 0.0
+    dynamic_steps: Annotated[int, SIZE] = 20
+    dynamic_decay: Annotated[float, Range(0, 1)] = 0.005
+    cache: Annotated[int, Range(0, 65536)] = 0
+    cache_weight: Annotated[float, SHARE] = 0.1
+    cache_flatness: Annotated[float, Range(0, 1e6)] = 0.3
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: A value is outside its range, or two do not go together.
+        """
+        super().__post_init__()
+        if self.dynamic and self.streams not in (None, 1):
+            raise UserError(
+                f"--streams: --dynamic learns from the text in its order; expected 1, got "
+                f"{self.streams}"
+            )
 
 
 @dataclass(frozen=True)

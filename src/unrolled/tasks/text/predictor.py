@@ -5,16 +5,20 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from unrolled.errors import UserError
 from unrolled.tasks.text import corpus
+from unrolled.tasks.text.cache import Cached
+from unrolled.tasks.text.dynamic import Dynamic, typical_gradients
 from unrolled.tasks.text.generate import generate
 from unrolled.tasks.text.model import build_model
 from unrolled.tasks.text.options import PromptOptions, ScoringOptions, TextOptions, WritingOptions
-from unrolled.tasks.text.score import Score, default_streams, score
+from unrolled.tasks.text.score import OpenReader, Reader, Score, default_streams, score
 from unrolled.tasks.text.vocabulary import Vocabulary
 from unrolled.training.run_folder.checkpoint import load_best
 from unrolled.training.run_folder.folder import RunFolder
@@ -96,20 +100,25 @@ class TextPredictor:
         )
 
     def evaluate(
-        self, data: Path | str | Sequence[Path | str], *, streams: int | None = None
+        self,
+        data: Path | str | Sequence[Path | str],
+        options: ScoringOptions | None = None,
+        **choices: Any,
     ) -> Score:
         """Score text files, read one after another as one text.
 
         Args:
             data: One or several files.
-            streams: Streams to cut the text in. One is exact; more are faster, each begins with
-                1024 uncounted characters of context. Default: one up to a million characters,
-                beyond that one for each million.
+            options: Streams to cut the text in, dynamic evaluation, a cache.
+            **choices: The same by name: ``streams=8``. One stream is exact; more are faster, each
+                begins with 1024 uncounted characters of context. Default: one up to a million
+                characters, beyond that one for each million.
 
         Raises:
-            UserError: A file cannot be read or is not text, or there are fewer than two characters.
+            UserError: A file cannot be read or is not text, there are fewer than two characters, a
+                choice is out of range, or dynamic evaluation finds no training text in the run.
         """
-        ScoringOptions(streams)
+        options = replace(options or ScoringOptions(), **choices)
         files = [Path(data)] if isinstance(data, Path | str) else [Path(d) for d in data]
         with tempfile.TemporaryDirectory(prefix="unrolled-") as folder:
             cache = Path(folder) / "tokens.npy"
@@ -118,12 +127,29 @@ class TextPredictor:
                 raise UserError(f"{files[0]}: expected at least 2 characters, got {length}")
             corpus.write_tokens(files, self.vocabulary, [(cache, length)])
             tokens = corpus.open_tokens(cache, self.vocabulary)
+            streams = options.streams or (1 if options.dynamic else default_streams(length))
             return score(
-                self.model,
+                self._reader(options),
                 tokens,
-                streams=streams or default_streams(length),
+                streams=streams,
                 device=self.device,
+                chunk=options.dynamic_steps if options.dynamic else None,
             )
+
+    def _reader(self, options: ScoringOptions) -> Reader:
+        """The model, or what learns and remembers in its place.
+
+        Raises:
+            UserError: The run has no training text, which dynamic evaluation needs.
+        """
+        reader: OpenReader = self.model
+        if options.dynamic:
+            text = corpus.open_tokens(self.folder.cache / "train.npy", self.vocabulary)
+            usual = typical_gradients(self.model, text, options.dynamic_steps, self.device)
+            reader = Dynamic(self.model, options.dynamic, options.dynamic_decay, usual)
+        if options.cache:
+            return Cached(reader, options.cache, options.cache_weight, options.cache_flatness)
+        return reader
 
 
 # What the command line calls ----------------------------------------------------------------
@@ -172,12 +198,22 @@ def write(predictor: TextPredictor, files: Sequence[str], options: WritingOption
 
 def evaluate(predictor: TextPredictor, files: Sequence[str], options: ScoringOptions) -> Evaluation:
     """Nats and bits per character of some files, read as one text."""
-    return evaluation(predictor.evaluate(files, streams=options.streams))
+    return evaluation(predictor.evaluate(files, options), options)
 
 
-def evaluation(found: Score) -> Evaluation:
-    """A score as every task's evaluation is told."""
+def evaluation(found: Score, options: ScoringOptions | None = None) -> Evaluation:
+    """A score as every task's evaluation is told; the options are those it was made with."""
     notes = [f"over {found.characters:,} characters"]
+    if options is not None and options.dynamic:
+        notes.append(
+            f"dynamic evaluation at rate {options.dynamic:g}: the model learned from every "
+            f"{options.dynamic_steps} tokens as soon as it had predicted them"
+        )
+    if options is not None and options.cache:
+        notes.append(
+            f"mixed with a cache of the last {options.cache:,} tokens, which weighs "
+            f"{options.cache_weight:g}"
+        )
     if found.streams > 1:
         notes.append(f"cut into {found.streams} streams, so the score is nearly exact")
     if found.unknown:

@@ -51,6 +51,15 @@ class Reader(Protocol):
         """Its weights."""
 
 
+class OpenReader(Reader, Protocol):
+    """A reader that shows its outputs."""
+
+    def read(
+        self, tokens: Tensor, targets: Tensor, state: State | None = None
+    ) -> tuple[Tensor, Tensor, State]:
+        """As `nats`, and between them the recurrent layers' output, [T, N, H]."""
+
+
 class Block(NamedTuple):
     """Nats of some tokens that were predicted one after another, of several streams side by side.
 
@@ -115,11 +124,18 @@ def score(
     warm_up: int = WARM_UP,
     device: torch.device | str = "cpu",
     processes: Processes = ALONE,
+    chunk: int | None = None,
     characters: int | None = None,
 ) -> Score:
     """Score of a text: `score_of` its `predictions`, whose arguments these are."""
     blocks = predictions(
-        model, tokens, streams=streams, warm_up=warm_up, device=device, processes=processes
+        model,
+        tokens,
+        streams=streams,
+        warm_up=warm_up,
+        device=device,
+        processes=processes,
+        chunk=chunk,
     )
     return score_of(blocks, tokens, streams=streams, processes=processes, characters=characters)
 
@@ -160,6 +176,7 @@ def predictions(
     warm_up: int = WARM_UP,
     device: torch.device | str = "cpu",
     processes: Processes = ALONE,
+    chunk: int | None = None,
 ) -> Iterator[Block]:
     """Nats of every token of a text but its first, block by block, in constant memory.
 
@@ -172,6 +189,7 @@ def predictions(
         warm_up: Uncounted tokens at the start of each stream but the first.
         device: Where the model is.
         processes: Those among which the streams are divided; each gets the blocks of its own.
+        chunk: Most tokens of a stream that are read at a time; chosen for speed if None.
     """
     count = _stream_count(tokens, streams)
     length = (len(tokens) - 1) // count
@@ -182,7 +200,7 @@ def predictions(
     streams_at = partial(
         _Streams, model, tokens, device, one_thread if small else contextlib.nullcontext
     )
-    chunk = max(16, min(1024, (1 << 16) // count))
+    chunk = chunk or max(16, min(1024, (1 << 16) // count))
     together = streams_at(starts, _warm(streams_at, starts, warm_up))
     yield from together.blocks(length, chunk)
     # The last stream takes what does not divide evenly; it is scored alone at the end.
