@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from unrolled.errors import UserError
+from unrolled.tasks.hugging_face import parse_tokenizer, tokenizers_package
 
 from .cut import Cut
 from .options import DataOptions
@@ -169,7 +169,7 @@ def _frequent_characters(texts: Iterable[str], min_count: int) -> str:
 
 def _train_subwords(texts: Iterator[str], options: DataOptions) -> str:
     """Subwords learnt from texts, as the JSON of a tokenizer."""
-    tokenizers = _package()
+    tokenizers = tokenizers_package("--tokens subwords")
     models, trainers = tokenizers.models, tokenizers.trainers
     common = {"vocab_size": options.subword_count, "show_progress": False}
     if options.subword_model == "bpe":
@@ -191,25 +191,10 @@ _UNKNOWN_WORD = "<unknown>"
 
 
 def _tokenizer(known: str) -> Any:
-    tokenizers = _package()
-    try:
-        tokenizer = tokenizers.Tokenizer.from_str(known)
-        tokenizer.encode("a")
-    except Exception as error:  # the package raises plain exceptions
-        raise ValueError(f"not a tokenizer: {error}") from error
+    tokenizer = parse_tokenizer(known, "--tokens subwords")
     if tokenizer.token_to_id(_UNKNOWN_WORD) != UNKNOWN:
         raise ValueError("not a tokenizer of this library")
     return tokenizer
-
-
-def _package() -> Any:
-    try:
-        import tokenizers
-    except ImportError as error:
-        raise UserError(
-            "--tokens subwords needs tokenizers: pip install 'unrolled[subwords]'"
-        ) from error
-    return tokenizers
 
 
 def _code_points(text: str) -> Tokens:
