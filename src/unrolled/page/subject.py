@@ -17,7 +17,8 @@ from unrolled.files import read_bytes, read_json
 from unrolled.tasks.text import corpus
 from unrolled.tasks.text.predictor import TextPredictor
 from unrolled.tasks.text.task import TASK
-from unrolled.tasks.text.vocabulary import UNKNOWN
+from unrolled.tasks.text.tokens import Characters
+from unrolled.tasks.text.tokens.vocabulary import UNKNOWN
 from unrolled.training import session
 from unrolled.training.run_folder.folder import RunFolder
 
@@ -97,13 +98,20 @@ class TextSubject:
         name: what the page calls it.
 
     Raises:
-        UserError: if the folder is no text run, something in it is corrupt or leads out of it, or
-            it has no weights.
+        UserError: if the folder is no text run or one of words or subwords, something in it is
+            corrupt or leads out of it, or it has no weights.
     """
 
     def __init__(self, folder: RunFolder, name: str) -> None:
         _check_inside(folder)
         self._run: TextPredictor = session.load(TASK, folder.path)
+        vocabulary = self._run.vocabulary
+        if not isinstance(vocabulary, Characters):
+            raise UserError(
+                f"{name}: the page shows models of characters, this is one of {vocabulary.unit}s; "
+                "in Python, lens.trace and lens.influence take any model"
+            )
+        self._vocabulary = vocabulary
         self.name = name
         self.model: nn.Module = self._run.model
 
@@ -120,7 +128,7 @@ class TextSubject:
             "layers": options.num_layers,
             "units": options.hidden_size,
             "parameters": sum(p.numel() for p in self.model.parameters()),
-            "characters": len(self._run.vocabulary) - 1,
+            "characters": len(self._vocabulary) - 1,
             "bits": round(bits, 3) if isinstance(bits, int | float) else None,
         }
 
@@ -137,19 +145,19 @@ class TextSubject:
             text = read_bytes(path).decode("utf-8", "replace")[:PIECE]
             found.append(Sample(f"written by the run ({path.stem})", text))
         # What the model has never seen cannot be looked at.
-        return [s for s in found if s.text and not self._run.vocabulary.unknown_in(s.text)]
+        return [s for s in found if s.text and not self._vocabulary.unknown_in(s.text)]
 
     def rows(self, steps: int, count: int) -> Tensor | None:
         """Pieces of the validation text, evenly spread, each from the beginning of a line."""
         path = self._run.folder.cache / "validation.npy"
         if not path.exists():
             return None
-        tokens = corpus.open_tokens(path, self._run.vocabulary)
+        tokens = corpus.open_tokens(path, self._vocabulary)
         steps = min(steps, len(tokens))
         if steps == 0:
             return None
         count = min(count, len(tokens) // steps)
-        newline = int(self._run.vocabulary.encode("\n")[0])
+        newline = int(self._vocabulary.encode("\n")[0])
         room = len(tokens) // count
         rows = []
         for place in range(count):
@@ -174,16 +182,16 @@ class TextSubject:
                 "of it, or in Python at all of it: lens.influence(..., window=, steps=)"
             )
         unknown = "".join(c for c in dict.fromkeys(sample) if "\ud800" <= c <= "\udfff")
-        unknown = unknown or self._run.vocabulary.unknown_in(sample)
+        unknown = unknown or self._vocabulary.unknown_in(sample)
         if unknown:
             listed = " ".join(f"{c!r} (U+{ord(c):04X})" for c in unknown[:10])
             more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
             raise UserError(f"sample: {self.name} has never seen {listed}{more}")
-        return torch.from_numpy(self._run.vocabulary.encode(sample).astype("int64"))
+        return torch.from_numpy(self._vocabulary.encode(sample).astype("int64"))
 
     def name_of(self, token: int) -> str:
         """The character; U+FFFD for one that the model does not know."""
-        return self._run.vocabulary.decode(token)
+        return self._vocabulary.decode(token)
 
     def input(self, tokens: Tensor) -> Tensor:
         """The tokens as they are."""
@@ -205,14 +213,19 @@ def _check_inside(folder: RunFolder) -> None:
     """A run from somebody else must not show files from elsewhere on this machine."""
     root = os.path.realpath(folder.path)
     parts = (folder.options, folder.weights, folder.checkpoint, folder.summary)
-    others = (folder.path / "vocabulary.json", folder.cache / "validation.npy")
+    others = (
+        folder.path / "vocabulary.json",
+        folder.path / "tokenizer.json",
+        folder.cache / "validation.npy",
+    )
     for path in (*parts, *others, *folder.samples.glob("*.txt")):
         if not Path(os.path.realpath(path)).is_relative_to(root):
             raise UserError(f"{path}: leads out of the run's folder")
 
 
 def _bits(summary: Any) -> Any:
-    """Bits per character that a run's summary tells; None if it tells none."""
-    for key in ("metrics", "bits", "value"):
-        summary = summary.get(key) if isinstance(summary, dict) else None
-    return summary
+    """Bits per character that a run's summary tells, of its test part if it has one; or None."""
+    metrics = summary.get("metrics") if isinstance(summary, dict) else None
+    metrics = metrics if isinstance(metrics, dict) else {}
+    found = metrics.get("test_bits", metrics.get("bits"))
+    return found.get("value") if isinstance(found, dict) else None

@@ -17,7 +17,7 @@ from unrolled.tasks.dropout import Dropout
 from unrolled.tasks.text.locked import LockedDropout, LockedLayers
 from unrolled.tasks.text.model import TextModel
 from unrolled.tasks.text.options import ModelOptions
-from unrolled.tasks.text.vocabulary import Vocabulary
+from unrolled.tasks.text.tokens import Characters
 
 V = 40
 SMALL = ModelOptions(hidden_size=20, embedding_size=6, dropout=0.0)
@@ -240,7 +240,7 @@ def test_adaptive_softmax_needs_tokens_in_order_of_frequency(
     with pytest.raises(UserError, match=r"--adaptive-softmax: .* characters"):
         train("text", prose, out=tmp_path / "r", quiet=True, **settings)
     assert not (tmp_path / "r").exists()
-    monkeypatch.setattr(Vocabulary, "by_frequency", True)
+    monkeypatch.setattr(Characters, "by_frequency", True)
     run = train("text", prose, out=tmp_path / "r", quiet=True, **settings)
     assert run.evaluate(prose).nats < 0.8 * math.log(len(run.vocabulary))
     assert load(tmp_path / "r").generate("the", length=9) == run.generate("the", length=9)

@@ -12,7 +12,7 @@ from unrolled.tasks.text.generate import draw, generate
 from unrolled.tasks.text.model import TextModel
 from unrolled.tasks.text.options import ModelOptions
 from unrolled.tasks.text.score import Block, default_streams, predictions, score, score_of
-from unrolled.tasks.text.vocabulary import Vocabulary
+from unrolled.tasks.text.tokens import Characters
 
 CELLS = [
     ModelOptions(cell="lstm", hidden_size=9, num_layers=2, embedding_size=4),
@@ -102,7 +102,7 @@ def test_default_streams() -> None:
 
 @pytest.mark.parametrize("options", CELLS, ids=IDS)
 def test_writing_is_reproducible_and_greedy_at_zero(options: ModelOptions) -> None:
-    vocabulary = Vocabulary("\nabcdefghi")
+    vocabulary = Characters("\nabcdefghi")
     model = make(options)
 
     def write(temperature: float, seed: int = 0, top_k: int = 0) -> str:
@@ -140,7 +140,7 @@ def test_the_unknown_is_never_written_and_top_k_holds() -> None:
 
 
 def test_it_writes_as_it_goes_and_leaves_no_mode_on() -> None:
-    characters = generate(make(CELLS[0]), Vocabulary("\nabcdefghi"), "", length=10**9)
+    characters = generate(make(CELLS[0]), Characters("\nabcdefghi"), "", length=10**9)
     assert len(list(islice(characters, 3))) == 3
     assert not torch.is_inference_mode_enabled()
 
@@ -157,9 +157,9 @@ def test_it_writes_as_it_goes_and_leaves_no_mode_on() -> None:
 )
 def test_wrong_numbers(settings: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        generate(make(CELLS[0]), Vocabulary("a"), "a", **({"length": 3} | settings))  # type: ignore[arg-type]
+        generate(make(CELLS[0]), Characters("a"), "a", **({"length": 3} | settings))  # type: ignore[arg-type]
 
 
 def test_unseen_characters_are_named() -> None:
     with pytest.raises(UserError, match=r"never seen 'X' \(U\+0058\) '한' \(U\+D55C\);"):
-        generate(make(CELLS[0]), Vocabulary("abc"), "aXb한X", length=3)
+        generate(make(CELLS[0]), Characters("abc"), "aXb한X", length=3)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from unrolled.errors import UserError
 from unrolled.ranges import shown
-from unrolled.tasks.text.corpus import read_lines
+from unrolled.tasks.text.reading import read_lines
 
 from .pieces import Frame, Keys, Piece, name_of, pitch_of
 

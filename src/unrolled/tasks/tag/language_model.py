@@ -52,6 +52,10 @@ class LanguageModel:
         with torch.random.fork_rng(devices=[]):  # fresh weights are drawn for nothing
             options = read_options(TextOptions, folder.options)
             found = TextPredictor(options, folder, torch.device("cpu"))
+        if found.vocabulary.unit != "character":
+            raise UserError(
+                f"--lm {path}: expected a model of characters, got one of {found.vocabulary.unit}s"
+            )
         self._vocabulary = found.vocabulary
         self._embedding: nn.Module = found.model.embedding
         self._recurrent: nn.Module = found.model.recurrent

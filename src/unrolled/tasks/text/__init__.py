@@ -1,1 +1,1 @@
-"""Character models: train on text, write text, score text."""
+"""Models of text: train on text, write text, score text."""

@@ -1,100 +1,124 @@
-r"""Text files of any size as tokens in a memory map.
+"""A text of any size as tokens in memory maps: training, validation and test part.
 
-The files are read twice, in blocks: once for the vocabulary, once for the tokens. Never is more
-than a block in memory.
-
-Newlines: ``\r\n`` and ``\r`` are read as ``\n``, so that a text gives the same tokens wherever it
-was saved; a byte-order mark at a file's start is skipped. Everything else is kept as it is: no
-normalisation, no case folding; a character is one Unicode code point (a Hangul syllable is one
-character if it was saved composed, several if decomposed).
+The text is divided by characters before anything becomes tokens: the same parts whatever the tokens
+are. It is read in blocks, never more than one of them in memory: once to count its characters, once
+more where words or subwords are learnt, and once for the tokens.
 """
 
 from __future__ import annotations
 
-import codecs
-import io
+import json
+import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from unrolled.errors import UserError, reason
-from unrolled.files import check_regular, open_regular
-from unrolled.tasks.text.vocabulary import UNKNOWN, Vocabulary
+from unrolled.files import check_regular, read_json, write_file
+from unrolled.tasks.text.options import DataOptions
+from unrolled.tasks.text.reading import read, sources
+from unrolled.tasks.text.tokens import Characters, Subwords, Vocabulary, Words
+from unrolled.tasks.text.tokens.lines import whole_lines
+from unrolled.training.display import Display, choose_display
 
 BLOCK = 1 << 22
-"""Bytes read at a time."""
+"""Tokens that are looked at at a time."""
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+
+PATIENCE = 2.0
+"""Seconds after which a terminal shows how far the reading is."""
 
 Tokens = np.ndarray[Any, np.dtype[Any]]
 
 
-def read_blocks(path: Path) -> Iterator[str]:
-    """The text of a file, block by block.
+# The text in parts --------------------------------------------------------------------------------
+
+
+class Corpus:
+    """The user's text in parts.
+
+    Args:
+        data: Files, and how they are divided.
+
+    Attributes:
+        lengths: Characters of each part that there is: train, validation, test.
+        characters: The different characters of --data, those of its test part left out, in order
+            of code point.
 
     Raises:
-        UserError: There is no such file, it is not a regular one, it cannot be read, it is empty,
-            or it is not text in UTF-8 (the error names the first byte that is wrong).
+        UserError: A file cannot be read, or is not text.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")("strict")
-    newlines = io.IncrementalNewlineDecoder(None, translate=True)
-    read = 0
-    begun = False
-    try:
-        with open_regular(path) as file:
-            while block := file.read(BLOCK):
-                # Bytes of a character cut by the block's end wait in the decoder.
-                waiting = len(decoder.getstate()[0])
-                zero = block.find(0)
-                if zero >= 0:
-                    raise UserError(
-                        f"{path}: not a text file: byte {read + zero} is zero; "
-                        "expected text in UTF-8"
-                    )
-                text = _decode(decoder, block, path, read - waiting)
-                read += len(block)
-                if text and not begun:
-                    begun, text = True, text.removeprefix("\ufeff")
-                yield newlines.decode(text)
-            waiting = len(decoder.getstate()[0])
-            _decode(decoder, b"", path, read - waiting, final=True)
-            yield newlines.decode("", final=True)
-    except OSError as error:
-        raise UserError(f"{path}: {reason(error)}") from error
-    if read == 0:
-        raise UserError(f"{path}: the file is empty")
 
+    def __init__(self, data: DataOptions) -> None:
+        self._data = data
+        self._text = sources(data.data)
+        others = {VALIDATION: sources(data.val_data), TEST: sources(data.test_data)}
+        self._others = {name: files for name, files in others.items() if files}
+        whole = count(read(self._text))
+        held = 0.0 if data.val_data else data.val_fraction
+        test = int(whole.length * data.test_fraction)
+        rest = whole.length - test
+        train = int(whole.length * (1 - held - data.test_fraction)) if held else rest
+        own = {TRAIN: train, VALIDATION: rest - train, TEST: test}
+        self._own = {name: length for name, length in own.items() if length}
+        self.lengths = {
+            **self._own,
+            **{name: count(read(files)).length for name, files in self._others.items()},
+        }
+        known = whole if not test else count(beginning(read(self._text), rest))
+        self.characters = known.characters
 
-def read_lines(path: Path) -> Iterator[list[str]]:
-    """The lines of a file without their ends, some at a time.
+    def training(self) -> Iterator[str]:
+        """The training part in blocks of whole lines."""
+        length = self.lengths.get(TRAIN, 0)
+        return whole_lines(beginning(read(self._text), length))
 
-    Raises:
-        UserError: As `read_blocks`.
-    """
-    rest = ""
-    for block in read_blocks(path):
-        *lines, rest = (rest + block).split("\n")
-        yield lines
-    if rest:
-        yield [rest]
+    def part(self, name: str) -> Iterator[str]:
+        """A part that there is, in blocks."""
+        if name in self._others:
+            return read(self._others[name])
+        before = list(self._own)[: list(self._own).index(name)]
+        start = sum(self._own[one] for one in before)
+        return _without(beginning(read(self._text), start + self._own[name]), start)
 
+    def vocabulary(self) -> Vocabulary:
+        """Tokens as the options want them, learnt from the training part.
 
-def _decode(
-    decoder: codecs.IncrementalDecoder, block: bytes, path: Path, start: int, final: bool = False
-) -> str:
-    try:
-        return decoder.decode(block, final)
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise UserError(
-            f"{path}: not text in UTF-8: byte {start + error.start} is 0x{byte:02x}"
-        ) from error
+        Raises:
+            UserError: A given tokenizer cannot be used, or a package is not installed.
+        """
+        data = self._data
+        if data.tokens == "characters":
+            return Characters(self.characters)
+        if data.tokens == "words":
+            blocks = shown(self.training(), self.lengths.get(TRAIN, 0), "words are counted")
+            return Words.fit(blocks, data.size, data.split)
+        if data.tokenizer is not None:
+            return Subwords.load(Path(data.tokenizer))
+        return Subwords.fit(self.training, data.size)
+
+    def write(self, vocabulary: Vocabulary, cache: Path) -> None:
+        """Write the tokens of all parts to a run's cache.
+
+        Raises:
+            UserError: A file cannot be read, or changed since its characters were counted.
+            OSError: A file cannot be written, or the disk is full.
+        """
+        own = [(cache / f"{name}.npy", length) for name, length in self._own.items()]
+        write_tokens(read(self._text), vocabulary, own)
+        for name, files in self._others.items():
+            write_tokens(read(files), vocabulary, [(cache / f"{name}.npy", self.lengths[name])])
+        write_file(cache / _LENGTHS, json.dumps(self.lengths).encode())
 
 
 @dataclass(frozen=True)
 class Count:
-    """What the first pass finds.
+    """Characters of a text.
 
     Attributes:
         characters: The different characters, in order of code point.
@@ -105,65 +129,120 @@ class Count:
     length: int
 
 
-def count(paths: Iterable[Path]) -> Count:
-    """First pass: the different characters of some files and their number.
-
-    Raises:
-        UserError: As ``read_blocks``.
-    """
+def count(blocks: Iterable[str]) -> Count:
+    """The different characters of a text and their number."""
     seen = np.zeros(0x110000, bool)
     length = 0
-    for path in paths:
-        for block in read_blocks(path):
-            points = np.frombuffer(block.encode("utf-32-le"), np.dtype("<u4"))
-            seen[points] = True
-            length += len(points)
+    for block in blocks:
+        points = np.frombuffer(block.encode("utf-32-le"), np.dtype("<u4"))
+        seen[points] = True
+        length += len(points)
     return Count("".join(map(chr, np.flatnonzero(seen))), length)
 
 
-def write_tokens(
-    paths: Iterable[Path], vocabulary: Vocabulary, parts: Sequence[tuple[Path, int]]
-) -> int:
-    """Second pass: write the tokens of some files, one after another, to ``.npy`` files.
+def beginning(blocks: Iterable[str], length: int) -> Iterator[str]:
+    """The first characters of a text."""
+    for block in blocks:
+        if length <= len(block):
+            yield block[:length]
+            return
+        yield block
+        length -= len(block)
+
+
+def _without(blocks: Iterable[str], length: int) -> Iterator[str]:
+    """A text without its first characters."""
+    for block in blocks:
+        if length < len(block):
+            yield block[length:]
+        length = max(0, length - len(block))
+
+
+def shown(blocks: Iterable[str], length: int, text: str) -> Iterator[str]:
+    """Blocks of a text; a terminal shows how far they are read, should it take long.
 
     Args:
-        paths: Text files.
-        vocabulary: Tokens of characters.
-        parts: Files to write and how many tokens each takes, in order.
+        blocks: The text.
+        length: Characters of all blocks.
+        text: Words to show.
+    """
+    display: Display | None = None
+    begun, done = time.monotonic(), 0
+    try:
+        for block in blocks:
+            yield block
+            done += len(block)
+            if display is None and time.monotonic() - begun > PATIENCE:
+                display = choose_display(quiet=sys.stderr is None or not sys.stderr.isatty())
+            if display is not None:
+                display.progress(min(1.0, done / max(1, length)), text)
+    finally:
+        if display is not None:
+            display.close()
+
+
+# Tokens in files ----------------------------------------------------------------------------------
+
+
+def write_tokens(
+    blocks: Iterable[str], vocabulary: Vocabulary, parts: Sequence[tuple[Path, int]]
+) -> int:
+    """Write the tokens of a text to ``.npy`` files.
+
+    Args:
+        blocks: The text.
+        vocabulary: Its tokens.
+        parts: Files to write and how many characters each takes, in order.
 
     Returns:
-        How many characters were not in the vocabulary.
+        Number of tokens that are unknown.
 
     Raises:
-        UserError: As ``read_blocks``, or the text changed since it was counted.
+        UserError: The text changed since it was counted.
         OSError: A file cannot be written, or the disk is full.
     """
+    text = iter(shown(blocks, sum(length for _, length in parts), "tokens are written"))
     unknown = 0
-    blocks = (vocabulary.encode(b) for path in paths for b in read_blocks(path))
-    rest = np.empty(0, vocabulary.dtype)
+    rest = ""
+
+    def part(left: int) -> Iterator[str]:
+        nonlocal rest
+        while left:
+            if not rest:
+                block = next(text, None)
+                if block is None:
+                    raise UserError("the text changed while it was being read")
+                rest = block
+            taken, rest = rest[:left], rest[left:]
+            left -= len(taken)
+            yield taken
+
     for target, length in parts:
         with target.open("wb") as file:
-            header = {"descr": vocabulary.dtype.str, "fortran_order": False, "shape": (length,)}
-            np.lib.format.write_array_header_1_0(file, header)
-            left = length
-            while left:
-                if not len(rest):
-                    block = next(blocks, None)
-                    if block is None:
-                        raise UserError("the text changed while it was being read")
-                    unknown += int((block == UNKNOWN).sum())
-                    rest = block.astype(vocabulary.dtype)
+            written = 0
+            _write_header(file, vocabulary, written)
+            start = file.tell()
+            for lines in whole_lines(part(length)):
+                tokens = vocabulary.encode(lines)
+                unknown += int((tokens == vocabulary.unknown).sum())
+                written += len(tokens)
                 # Not a memory map: writing to one on a full disk kills the process.
                 try:
-                    file.write(rest[:left].tobytes())
+                    file.write(tokens.astype(vocabulary.dtype).tobytes())
                 except OSError as error:
                     error.filename = error.filename or str(target)
                     raise
-                taken = min(left, len(rest))
-                rest, left = rest[taken:], left - taken
-    if len(rest) or any(len(block) for block in blocks):
+            file.seek(0)
+            _write_header(file, vocabulary, written)
+            assert file.tell() == start, "numpy leaves room for any length"
+    if rest or any(text):
         raise UserError("the text changed while it was being read")
     return unknown
+
+
+def _write_header(file: Any, vocabulary: Vocabulary, length: int) -> None:
+    header = {"descr": vocabulary.dtype.str, "fortran_order": False, "shape": (length,)}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 def open_tokens(path: Path, vocabulary: Vocabulary) -> Tokens:
@@ -190,3 +269,60 @@ def open_tokens(path: Path, vocabulary: Vocabulary) -> Tokens:
                 f"{len(vocabulary)}"
             )
     return tokens
+
+
+class Part(NamedTuple):
+    """A part of a text.
+
+    Attributes:
+        tokens: Its tokens, a read-only memory map.
+        characters: Characters of all tokens but the first, which nothing precedes.
+    """
+
+    tokens: Tokens
+    characters: int
+
+    def beginning(self, length: int) -> Part:
+        """Its first tokens; their characters are estimated by the mean of all."""
+        if length >= len(self.tokens):
+            return self
+        share = (length - 1) / (len(self.tokens) - 1)
+        return Part(self.tokens[:length], max(1, round(self.characters * share)))
+
+
+def part_of(tokens: Tokens, length: int, vocabulary: Vocabulary) -> Part:
+    """A part of a text from its tokens and the number of all its characters."""
+    first = len(vocabulary.decode(int(tokens[0]))) if len(tokens) else 0
+    return Part(tokens, max(1, length - first))
+
+
+def open_part(cache: Path, name: str, vocabulary: Vocabulary) -> Part | None:
+    """A part of a run's text; None if the run has none of that name.
+
+    Raises:
+        UserError: As ``open_tokens``, or the file with the lengths is corrupt.
+    """
+    path = cache / f"{name}.npy"
+    if name != TRAIN and not path.exists():
+        return None
+    tokens = open_tokens(path, vocabulary)
+    if isinstance(vocabulary, Characters):  # older runs have no other tokens, and no such file
+        return part_of(tokens, len(tokens), vocabulary)
+    lengths = read_json(cache / _LENGTHS)
+    length = lengths.get(name) if isinstance(lengths, dict) else None
+    if not isinstance(length, int) or not 0 < length < 1 << 60:
+        raise UserError(f"{cache / _LENGTHS}: corrupt: expected the characters of {name}")
+    return part_of(tokens, length, vocabulary)
+
+
+def open_parts(cache: Path, vocabulary: Vocabulary) -> dict[str, Part]:
+    """All parts of a run's text by name, the training part among them.
+
+    Raises:
+        UserError: As ``open_part``.
+    """
+    parts = ((name, open_part(cache, name, vocabulary)) for name in (TRAIN, VALIDATION, TEST))
+    return {name: part for name, part in parts if part is not None}
+
+
+_LENGTHS = "lengths.json"

@@ -10,6 +10,9 @@ from unrolled.ranges import SEED, SHARE, SIZE, Range
 from unrolled.tasks.recurrent import RecurrentOptions
 from unrolled.training.options import RATE, CheckedOptions, TrainingOptions
 
+BYTES = 256
+"""Different bytes: the least that subwords are made of."""
+
 LENGTH = Range(0, 10**9)
 """Characters to write."""
 
@@ -19,20 +22,80 @@ TEMPERATURE = Range(1e-6, 1e6, or_zero=True)
 PENALTY = Range(0, 1e6)
 """Factors of penalties beside the loss."""
 
+VOCABULARY = Range(2, 10**6)
+"""Different tokens of a vocabulary."""
+
+_SIZES = {"words": 10_000, "subwords": 2000}
+"""Different tokens where no number is given."""
+
 
 @dataclass(frozen=True)
 class DataOptions(CheckedOptions):
-    """Which text to read.
+    """The text to read, its parts and its tokens.
 
     Attributes:
-        data: Text files in UTF-8, read one after another as one text.
-        val_data: Text files to validate on, instead of the end of --data.
-        val_fraction: Share of the text, at its end, kept for validation.
+        data: Text in UTF-8, read as one text: files, folders (all .txt files in them and below, in
+            order of their names), patterns of file names, or - for standard input.
+        val_data: Text to validate on, instead of a part of --data.
+        val_fraction: Share of the text kept for validation: its end, before the test part.
+        test_data: Text to test on, read once when the training has ended.
+        test_fraction: Share of the text kept to test on: its very end.
+        tokens: Units that the model reads and predicts. Words and subwords need the package
+            tokenizers.
+        vocabulary_size: Most different tokens. Words beyond the most frequent ones become one
+            unknown; subwords are learnt so that nothing is unknown. [default: 10000 words, 2000
+            subwords]
+        split: Ends of words: blanks and punctuation marks, or blanks alone, as for texts whose
+            marks stand between blanks already.
+        tokenizer: A tokenizer.json to use for subwords: another run's, or a byte-level one of
+            Hugging Face.
     """
 
     data: tuple[str, ...] = ()
     val_data: tuple[str, ...] = ()
     val_fraction: Annotated[float, SHARE] = 0.1
+    test_data: tuple[str, ...] = ()
+    test_fraction: Annotated[float, SHARE] = 0.0
+    tokens: Literal["characters", "words", "subwords"] = "characters"
+    vocabulary_size: Annotated[int | None, VOCABULARY] = None
+    split: Literal["marks", "blanks"] = "marks"
+    tokenizer: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: A value is outside its range, or two do not go together.
+        """
+        super().__post_init__()
+        held = 0.0 if self.val_data else self.val_fraction
+        if held + self.test_fraction >= 1:
+            raise UserError(
+                f"--test-fraction: nothing is left to train on: --val-fraction {held:g} and "
+                f"--test-fraction {self.test_fraction:g} are the whole text"
+            )
+        if self.test_data and self.test_fraction:
+            raise UserError("--test-data and --test-fraction both name a test part; give one")
+        if self.vocabulary_size is not None and self.tokens == "characters":
+            raise UserError(
+                "--vocabulary-size: for --tokens words or subwords; every character is a token"
+            )
+        if self.split != "marks" and self.tokens != "words":
+            raise UserError(f"--split: for --tokens words, got --tokens {self.tokens}")
+        if self.tokenizer is not None and self.tokens != "subwords":
+            raise UserError(f"--tokenizer: for --tokens subwords, got --tokens {self.tokens}")
+        if self.tokenizer is not None and self.vocabulary_size is not None:
+            raise UserError("--vocabulary-size: the file of --tokenizer has a size of its own")
+        if self.tokens == "subwords" and (self.vocabulary_size or BYTES) < BYTES:
+            raise UserError(
+                f"--vocabulary-size: expected at least {BYTES} subwords, one for each byte, got "
+                f"{self.vocabulary_size}"
+            )
+
+    @property
+    def size(self) -> int:
+        """``vocabulary_size``, or what is usual for the tokens."""
+        return self.vocabulary_size or _SIZES[self.tokens]
 
 
 @dataclass(frozen=True)
@@ -85,7 +148,7 @@ class ModelOptions(RecurrentOptions):
 
 @dataclass(frozen=True)
 class TextTraining(TrainingOptions):
-    """How to train a character model.
+    """How to train a model of text.
 
     Attributes:
         seq_len: Steps of one chunk: the gradient is cut after so many.
@@ -107,7 +170,7 @@ class TextOptions:
 
     Attributes:
         task: Name of the task.
-        data: Which text to read.
+        data: The text, its parts and its tokens.
         model: The model.
         training: How to train.
     """
@@ -124,9 +187,9 @@ class WritingOptions(CheckedOptions):
 
     Attributes:
         prompt: What to continue; if empty, a new line.
-        length: Characters to write.
+        length: Characters to write; the last word or subword is written whole.
         temperature: Below 1 more careful, above 1 more daring; 0 always takes the likeliest.
-        top_k: Choose among so many likeliest characters only; 0 for all.
+        top_k: Choose among so many likeliest tokens only; 0 for all.
         seed: Seed of the choices.
     """
 
@@ -142,8 +205,10 @@ class ScoringOptions(CheckedOptions):
     """How a text is scored.
 
     Attributes:
-        streams: Cut the text in so many streams, which is faster; each begins with 1024 tokens
-            of context that are not counted. [default: 1, or one per million tokens]
+        data: Text to measure on, the same as FILE: files, folders, patterns or -. [default: the
+            test part that the run has kept]
+        streams: Cut the text in so many streams, which is faster; each begins with 1024 tokens of
+            context that are not counted. [default: 1, or one per million tokens]
         dynamic: Learning rate of dynamic evaluation, in which the model learns from the text while
             it reads it; 0 for none.
         dynamic_steps: Tokens that are read before each update of dynamic evaluation.
@@ -154,6 +219,7 @@ class ScoringOptions(CheckedOptions):
             of what the cache remembers.
     """
 
+    data: tuple[str, ...] = ()
     streams: Annotated[int | None, SIZE] = None
     dynamic: Annotated[float, Range(0, 1e6)] = 0.0
     dynamic_steps: Annotated[int, SIZE] = 20
@@ -181,9 +247,9 @@ class PromptOptions(CheckedOptions):
     """How a model continues many prompts, one a line.
 
     Attributes:
-        length: Characters to write after each.
+        length: Characters to write after each; the last word or subword is written whole.
         temperature: Below 1 more careful, above 1 more daring; 0 always takes the likeliest.
-        top_k: Choose among so many likeliest characters only; 0 for all.
+        top_k: Choose among so many likeliest tokens only; 0 for all.
         seed: Seed of the choices, the same for every prompt.
     """
 

@@ -1,4 +1,4 @@
-"""A trained character model, ready for use."""
+"""A trained model of text, ready for use."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from unrolled.tasks.text.dynamic import Dynamic, typical_gradients
 from unrolled.tasks.text.generate import generate
 from unrolled.tasks.text.model import build_model
 from unrolled.tasks.text.options import PromptOptions, ScoringOptions, TextOptions, WritingOptions
+from unrolled.tasks.text.reading import read, read_lines, sources
 from unrolled.tasks.text.score import OpenReader, Reader, Score, default_streams, score
-from unrolled.tasks.text.vocabulary import Vocabulary
+from unrolled.tasks.text.tokens import Vocabulary, open_vocabulary
 from unrolled.training.run_folder.checkpoint import load_best
 from unrolled.training.run_folder.folder import RunFolder
 from unrolled.training.task import Estimate, Evaluation
@@ -36,7 +37,7 @@ class TextPredictor:
     Attributes:
         folder: Paths of the run.
         options: What it was trained with.
-        vocabulary: The characters it knows.
+        vocabulary: Its tokens.
         model: The model, in eval mode.
 
     Raises:
@@ -45,7 +46,7 @@ class TextPredictor:
 
     def __init__(self, options: TextOptions, folder: RunFolder, device: torch.device) -> None:
         self.folder, self.options, self.device = folder, options, device
-        self.vocabulary = Vocabulary.load(folder.path / "vocabulary.json")
+        self.vocabulary = open_vocabulary(options.data.tokens, folder.path)
         self.model = build_model(options.model, len(self.vocabulary), folder.path)
         load_best(self.model, folder, device)
 
@@ -73,7 +74,7 @@ class TextPredictor:
         top_k: int = 0,
         seed: int = 0,
     ) -> Iterator[str]:
-        """Characters that continue the prompt, one by one; see ``generate.generate``."""
+        """Text that continues the prompt, token by token; see ``generate.generate``."""
         return generate(
             self.model,
             self.vocabulary,
@@ -101,40 +102,56 @@ class TextPredictor:
 
     def evaluate(
         self,
-        data: Path | str | Sequence[Path | str],
+        data: Path | str | Sequence[Path | str] | None = None,
         options: ScoringOptions | None = None,
         **choices: Any,
     ) -> Score:
         """Score text files, read one after another as one text.
 
         Args:
-            data: One or several files.
+            data: One or several files, folders or patterns; None for the run's own test part.
             options: Streams to cut the text in, dynamic evaluation, a cache.
             **choices: The same by name: ``streams=8``. One stream is exact; more are faster, each
-                begins with 1024 uncounted characters of context. Default: one up to a million
-                characters, beyond that one for each million.
+                begins with 1024 uncounted tokens of context. Default: one up to a million tokens,
+                beyond that one for each million.
 
         Raises:
-            UserError: A file cannot be read or is not text, there are fewer than two characters, a
-                choice is out of range, or dynamic evaluation finds no training text in the run.
+            UserError: A file cannot be read or is not text, there are fewer than two tokens, a
+                choice is out of range, or dynamic evaluation finds no training text in the run; or
+                nothing is given and the run has no test part.
         """
         options = replace(options or ScoringOptions(), **choices)
-        files = [Path(data)] if isinstance(data, Path | str) else [Path(d) for d in data]
+        if data is None:
+            part = corpus.open_part(self.folder.cache, corpus.TEST, self.vocabulary)
+            if part is None:
+                raise UserError(
+                    "--data: expected at least one file to measure on, got none, and the run has "
+                    "no test part"
+                )
+            return self._score(part, options)
+        files = sources([data] if isinstance(data, Path | str) else data)
         with tempfile.TemporaryDirectory(prefix="unrolled-") as folder:
             cache = Path(folder) / "tokens.npy"
-            length = corpus.count(files).length
-            if length < 2:
-                raise UserError(f"{files[0]}: expected at least 2 characters, got {length}")
-            corpus.write_tokens(files, self.vocabulary, [(cache, length)])
+            length = corpus.count(read(files)).length
+            corpus.write_tokens(read(files), self.vocabulary, [(cache, length)])
             tokens = corpus.open_tokens(cache, self.vocabulary)
-            streams = options.streams or (1 if options.dynamic else default_streams(length))
-            return score(
-                self._reader(options),
-                tokens,
-                streams=streams,
-                device=self.device,
-                chunk=options.dynamic_steps if options.dynamic else None,
-            )
+            if len(tokens) < 2:
+                raise UserError(
+                    f"{files[0].name}: expected at least 2 {self.vocabulary.unit}s, "
+                    f"got {len(tokens)}"
+                )
+            return self._score(corpus.part_of(tokens, length, self.vocabulary), options)
+
+    def _score(self, part: corpus.Part, options: ScoringOptions) -> Score:
+        usual = 1 if options.dynamic else default_streams(len(part.tokens))
+        return score_part(
+            self._reader(options),
+            part,
+            self.vocabulary,
+            streams=options.streams or usual,
+            device=self.device,
+            chunk=options.dynamic_steps if options.dynamic else None,
+        )
 
     def _reader(self, options: ScoringOptions) -> Reader:
         """The model, or what learns and remembers in its place.
@@ -152,6 +169,11 @@ class TextPredictor:
         return reader
 
 
+def score_part(model: Reader, part: corpus.Part, vocabulary: Vocabulary, **how: Any) -> Score:
+    """Score of a part of a text; ``how`` as for `score.score`."""
+    return score(model, part.tokens, characters=part.characters, unknown=vocabulary.unknown, **how)
+
+
 # What the command line calls ----------------------------------------------------------------
 
 
@@ -166,8 +188,9 @@ def _lines(files: Sequence[str]) -> Iterator[str]:
     """Lines of some files and, for ``-``, of standard input as they come."""
     for name in files:
         if name != "-":
-            for block in corpus.read_lines(Path(name)):
-                yield from block
+            for source in sources([name]):
+                for block in read_lines(*source):
+                    yield from block
             continue
         for number, line in enumerate(sys.stdin.buffer, start=1):
             try:
@@ -177,7 +200,7 @@ def _lines(files: Sequence[str]) -> Iterator[str]:
 
 
 def write(predictor: TextPredictor, files: Sequence[str], options: WritingOptions) -> Iterator[str]:
-    """The prompt, and what the model writes after it, character by character."""
+    """The prompt, and what the model writes after it, token by token."""
     if files:
         raise UserError(f"{files[0]}: expected no file; what to continue is given as --prompt")
     characters = predictor.stream(
@@ -197,13 +220,35 @@ def write(predictor: TextPredictor, files: Sequence[str], options: WritingOption
 
 
 def evaluate(predictor: TextPredictor, files: Sequence[str], options: ScoringOptions) -> Evaluation:
-    """Nats and bits per character of some files, read as one text."""
-    return evaluation(predictor.evaluate(files, options), options)
+    """Nats and bits per character of some files, read as one text, or of the run's test part."""
+    found = predictor.evaluate((*files, *options.data) or None, options)
+    return evaluation(found, predictor.vocabulary, options)
 
 
-def evaluation(found: Score, options: ScoringOptions | None = None) -> Evaluation:
-    """A score as every task's evaluation is told; the options are those it was made with."""
-    notes = [f"over {found.characters:,} characters"]
+def evaluation(
+    found: Score,
+    vocabulary: Vocabulary,
+    options: ScoringOptions | None = None,
+    *,
+    prefix: str = "",
+) -> Evaluation:
+    """A score as every task's evaluation is told.
+
+    Args:
+        found: The score.
+        vocabulary: Its tokens.
+        options: How it was made.
+        prefix: Put before the metrics' names.
+    """
+    unit = vocabulary.unit
+    whole = f"over {found.characters:,} characters"
+    details = {"characters": found.characters}
+    if unit != "character":
+        whole += (
+            f", {found.tokens:,} {unit}s: nats and bits are per character, perplexity per {unit}"
+        )
+        details[f"{unit}s"] = found.tokens
+    notes = [whole]
     if options is not None and options.dynamic:
         notes.append(
             f"dynamic evaluation at rate {options.dynamic:g}: the model learned from every "
@@ -217,17 +262,18 @@ def evaluation(found: Score, options: ScoringOptions | None = None) -> Evaluatio
     if found.streams > 1:
         notes.append(f"cut into {found.streams} streams, so the score is nearly exact")
     if found.unknown:
-        notes.append(f"{found.unknown:,} characters are not in the vocabulary and count as unknown")
+        share = "" if unit == "character" else f" ({found.unknown / (found.tokens + 1):.1%})"
+        notes.append(
+            f"{found.unknown:,} {unit}s{share} are not in the vocabulary and count as unknown"
+        )
+        if unit != "character":
+            notes.append(
+                "one unknown stands for many words and is easier to guess than a word: these "
+                "numbers cannot be compared with those of other tokens"
+            )
+    metrics = {"nats": found.nats, "bits": found.bits, "perplexity": found.perplexity}
     return Evaluation(
-        {
-            "nats": Estimate(found.nats),
-            "bits": Estimate(found.bits),
-            "perplexity": Estimate(found.perplexity),
-        },
+        {prefix + name: Estimate(value) for name, value in metrics.items()},
         notes=notes,
-        details={
-            "characters": found.characters,
-            "unknown": found.unknown,
-            "streams": found.streams,
-        },
+        details=details | {"unknown": found.unknown, "streams": found.streams},
     )

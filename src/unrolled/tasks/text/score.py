@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.engine.threads import one_thread
-from unrolled.tasks.text.vocabulary import UNKNOWN
+from unrolled.tasks.text.tokens.vocabulary import UNKNOWN
 from unrolled.training.processes import ALONE, Processes
 
 Tokens = np.ndarray[Any, np.dtype[Any]]
@@ -126,6 +126,7 @@ def score(
     processes: Processes = ALONE,
     chunk: int | None = None,
     characters: int | None = None,
+    unknown: int | None = UNKNOWN,
 ) -> Score:
     """Score of a text: `score_of` its `predictions`, whose arguments these are."""
     blocks = predictions(
@@ -137,7 +138,14 @@ def score(
         processes=processes,
         chunk=chunk,
     )
-    return score_of(blocks, tokens, streams=streams, processes=processes, characters=characters)
+    return score_of(
+        blocks,
+        tokens,
+        streams=streams,
+        processes=processes,
+        characters=characters,
+        unknown=unknown,
+    )
 
 
 def score_of(
@@ -147,6 +155,7 @@ def score_of(
     streams: int = 1,
     processes: Processes = ALONE,
     characters: int | None = None,
+    unknown: int | None = UNKNOWN,
 ) -> Score:
     """Score of a text from the nats of all its predicted tokens.
 
@@ -156,6 +165,7 @@ def score_of(
         streams: As given to `predictions`.
         processes: Those among which the streams are divided; all must call this.
         characters: Characters of the text but its first token's; None where tokens are characters.
+        unknown: Token of what the model does not know; None where there is no such thing.
     """
     (total,) = processes.sum([sum(map(_sum, blocks), 0.0)])
     predicted = len(tokens) - 1
@@ -163,7 +173,7 @@ def score_of(
         total,
         predicted,
         predicted if characters is None else characters,
-        _unknown(tokens),
+        0 if unknown is None else _count(tokens, unknown),
         _stream_count(tokens, streams),
     )
 
@@ -281,5 +291,5 @@ def _sum(block: Block) -> float:
     return torch.from_numpy(block.nats).sum(dtype=torch.float64).item()
 
 
-def _unknown(tokens: Tokens, block: int = 1 << 24) -> int:
-    return sum(int((tokens[i : i + block] == UNKNOWN).sum()) for i in range(0, len(tokens), block))
+def _count(tokens: Tokens, token: int, block: int = 1 << 24) -> int:
+    return sum(int((tokens[i : i + block] == token).sum()) for i in range(0, len(tokens), block))

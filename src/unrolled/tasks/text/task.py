@@ -1,4 +1,4 @@
-"""The text task: a character model learns to continue a text."""
+"""The text task: a model learns to continue a text."""
 
 from __future__ import annotations
 
@@ -39,12 +39,10 @@ def _generate(
 
 
 class TextTask(PackageTask):
-    """Next-character prediction; see `unrolled.training.task.Task`."""
+    """Prediction of the next character, word or subword; see `unrolled.training.task.Task`."""
 
     name: ClassVar[str] = "text"
-    help: ClassVar[str] = (
-        "Train a character model on text, to continue it, score it, learn from it."
-    )
+    help: ClassVar[str] = "Train a model on text, to continue it, score it, learn from it."
     options: ClassVar[type] = TextOptions
     opened: ClassVar[str] = "OpenedText"
     predictor: ClassVar[str] = "TextPredictor"
@@ -52,14 +50,14 @@ class TextTask(PackageTask):
         "predict": Verb("Continue every line.", PromptOptions, _predict),
         "evaluate": Verb("Score text: nats and bits per character.", ScoringOptions, _evaluate),
         "generate": Verb(
-            "Write text that continues a prompt, character by character.",
+            "Write text that continues a prompt, as soon as it is drawn.",
             WritingOptions,
             _generate,
         ),
     }
 
     def inspect(self, options: Any) -> Inspection:
-        """Characters, lines and words of the text, and what of the validation text is new."""
+        """Characters, lines and tokens of the text, and what of the validation text is new."""
         from .inspection import inspect
 
         return inspect(options)

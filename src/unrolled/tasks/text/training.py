@@ -1,33 +1,36 @@
-"""A character model in training: its data, its loss and its validation."""
+"""A model of text in training: its data, its loss, its validation and the final evaluation."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from unrolled.errors import UserError
 from unrolled.tasks.recurrent import cell_class, keep_cell
-from unrolled.tasks.text import corpus
+from unrolled.tasks.text.corpus import TEST, TRAIN, VALIDATION, Corpus, Part, open_parts
 from unrolled.tasks.text.generate import generate
 from unrolled.tasks.text.model import State, TextModel, build_model, check_model
 from unrolled.tasks.text.options import TextOptions
-from unrolled.tasks.text.predictor import evaluation
-from unrolled.tasks.text.score import default_streams, score
-from unrolled.tasks.text.vocabulary import Vocabulary
+from unrolled.tasks.text.predictor import evaluation, score_part
+from unrolled.tasks.text.score import Score, default_streams
+from unrolled.tasks.text.tokens import Vocabulary, open_vocabulary
 from unrolled.training.batches import Streams
 from unrolled.training.probe.monitor import some_rows
 from unrolled.training.processes import Processes
 from unrolled.training.run_folder.folder import RunFolder
 from unrolled.training.task import Evaluation, Loss, Metric
 
-Tokens = np.ndarray[Any, np.dtype[Any]]
-
 NATS = Metric("nats", "nats per character", "lower")
+"""What can be compared whatever the tokens are."""
+
+
+def objective_of(vocabulary: Vocabulary) -> Metric:
+    """What the loss is: nats per token."""
+    unit = vocabulary.unit
+    return NATS if unit == "character" else Metric(f"nats_per_{unit}", f"nats per {unit}", "lower")
 
 
 def prepare(options: TextOptions, draft: RunFolder) -> TextOptions:
@@ -37,19 +40,12 @@ def prepare(options: TextOptions, draft: RunFolder) -> TextOptions:
         The options to keep: they name the user's own cell as the run holds it.
 
     Raises:
-        UserError: The text cannot be read, or is too short.
+        UserError: The text cannot be read, or is too short; a tokenizer cannot be used.
     """
-    files = [Path(name) for name in options.data.data]
-    found = corpus.count(files)
-    val_files = [Path(name) for name in options.data.val_data]
-    if val_files:
-        train_length, val_length = found.length, corpus.count(val_files).length
-    else:
-        train_length = int(found.length * (1 - options.data.val_fraction))
-        val_length = found.length - train_length
-    _check_lengths(options, train_length, val_length)
-
-    vocabulary = Vocabulary(found.characters)
+    text = Corpus(options.data)
+    if options.data.tokens == "characters":
+        _check_lengths(options, text.lengths, "character")
+    vocabulary = text.vocabulary()
     if options.model.adaptive_softmax and not vocabulary.by_frequency:
         raise UserError(
             "--adaptive-softmax: expected tokens in order of frequency, got characters, which are "
@@ -58,55 +54,57 @@ def prepare(options: TextOptions, draft: RunFolder) -> TextOptions:
     model = keep_cell(options.model, draft.path)
     check_model(model, len(vocabulary), cell_class(model, draft.path))
     draft.cache.mkdir()
-    train, validation = draft.cache / "train.npy", draft.cache / "validation.npy"
-    if val_files:
-        corpus.write_tokens(files, vocabulary, [(train, train_length)])
-        corpus.write_tokens(val_files, vocabulary, [(validation, val_length)])
-    elif val_length:
-        parts = [(train, train_length), (validation, val_length)]
-        corpus.write_tokens(files, vocabulary, parts)
-    else:
-        corpus.write_tokens(files, vocabulary, [(train, train_length)])
-    vocabulary.save(draft.path / "vocabulary.json")
+    text.write(vocabulary, draft.cache)
+    vocabulary.save(draft.path / vocabulary.file)
+    _check_lengths(options, _lengths(open_parts(draft.cache, vocabulary)), vocabulary.unit)
     return replace(options, model=model)
 
 
-def _check_lengths(options: TextOptions, train: int, validation: int) -> None:
-    training = options.training
-    need = training.batch_size * training.seq_len + 1
+def _lengths(parts: Mapping[str, Part]) -> dict[str, int]:
+    return {name: len(part.tokens) for name, part in parts.items()}
+
+
+def _check_lengths(options: TextOptions, lengths: Mapping[str, int], unit: str) -> None:
+    """Refuse parts that are too short.
+
+    Args:
+        options: Options of the run.
+        lengths: Tokens of each part that there is.
+        unit: One token in a word.
+    """
+    data, training = options.data, options.training
+    need, train = training.batch_size * training.seq_len + 1, lengths.get(TRAIN, 0)
     if train < need:
-        name = next(iter(options.data.data), "data")
+        name = next(iter(data.data), "data")
         raise UserError(
             f"{name}: text too short: --batch-size {training.batch_size} × "
-            f"--seq-len {training.seq_len} needs {need} characters to train on, got {train}"
+            f"--seq-len {training.seq_len} needs {need} {unit}s to train on, got {train}"
         )
-    wanted = bool(options.data.val_data) or options.data.val_fraction > 0
-    if wanted and validation < 2:
-        raise UserError(
-            f"text too short: validation needs 2 characters, got {validation}; "
-            "--val-fraction 0 trains without"
-        )
+    wanted = {
+        VALIDATION: (data.val_data or data.val_fraction > 0, "validation", "--val-fraction 0"),
+        TEST: (data.test_data or data.test_fraction > 0, "a test", "--test-fraction 0"),
+    }
+    for part, (asked, words, without) in wanted.items():
+        if asked and lengths.get(part, 0) < 2:
+            raise UserError(
+                f"text too short: {words} needs 2 {unit}s, got {lengths.get(part, 0)}; "
+                f"{without} trains without"
+            )
 
 
 class OpenedText:
     """A run of the text task, open for training; see `unrolled.training.task.Opened`."""
 
-    objective = NATS
-    metrics = (NATS,)
-    item = "character"
-
     def __init__(self, options: TextOptions, folder: RunFolder, processes: Processes) -> None:
         training = options.training
-        self.vocabulary = Vocabulary.load(folder.path / "vocabulary.json")
-        tokens = corpus.open_tokens(folder.cache / "train.npy", self.vocabulary)
-        self._validation: Tokens | None = None
-        if (folder.cache / "validation.npy").exists():
-            self._validation = corpus.open_tokens(folder.cache / "validation.npy", self.vocabulary)
-        unseen = 0 if self._validation is None else len(self._validation)
-        _check_lengths(options, len(tokens), unseen)
-        self.model = build_model(options.model, len(self.vocabulary), folder.path)
+        self.vocabulary = vocabulary = open_vocabulary(options.data.tokens, folder.path)
+        self._parts = parts = open_parts(folder.cache, vocabulary)
+        _check_lengths(options, lengths := _lengths(parts), vocabulary.unit)
+        self.objective, self.item = objective_of(vocabulary), vocabulary.unit
+        self.metrics = tuple(dict.fromkeys([NATS, self.objective]))
+        self.model = build_model(options.model, len(vocabulary), folder.path)
         self.batches = Streams(
-            tokens,
+            parts[TRAIN].tokens,
             batch_size=training.batch_size,
             seq_len=training.seq_len,
             random_boundaries=training.random_boundaries,
@@ -114,9 +112,11 @@ class OpenedText:
             processes=processes,
         )
         self.usual_count = float(training.batch_size * training.seq_len)
+        tested = f"{lengths[TEST]:,} to test, " if TEST in parts else ""
         self.description = (
-            f"{len(tokens):,} characters to train on, {unseen:,} to validate, "
-            f"{len(self.vocabulary) - 1} different"
+            f"{lengths[TRAIN]:,} {self.item}s to train on, "
+            f"{lengths.get(VALIDATION, 0):,} to validate, {tested}"
+            f"{len(vocabulary) - (vocabulary.unknown is not None)} different"
         )
         self._processes, self._sample_length = processes, training.sample_length
 
@@ -138,28 +138,28 @@ class OpenedText:
         return model.nats(inputs[:, rows], targets[:, rows], state)[0]
 
     def validate(self) -> dict[str, float]:
-        """Nats per character, over as many streams as are trained: quick, and near the exact."""
-        if self._validation is None:
+        """Nats per character and token, over as many streams as are trained: near the exact."""
+        if VALIDATION not in self._parts:
             return {}
-        found = score(
+        found = score_part(
             self.model,
-            self._validation,
+            self._parts[VALIDATION],
+            self.vocabulary,
             streams=self.batches.batch_size,
             warm_up=128,
             device=self._device,
             processes=self._processes,
         )
-        return {"nats": found.nats}
+        return {NATS.name: found.nats, self.objective.name: found.nats_per_token}
 
     def sample(self) -> str | None:
         """Text that the model writes."""
         if self._sample_length == 0:
             return None
-        known = self.vocabulary.characters
         characters = generate(
             self.model,
             self.vocabulary,
-            "\n" if "\n" in known else known[0],
+            "",
             length=self._sample_length,
             temperature=0.8,
             device=self._device,
@@ -167,18 +167,30 @@ class OpenedText:
         return "".join(characters)
 
     def conclude(self, folder: RunFolder) -> Evaluation:
-        """The score of all validation characters, each from all before it."""
-        if self._validation is None:
-            return Evaluation({})
-        length = len(self._validation)
-        return evaluation(
-            score(
-                self.model,
-                self._validation,
-                streams=default_streams(length),
-                device=self._device,
-            )
+        """The score of the validation part, each token from all before it; of the test part, too.
+
+        Where there is a test part the metrics are its own, and all parts stand side by side in a
+        sentence, the training part by a beginning of the same length.
+        """
+        parts = {name: part for name, part in self._parts.items() if name != TRAIN}
+        scores = {name: self._score(part) for name, part in parts.items()}
+        if TEST not in scores:
+            found = scores.get(VALIDATION)
+            return Evaluation({}) if found is None else evaluation(found, self.vocabulary)
+        longest = max(len(part.tokens) for part in parts.values())
+        scores[TRAIN] = self._score(self._parts[TRAIN].beginning(longest))
+        listed = ", ".join(
+            f"{words} {scores[name].nats:.4f}"
+            for name, words in ((TRAIN, "training"), (VALIDATION, "validation"), (TEST, "test"))
+            if name in scores
         )
+        tested = evaluation(scores[TEST], self.vocabulary, prefix="test_")
+        sides = f"nats per character: {listed} (of the training part a beginning as long)"
+        return replace(tested, part="test", notes=[sides, *tested.notes])
+
+    def _score(self, part: Part) -> Score:
+        streams = default_streams(len(part.tokens))
+        return score_part(self.model, part, self.vocabulary, streams=streams, device=self._device)
 
     @property
     def _device(self) -> torch.device:

@@ -1,34 +1,31 @@
-"""The characters a model knows."""
+"""Characters as tokens: one Unicode code point each."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from unrolled.errors import UserError
 from unrolled.files import read_json, write_file
-
-UNKNOWN = 0
-"""Token of every character that is not in the vocabulary."""
+from unrolled.tasks.text.tokens.vocabulary import UNKNOWN, Vocabulary
 
 _CODE_POINTS = 0x110000
 
 
-class Vocabulary:
+class Characters(Vocabulary):
     """Characters and their tokens: token 0 is the unknown, the others follow by code point.
 
     Args:
         characters: The known characters, in order of code point, each once.
-
-    Attributes:
-        by_frequency: Whether token numbers fall with frequency.
     """
 
-    by_frequency = False
+    unit: ClassVar[str] = "character"
+    file: ClassVar[str] = "vocabulary.json"
+    by_frequency: ClassVar[bool] = False
 
     def __init__(self, characters: str) -> None:
         self.characters = characters
@@ -38,11 +35,6 @@ class Vocabulary:
     def __len__(self) -> int:
         """Number of tokens, the unknown among them."""
         return len(self.characters) + 1
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Smallest unsigned type that holds every token."""
-        return np.dtype(np.min_scalar_type(len(self) - 1))
 
     def encode(self, text: str) -> npt.NDArray[np.uint32]:
         """Tokens of a text, ``UNKNOWN`` for characters that are not in the vocabulary."""
@@ -62,11 +54,11 @@ class Vocabulary:
         write_file(path, json.dumps(record, ensure_ascii=False, indent=1).encode())
 
     @classmethod
-    def load(cls, path: Path) -> Vocabulary:
+    def load(cls, path: Path) -> Characters:
         """Read back.
 
         Raises:
-            UserError: The file is missing or not a vocabulary.
+            UserError: The file is missing or not a vocabulary of characters.
         """
         record = read_json(path)
         characters = record.get("characters") if isinstance(record, dict) else None
