@@ -184,6 +184,24 @@ def test_predict_continues_every_line_of_standard_input(
     assert capsys.readouterr().err == "unrolled: standard input:2: not text in UTF-8\n"
 
 
+def test_standard_input_is_trained_on_and_its_test_part_measured_again(
+    book: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
+    assert cli.run(["train", "text", "-", "--test-fraction", "0.1", *SMALL]) == 0
+    said = capsys.readouterr().out
+    (nats,) = re.findall(r"measured on the test part:\n  test_nats +(\d+\.\d{4})\n", said)
+    assert re.search(rf"training \d\.\d+, validation \d\.\d+, test {nats} ", said)
+    assert cli.run(["evaluate", "runs/text"]) == 0
+    assert re.search(rf"^nats +{nats}$", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("name", "run"), [("book.txt", "book"), ("*.txt", "text")])
+def test_a_run_is_named_after_the_first_file(book: Path, name: str, run: str) -> None:
+    assert cli.run(["train", "text", name, *SMALL]) == 0
+    assert [path.name for path in Path("runs").iterdir()] == [run]
+
+
 def test_check(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["check", "text", "book.txt", "--json", *SMALL[:-3]]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -264,7 +282,7 @@ def test_files_and_folders_that_are_not_there(fails: Fails, book: Path, trained:
     assert "no data given" in fails("train", "text", *SMALL)
     assert "nowhere.txt: no such file" in fails("train", "text", "nowhere.txt", *SMALL)
     Path("folder").mkdir()
-    assert "folder: expected a file, got a folder" in fails("train", "text", "folder", *SMALL)
+    assert "folder: expected files *.txt in this folder" in fails("train", "text", "folder", *SMALL)
     message = fails("train", "text", "book.txt", "--out", "book.txt/run", *SMALL)
     assert "book.txt/run: cannot create the folder" in message
     assert "/proc/run: cannot create" in fails("train", "text", book, "--out", "/proc/run", *SMALL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import glob
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -123,7 +124,8 @@ def _add_tasks(
 
 def _options(task: Task) -> list[inspect.Parameter]:
     """Files and flags of a task's sections."""
-    files = words("FILE", "Files to read, the same as --data.", group=group_of("data"))
+    text = "Files to read, the same as --data."
+    files = words("FILE", text, group=group_of("data"), hyphen=True)
     return [files, *(one for section in sections(task.options) for one in section.flags())]
 
 
@@ -159,11 +161,17 @@ def _train(task: Task) -> Call:
             from unrolled.training import session
 
         if out is None:
-            out = Path("runs") / (Path(options.data.data[0]).stem or task.name)
+            out = Path("runs") / _run_name(options.data.data[0], task)
         summary = session.train(task, options, out, overwrite=overwrite, quiet=quiet)
         return _finish(task, summary, json=json)
 
     return call
+
+
+def _run_name(file: str, task: Task) -> str:
+    """A name for the run of some data: the file's, where it has one to give."""
+    name = Path(file).stem
+    return task.name if name in ("", "-") or glob.has_magic(name) else name
 
 
 def _check_limits(given: Mapping[str, Any], *, others: bool) -> None:
