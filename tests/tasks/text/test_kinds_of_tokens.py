@@ -148,7 +148,7 @@ def test_an_adaptive_softmax_takes_tokens_in_order_of_frequency(
     run: TextPredictor, tmp_path: Path
 ) -> None:
     settings = SMALL | {"max_steps": 4, "hidden_size": 16, "adaptive_softmax": True}
-    kind = {"tokens": run.options.data.tokens, "vocabulary_size": 300}
+    kind: dict[str, Any] = {"tokens": run.options.data.tokens, "vocabulary_size": 300}
     text = run.folder.path.parent / "text.txt"
     other = train("text", text, out=tmp_path / "run", quiet=True, **settings, **kind)
     assert other.evaluate().nats > 0
