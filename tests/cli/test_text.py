@@ -71,7 +71,10 @@ def test_train_prints_what_came_out_and_how_to_go_on(
     assert cli.run(["train", "text", "book.txt", *SMALL]) == 0
     out = capsys.readouterr().out
     assert re.search(
-        r"Best validation \(step \d+\):\n  nats +\d+\.\d{4}\n  bits +\d+\.\d{4}\n", out
+        r"Best validation \(step \d+\):\n"
+        r"  nats +\d+\.\d{4} +baseline \d+\.\d{4}\n"
+        r"  bits +\d+\.\d{4} +baseline \d+\.\d{4}\n",
+        out,
     )
     assert "minutes" in out
     for line in ("unrolled generate runs/book", "unrolled evaluate runs/book", "report.html"):
@@ -87,6 +90,9 @@ def test_train_prints_what_came_out_and_how_to_go_on(
         "samples",
         "summary.json",
         "report.html",
+        "baseline.npz",
+        "mixture.json",
+        "lines.npy",
     }
     assert [p.name for p in Path("runs").iterdir()] == ["book"]
 

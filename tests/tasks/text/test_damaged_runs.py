@@ -26,6 +26,9 @@ Damage = Callable[[Path], None]
 FILES = (
     "options.toml",
     "vocabulary.json",
+    "baseline.npz",
+    "mixture.json",
+    "lines.npy",
     "weights.safetensors",
     "checkpoint.safetensors",
     "log.csv",
@@ -293,7 +296,7 @@ EVERY: list[tuple[str, str, Damage]] = [
     *((name, f"{name}: {how}", damage) for name in FILES for how, damage in DAMAGES.items()),
     *(
         (name, f"{name}: flipped {seed}", flipped(seed))
-        for name in FILES[:12]
+        for name in FILES[:15]
         for seed in range(int(os.environ.get("UNROLLED_FLIPS", "0")))
     ),
     *(("options.toml", name, with_option(*pair)) for name, pair in OPTIONS.items()),
@@ -318,7 +321,7 @@ def go_on(run: Path) -> None:
 
 
 def evaluate(run: Path) -> None:
-    load(run).evaluate(run.parent / "prose.txt")
+    load(run).compare(run.parent / "prose.txt")
 
 
 def write(run: Path) -> None:
@@ -436,6 +439,11 @@ KNOWN = [
     ("moment gone", "resume", "it is of another optimizer"),
     ("moment of another shape", "resume", "exp_avg of parameter 0 has another shape"),
     ("a weight is not finite", "resume", "not finite"),
+    ("baseline.npz: half", "evaluate", "baseline.npz: corrupt or truncated"),
+    ("baseline.npz: device", "resume", "expected a file, got a device"),
+    ("mixture.json: deep lists", "evaluate", "nested too deeply"),
+    ("lines.npy: noise", "evaluate", "lines.npy: corrupt or truncated"),
+    ("baseline.npz: noise", "generate", None),
     # what is only shown, or can be had again, is no reason to stop
     ("log.csv: long cell", "resume", None),
     ("log: columns gone", "resume", None),

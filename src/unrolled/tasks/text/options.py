@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from unrolled.errors import UserError
 from unrolled.ranges import SEED, SHARE, SIZE, Range
 from unrolled.tasks.recurrent import RecurrentOptions
+from unrolled.tasks.text.kneser_ney import MOST_ORDER
 from unrolled.training.options import RATE, CheckedOptions, TrainingOptions
 
 BYTES = 256
@@ -154,6 +155,11 @@ class TextTraining(TrainingOptions):
         seq_len: Steps of one chunk: the gradient is cut after so many.
         random_boundaries: Let each epoch cut its chunks at other places.
         sample_length: Length of the sample written at each validation; 0 for none.
+        combine: Use network and cheap method together: a weighted mean of their probabilities, for
+            scores; text is written by the network alone.
+        baseline: Count n-grams of the training text, too, as a cheap method beside the network.
+        order: Longest n-grams of the cheap method; fewer for texts of millions of tokens.
+            [default: from 3 to 12, as the validation text has it]
     """
 
     lr: Annotated[float, RATE] = 4e-3
@@ -162,6 +168,21 @@ class TextTraining(TrainingOptions):
     seq_len: Annotated[int, SIZE] = 64
     random_boundaries: bool = True
     sample_length: Annotated[int, LENGTH] = 300
+    combine: bool = False
+    baseline: bool = True
+    order: Annotated[int | None, Range(1, MOST_ORDER)] = None
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: A value is outside its range, or two contradict each other.
+        """
+        super().__post_init__()
+        if self.combine and not self.baseline:
+            raise UserError("--combine: needs the cheap method, but --no-baseline leaves it out")
+        if self.order is not None and not self.baseline:
+            raise UserError("--order: of the cheap method, but --no-baseline leaves it out")
 
 
 @dataclass(frozen=True)
@@ -217,6 +238,7 @@ class ScoringOptions(CheckedOptions):
         cache_weight: Weight of the cache's predictions beside the model's.
         cache_flatness: Factor of the likeness of outputs; the lower, the more alike are the weights
             of what the cache remembers.
+        baseline: Measure the cheap method, too, if the run has one.
     """
 
     data: tuple[str, ...] = ()
@@ -227,6 +249,7 @@ class ScoringOptions(CheckedOptions):
     cache: Annotated[int, Range(0, 65536)] = 0
     cache_weight: Annotated[float, SHARE] = 0.1
     cache_flatness: Annotated[float, Range(0, 1e6)] = 0.3
+    baseline: bool = True
 
     def __post_init__(self) -> None:
         """Check the values.

@@ -5,15 +5,20 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from unrolled.errors import UserError
 from unrolled.tasks.text import corpus
+from unrolled.tasks.text.beside import Beside, recorded_score
 from unrolled.tasks.text.cache import Cached
+from unrolled.tasks.text.comparison import Comparison, Recorded
 from unrolled.tasks.text.dynamic import Dynamic, typical_gradients
 from unrolled.tasks.text.generate import generate
 from unrolled.tasks.text.model import build_model
@@ -21,9 +26,12 @@ from unrolled.tasks.text.options import PromptOptions, ScoringOptions, TextOptio
 from unrolled.tasks.text.reading import read, read_lines, sources
 from unrolled.tasks.text.score import OpenReader, Reader, Score, default_streams, score
 from unrolled.tasks.text.tokens import Vocabulary, open_vocabulary
+from unrolled.tasks.text.verdict import compared, estimates
 from unrolled.training.run_folder.checkpoint import load_best
 from unrolled.training.run_folder.folder import RunFolder
-from unrolled.training.task import Estimate, Evaluation
+from unrolled.training.task import Evaluation
+
+Tokens = np.ndarray[Any, np.dtype[Any]]
 
 
 class TextPredictor:
@@ -108,6 +116,8 @@ class TextPredictor:
     ) -> Score:
         """Score text files, read one after another as one text.
 
+        With ``combine`` it is the score of network and n-gram model together.
+
         Args:
             data: One or several files, folders or patterns; None for the run's own test part.
             options: Streams to cut the text in, dynamic evaluation, a cache.
@@ -121,6 +131,72 @@ class TextPredictor:
                 nothing is given and the run has no test part.
         """
         options = replace(options or ScoringOptions(), **choices)
+        comparison = self.compare(data, replace(options, baseline=False))
+        return comparison.scores[comparison.used]
+
+    def compare(
+        self,
+        data: Path | str | Sequence[Path | str] | None = None,
+        options: ScoringOptions | None = None,
+        **choices: Any,
+    ) -> Comparison:
+        """Scores of text files by network, n-gram model and both together.
+
+        Args:
+            data: One or several files; None for the run's own test part.
+            options: As for `evaluate`, and whether to measure the n-gram model, too.
+            **choices: The same by name.
+
+        Raises:
+            UserError: As `evaluate`, or a file beside the network is corrupt.
+        """
+        options = replace(options or ScoringOptions(), **choices)
+        beside = self._beside(baseline=options.baseline)
+        with self._measured(data, options) as (score, recorded, tokens):
+            return beside.compare(score, recorded, tokens)
+
+    def nats(
+        self,
+        data: Path | str | Sequence[Path | str] | None = None,
+        options: ScoringOptions | None = None,
+        **choices: Any,
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        """Nats of every token of text files but the first, by method; see `compare`.
+
+        Raises:
+            UserError: As `compare`.
+        """
+        options = replace(options or ScoringOptions(), **choices)
+        beside = self._beside(baseline=options.baseline)
+        with self._measured(data, options) as (_, recorded, tokens):
+            methods = beside.methods(recorded, tokens)
+            parts = zip(*(nats for _, _, nats in methods.blocks()), strict=True)
+            return dict(zip(methods.names, map(np.concatenate, parts), strict=True))
+
+    def _beside(self, *, baseline: bool) -> Beside:
+        training = self.options.training
+        return Beside.load(training, self.folder, self.vocabulary, baseline=baseline)
+
+    @contextmanager
+    def _measured(
+        self, data: Path | str | Sequence[Path | str] | None, options: ScoringOptions
+    ) -> Iterator[tuple[Score, Recorded, Tokens]]:
+        """The network's score of text files, its nats of every token, and the tokens."""
+        with self._part(data) as part:
+            usual = 1 if options.dynamic else default_streams(len(part.tokens))
+            with recorded_score(
+                self._reader(options),
+                part,
+                self.vocabulary,
+                streams=options.streams or usual,
+                device=self.device,
+                chunk=options.dynamic_steps if options.dynamic else None,
+            ) as (score, recorded):
+                yield score, recorded, part.tokens
+
+    @contextmanager
+    def _part(self, data: Path | str | Sequence[Path | str] | None) -> Iterator[corpus.Part]:
+        """The tokens of text files, or of the run's own test part."""
         if data is None:
             part = corpus.open_part(self.folder.cache, corpus.TEST, self.vocabulary)
             if part is None:
@@ -128,7 +204,8 @@ class TextPredictor:
                     "--data: expected at least one file to measure on, got none, and the run has "
                     "no test part"
                 )
-            return self._score(part, options)
+            yield part
+            return
         files = sources([data] if isinstance(data, Path | str) else data)
         with tempfile.TemporaryDirectory(prefix="unrolled-") as folder:
             cache = Path(folder) / "tokens.npy"
@@ -140,18 +217,7 @@ class TextPredictor:
                     f"{files[0].name}: expected at least 2 {self.vocabulary.unit}s, "
                     f"got {len(tokens)}"
                 )
-            return self._score(corpus.part_of(tokens, length, self.vocabulary), options)
-
-    def _score(self, part: corpus.Part, options: ScoringOptions) -> Score:
-        usual = 1 if options.dynamic else default_streams(len(part.tokens))
-        return score_part(
-            self._reader(options),
-            part,
-            self.vocabulary,
-            streams=options.streams or usual,
-            device=self.device,
-            chunk=options.dynamic_steps if options.dynamic else None,
-        )
+            yield corpus.part_of(tokens, length, self.vocabulary)
 
     def _reader(self, options: ScoringOptions) -> Reader:
         """The model, or what learns and remembers in its place.
@@ -221,8 +287,9 @@ def write(predictor: TextPredictor, files: Sequence[str], options: WritingOption
 
 def evaluate(predictor: TextPredictor, files: Sequence[str], options: ScoringOptions) -> Evaluation:
     """Nats and bits per character of some files, read as one text, or of the run's test part."""
-    found = predictor.evaluate((*files, *options.data) or None, options)
-    return evaluation(found, predictor.vocabulary, options)
+    found = predictor.compare((*files, *options.data) or None, options)
+    told = evaluation(found.scores[found.used], predictor.vocabulary, options)
+    return compared(told, found, predictor.vocabulary.unit)
 
 
 def evaluation(
@@ -271,9 +338,8 @@ def evaluation(
                 "one unknown stands for many words and is easier to guess than a word: these "
                 "numbers cannot be compared with those of other tokens"
             )
-    metrics = {"nats": found.nats, "bits": found.bits, "perplexity": found.perplexity}
     return Evaluation(
-        {prefix + name: Estimate(value) for name, value in metrics.items()},
+        {prefix + name: value for name, value in estimates(found).items()},
         notes=notes,
         details=details | {"unknown": found.unknown, "streams": found.streams},
     )

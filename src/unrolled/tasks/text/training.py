@@ -10,13 +10,16 @@ from torch import Tensor, nn
 
 from unrolled.errors import UserError
 from unrolled.tasks.recurrent import cell_class, keep_cell
+from unrolled.tasks.text.beside import Beside, keep_beside, recorded_score
+from unrolled.tasks.text.comparison import Comparison
 from unrolled.tasks.text.corpus import TEST, TRAIN, VALIDATION, Corpus, Part, open_parts
 from unrolled.tasks.text.generate import generate
 from unrolled.tasks.text.model import State, TextModel, build_model, check_model
 from unrolled.tasks.text.options import TextOptions
 from unrolled.tasks.text.predictor import evaluation, score_part
-from unrolled.tasks.text.score import Score, default_streams
+from unrolled.tasks.text.score import default_streams
 from unrolled.tasks.text.tokens import Vocabulary, open_vocabulary
+from unrolled.tasks.text.verdict import compared
 from unrolled.training.batches import Streams
 from unrolled.training.probe.monitor import some_rows
 from unrolled.training.processes import Processes
@@ -56,7 +59,9 @@ def prepare(options: TextOptions, draft: RunFolder) -> TextOptions:
     draft.cache.mkdir()
     text.write(vocabulary, draft.cache)
     vocabulary.save(draft.path / vocabulary.file)
-    _check_lengths(options, _lengths(open_parts(draft.cache, vocabulary)), vocabulary.unit)
+    parts = open_parts(draft.cache, vocabulary)
+    _check_lengths(options, _lengths(parts), vocabulary.unit)
+    keep_beside(options.training, draft, vocabulary, parts)
     return replace(options, model=model)
 
 
@@ -118,7 +123,7 @@ class OpenedText:
             f"{lengths.get(VALIDATION, 0):,} to validate, {tested}"
             f"{len(vocabulary) - (vocabulary.unknown is not None)} different"
         )
-        self._processes, self._sample_length = processes, training.sample_length
+        self._processes, self._training = processes, training
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor], carry: State | None) -> Loss:
         """Mean nats of the tokens, and the state after the chunk."""
@@ -154,13 +159,13 @@ class OpenedText:
 
     def sample(self) -> str | None:
         """Text that the model writes."""
-        if self._sample_length == 0:
+        if self._training.sample_length == 0:
             return None
         characters = generate(
             self.model,
             self.vocabulary,
             "",
-            length=self._sample_length,
+            length=self._training.sample_length,
             temperature=0.8,
             device=self._device,
         )
@@ -169,28 +174,49 @@ class OpenedText:
     def conclude(self, folder: RunFolder) -> Evaluation:
         """The score of the validation part, each token from all before it; of the test part, too.
 
-        Where there is a test part the metrics are its own, and all parts stand side by side in a
-        sentence, the training part by a beginning of the same length.
+        Beside the network stand the n-gram model and both together, whose weights are found on the
+        validation part. Where there is a test part the metrics are its own, and the network's nats
+        on all parts stand side by side in a sentence, those of the training part on a beginning of
+        the same length.
         """
-        parts = {name: part for name, part in self._parts.items() if name != TRAIN}
-        scores = {name: self._score(part) for name, part in parts.items()}
-        if TEST not in scores:
-            found = scores.get(VALIDATION)
-            return Evaluation({}) if found is None else evaluation(found, self.vocabulary)
-        longest = max(len(part.tokens) for part in parts.values())
-        scores[TRAIN] = self._score(self._parts[TRAIN].beginning(longest))
-        listed = ", ".join(
-            f"{words} {scores[name].nats:.4f}"
-            for name, words in ((TRAIN, "training"), (VALIDATION, "validation"), (TEST, "test"))
-            if name in scores
-        )
-        tested = evaluation(scores[TEST], self.vocabulary, prefix="test_")
-        sides = f"nats per character: {listed} (of the training part a beginning as long)"
-        return replace(tested, part="test", notes=[sides, *tested.notes])
+        beside = Beside.load(self._training, folder, self.vocabulary)
+        found: dict[str, Comparison] = {}
+        for name in (VALIDATION, TEST):
+            if (part := self._parts.get(name)) is None:
+                continue
+            streams = default_streams(len(part.tokens))
+            with recorded_score(
+                self.model, part, self.vocabulary, streams=streams, device=self._device
+            ) as (network, recorded):
+                if name == VALIDATION:
+                    beside = beside.fitted(recorded, part.tokens, folder)
+                found[name] = beside.compare(network, recorded, part.tokens)
+        if not found:
+            return Evaluation({})
+        told_of, prefix = (TEST, "test_") if TEST in found else (VALIDATION, "")
+        last = found[told_of]
+        told = evaluation(last.scores[last.used], self.vocabulary, prefix=prefix)
+        told = compared(told, last, self.vocabulary.unit)
+        limits = beside.limits(len(self._parts[TRAIN].tokens), self._training, chosen=not prefix)
+        sides = [self._sides(found)] if prefix else []
+        return replace(told, part=told_of, notes=[*sides, *told.notes, *limits])
 
-    def _score(self, part: Part) -> Score:
-        streams = default_streams(len(part.tokens))
-        return score_part(self.model, part, self.vocabulary, streams=streams, device=self._device)
+    def _sides(self, found: Mapping[str, Comparison]) -> str:
+        """The network's nats on all parts in a sentence."""
+        nats = {name: one.scores["network"].nats for name, one in found.items()}
+        longest = max(len(self._parts[name].tokens) for name in found)
+        beginning = self._parts[TRAIN].beginning(longest)
+        streams = default_streams(len(beginning.tokens))
+        nats[TRAIN] = score_part(
+            self.model, beginning, self.vocabulary, streams=streams, device=self._device
+        ).nats
+        listed = ", ".join(
+            f"{words} {nats[name]:.4f}"
+            for name, words in ((TRAIN, "training"), (VALIDATION, "validation"), (TEST, "test"))
+            if name in nats
+        )
+        whose = " of the network alone" if self._training.combine else ""
+        return f"nats per character{whose}: {listed} (of the training part a beginning as long)"
 
     @property
     def _device(self) -> torch.device:
