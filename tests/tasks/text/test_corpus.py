@@ -1,5 +1,6 @@
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from unrolled.tasks.text.options import DataOptions
 from unrolled.tasks.text.reading import read, sources
 from unrolled.tasks.text.tokens import Characters, Words
 from unrolled.tasks.text.tokens.vocabulary import UNKNOWN
+from unrolled.training.display import Silent
 
 HANGUL = "나는 학교에 간다.\n한글, 漢字, ünï, 🙂🙂\n"
 
@@ -175,3 +177,31 @@ def test_lengths_that_are_damaged(tmp_path: Path) -> None:
 def test_the_beginning_of_blocks(blocks: list[str], length: int) -> None:
     assert "".join(beginning(blocks, length)) == "".join(blocks)[:length]
     assert list(shown(blocks, 3, "read")) == blocks
+
+
+def test_a_long_reading_is_shown_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Seen(Silent):
+        shares: ClassVar[list[float]] = []
+
+        def progress(self, share: float, text: str) -> None:
+            self.shares.append(share)
+
+        def close(self) -> None:
+            self.shares.append(-1.0)
+
+    quiet: list[bool] = []
+    monkeypatch.setattr(corpus, "choose_display", lambda *, quiet: asked(quiet))
+
+    def asked(now: bool) -> Seen:
+        quiet.append(now)
+        return Seen()
+
+    monkeypatch.setattr(corpus, "PATIENCE", -1.0)
+    for terminal in (False, True):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal)
+        assert list(shown(["ab", "c", "d"], 4, "read")) == ["ab", "c", "d"]
+    assert quiet == [True, False]
+    assert Seen.shares == [0.5, 0.75, 1.0, -1.0] * 2
+    monkeypatch.setattr(corpus, "PATIENCE", 60.0)
+    assert list(shown(["ab"], 2, "read")) == ["ab"]
+    assert len(quiet) == 2

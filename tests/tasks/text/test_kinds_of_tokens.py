@@ -74,6 +74,9 @@ def test_the_end_of_a_run_tells_all_parts_and_measures_the_test_part(run: TextPr
     assert summary["notes"][0].startswith("nats per character: training ")
     again = run.evaluate()
     assert again.nats == pytest.approx(summary["metrics"]["test_nats"]["value"], rel=1e-6)
+    adapted = run.evaluate(dynamic=1e-3, cache=20)
+    assert (adapted.tokens, adapted.characters) == (again.tokens, again.characters)
+    assert adapted.nats != again.nats
 
 
 def test_nats_are_per_character_whatever_the_tokens(run: TextPredictor, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ LENGTH = Range(0, 10**9)
 TEMPERATURE = Range(1e-6, 1e6, or_zero=True)
 """Logits are divided by it in 32 bits: smaller ones would make numbers that are not finite."""
 
-PENALTY = Range(0, 1e6)
+PENALTY = Range(0, 10**6)
 """Factors of penalties beside the loss."""
 
 VOCABULARY = Range(2, 10**6)
@@ -243,12 +243,12 @@ class ScoringOptions(CheckedOptions):
 
     data: tuple[str, ...] = ()
     streams: Annotated[int | None, SIZE] = None
-    dynamic: Annotated[float, Range(0, 1e6)] = 0.0
+    dynamic: Annotated[float, Range(0, 10**6)] = 0.0
     dynamic_steps: Annotated[int, SIZE] = 20
     dynamic_decay: Annotated[float, Range(0, 1)] = 0.005
     cache: Annotated[int, Range(0, 65536)] = 0
     cache_weight: Annotated[float, SHARE] = 0.1
-    cache_flatness: Annotated[float, Range(0, 1e6)] = 0.3
+    cache_flatness: Annotated[float, Range(0, 10**6)] = 0.3
     baseline: bool = True
 
     def __post_init__(self) -> None:
