@@ -12,15 +12,16 @@ from unrolled.errors import UserError
 from unrolled.tasks.lag.decay import decay
 from unrolled.tasks.lag.model import LagModel
 from unrolled.tasks.lag.options import TASKS, LagOptions
-from unrolled.tasks.lag.problems import PROBLEMS
+from unrolled.tasks.lag.problems import problem
 from unrolled.tasks.lag.variants import Variant
 
 H, LAG = 12, 50
 
 
 def model(cell: str, **common: Any) -> LagModel:
-    (one,) = LagOptions(cells=(cell,), **common).variants()
-    return LagModel(one, PROBLEMS["copy"], H, LAG)
+    options = LagOptions(cells=(cell,), **common)
+    (one,) = options.variants()
+    return LagModel(one, problem("copy", options), H, LAG)
 
 
 def bias(found: LagModel, gate: str) -> Tensor:
@@ -85,11 +86,12 @@ def test_a_cells_own_option_comes_before_that_of_all() -> None:
 @pytest.mark.parametrize("cell", [kind.__name__.lower() for kind in cells.CELLS])
 def test_every_cell_can_be_trained(cell: str) -> None:
     for task in TASKS:
-        problem = PROBLEMS[task]
-        (one,) = LagOptions(cells=(cell,)).variants()
-        found = LagModel(one, problem, H, LAG)
-        x, target = problem.draw(8, 3, Generator().manual_seed(0))
-        losses = problem.losses(found(x), target)
+        options = LagOptions(cells=(cell,))
+        (one,) = options.variants()
+        asked = problem(task, options)
+        found = LagModel(one, asked, H, LAG)
+        x, target = asked.draw(8, 3, Generator().manual_seed(0))
+        losses = asked.losses(found(x), target)
         assert losses.shape == target.shape
         torch.autograd.backward(losses.mean())
 
@@ -98,12 +100,12 @@ def test_every_cell_can_be_trained(cell: str) -> None:
 @pytest.mark.parametrize(("factor", "expected"), [(0.5, 1), (0.5**0.25, 4), (1.0, None)])
 def test_a_known_decay(task: str, factor: float, expected: int | None) -> None:
     """h_t = factor · h_{t−1} + …: the influence falls by that factor at every step."""
-    problem = PROBLEMS[task]
-    found = LagModel(Variant("", cells.RNN, {"activation": "identity"}), problem, H, LAG)
+    asked = problem(task, LagOptions())
+    found = LagModel(Variant("", cells.RNN, {"activation": "identity"}), asked, H, LAG)
     with torch.no_grad():
         found.layer.gate("U.h").copy_(factor * torch.eye(H))
     before = {name: value.clone() for name, value in found.state_dict().items()}
-    measured = decay(found, problem, LAG, Generator().manual_seed(0))
+    measured = decay(found, asked, LAG, Generator().manual_seed(0))
     assert measured.half == expected
     assert measured.left == pytest.approx(factor**measured.lags, rel=1e-4)  # factor in float32
     assert measured.lags >= LAG - 2
@@ -113,15 +115,29 @@ def test_a_known_decay(task: str, factor: float, expected: int | None) -> None:
 def test_decay_sees_the_memory_that_is_not_the_output() -> None:
     """An LSTM whose gates are open keeps c for ever, whatever its output does."""
     torch.manual_seed(0)
-    problem = PROBLEMS["recall"]
-    found = LagModel(LagOptions(cells=("lstm+forget-bias=30",)).variants()[0], problem, H, LAG)
+    asked = problem("recall", LagOptions())
+    found = LagModel(LagOptions(cells=("lstm+forget-bias=30",)).variants()[0], asked, H, LAG)
     with torch.no_grad():
         for gate in "ifgo":
             found.layer.gate(f"U.{gate}").zero_()
         found.layer.gate("W.f").zero_()
-    measured = decay(found, problem, LAG, Generator().manual_seed(0))
+    measured = decay(found, asked, LAG, Generator().manual_seed(0))
     assert measured.hundredth is None
     assert measured.left > 0.1
+
+
+def test_a_model_answers_at_every_step() -> None:
+    options = LagOptions(cells=("gru",), word=2, every_step=True)
+    (one,) = options.variants()
+    asked = problem("copy", options)
+    found = LagModel(one, asked, H, LAG)
+    x, target = asked.draw(LAG, 3, Generator().manual_seed(0))
+    given = found(x)
+    assert given.shape == (LAG + 4, 3, 9)
+    assert asked.losses(given, target).shape == target.shape == (LAG + 4, 3)
+    measured = decay(found, asked, LAG, Generator().manual_seed(0))
+    assert measured.lags == LAG + 1  # back from the letters' answers to the first step
+    assert 0 < measured.left < 1
 
 
 @pytest.mark.parametrize(
@@ -144,6 +160,11 @@ def test_decay_sees_the_memory_that_is_not_the_output() -> None:
         ({"lags": ("-5",)}, "--lags: .* got '-5'"),
         ({"lags": (10**5,)}, "--lags: .* got '100000'"),
         ({"hidden": 0}, "--hidden: expected a whole number from 1 to 4096, got 0"),
+        ({"word": 0}, "--word: expected a whole number from 1"),
+        ({"every_step": 1}, "--every-step: expected"),
+        ({"ramp": 1.5}, "--ramp: expected"),
+        ({"schedule": "step"}, "--schedule: expected .*cosine.*, got 'step'"),
+        ({"stop_loss": -1.0}, "--stop-loss: expected a number from 0 to .*, got -1"),
         ({"batch": 0}, "--batch: expected a whole number from 1"),
         ({"updates": -1}, "--updates: expected a whole number from 0"),
         ({"seed": -1}, "--seed: expected a whole number from 0"),

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Generator, Tensor
 
 from unrolled import cli
 from unrolled.errors import UserError
 from unrolled.page import launch
 from unrolled.tasks.lag import picture, run
 from unrolled.tasks.lag.options import LagOptions
+from unrolled.tasks.lag.problems import Adding
 from unrolled.tasks.lag.results import Results, load, save
-from unrolled.tasks.lag.training import SOLVED, Job, Outcome, train
+from unrolled.tasks.lag.training import SOLVED, Job, Outcome, ramped, train
 from unrolled.tasks.lag.words import findings, lag_of, share
+from unrolled.training.updates import Updates
 
 TINY: dict[str, Any] = {
     "tasks": ("copy", "adding"),
@@ -70,6 +73,54 @@ def test_training_stops_when_the_problem_is_solved() -> None:
 
 
 TOLERATED = 0.01  # squared error of sums, a sixth without memory
+
+
+def test_a_loss_may_be_asked_for_instead_of_right_answers() -> None:
+    """A sum that is within the tolerance may still be far from the right one."""
+    fine: dict[str, Any] = {"hidden": 24, "batch": 64, "updates": 3000, "lr": 0.02}
+    found = train(job(**fine, stop_loss=5e-4, schedule="linear"))
+    assert found.ended == "solved"
+    assert found.updates > train(job(**fine)).updates
+    assert found.loss < 1e-3
+    never = train(job(**(fine | {"updates": 300}), stop_loss=0.0))
+    assert (never.ended, never.updates) == ("updates", 300)
+
+
+def test_the_learning_rate_follows_its_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    monkeypatch.setattr(Updates, "set_rate", lambda loop, rate: rates.append(rate))
+    train(job(updates=4, lr=0.4, schedule="linear"))
+    assert rates == pytest.approx([0.4, 0.3, 0.2, 0.1])
+    rates.clear()
+    train(job(updates=4, lr=0.4, schedule="cosine"))
+    assert rates == pytest.approx([0.2 * (1 + math.cos(math.pi * k / 4)) for k in range(4)])
+    rates.clear()
+    train(job(updates=2, lr=0.4))
+    assert rates == [0.4, 0.4]
+
+
+def test_the_lag_is_ramped_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [ramped(1000, progress, 0.5) for progress in (0, 0.25, 0.5, 1)] == [10, 100, 1000, 1000]
+    assert [ramped(lag, 0.1, 0.2) for lag in (5, 10, 40)] == [5, 10, 20]
+    assert ramped(1000, 0, 0.0) == 1000
+    lags: list[int] = []
+    draw = Adding.draw
+
+    def noted(self: Adding, lag: int, rows: int, generator: Generator) -> tuple[Tensor, Tensor]:
+        lags.append(lag)
+        return draw(self, lag, rows, generator)
+
+    monkeypatch.setattr(Adding, "draw", noted)
+    train(job(updates=4, lag=40, lags=(40,), ramp=0.5))
+    assert set(lags[:1] + lags[5:]) == {40}  # of both decays and the test
+    assert lags[1:5] == [10, 20, 40, 40]
+
+
+def test_every_step_of_copy_memory_counts_for_the_loss() -> None:
+    """Most of them are "nothing", which is learned first: chance is 2 · ln 8 / 40."""
+    found = train(job("copy", lag=36, word=2, every_step=True, updates=150, lags=(36,), lr=0.02))
+    assert found.loss == pytest.approx(2 * math.log(8) / 40, rel=0.2)
+    assert found.success == pytest.approx(1 / 8, abs=0.05)
 
 
 def test_the_same_job_gives_the_same_numbers() -> None:
@@ -149,6 +200,18 @@ def test_results_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
         load(tmp_path, LagOptions(**(TINY | {"hidden": 7})))
     more = load(tmp_path, LagOptions(**(TINY | {"lags": (3, 9), "cells": ("rnn", "lstm")})))
     assert len(more.outcomes) == 1
+
+
+def test_results_from_before_an_option_was_there_go_on(tmp_path: Path) -> None:
+    save(Results(LagOptions(**TINY), (outcome(),)), tmp_path)
+    path = tmp_path / "results.json"
+    old = json.loads(path.read_text())
+    for name in ("word", "every_step", "ramp", "schedule", "stop_loss"):
+        del old["settings"][name]
+    path.write_text(json.dumps(old))
+    assert len(load(tmp_path, LagOptions(**TINY)).outcomes) == 1
+    with pytest.raises(UserError, match="trained with word 3, now it is 4"):
+        load(tmp_path, LagOptions(**(TINY | {"word": 4})))
 
 
 def lag(out: Path, *more: str) -> int:

@@ -49,7 +49,7 @@ def run(
 def _tell(outcome: Outcome, done: int, total: int) -> None:
     sys.stderr.write(
         f"[{done}/{total}] {outcome.task} {outcome.cell} lag {outcome.lag}: "
-        f"{outcome.success:.1%} right after {outcome.updates} updates "
+        f"{outcome.success:.1%} right, loss {outcome.loss:.2g}, after {outcome.updates} updates "
         f"({format_duration(outcome.seconds)}), influence left {share(outcome.left_before)} → "
         f"{share(outcome.left_after)}{'' if outcome.ended in ('solved', 'updates') else ', '}"
         f"{'' if outcome.ended in ('solved', 'updates') else outcome.ended}\n"

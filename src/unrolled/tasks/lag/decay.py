@@ -39,6 +39,6 @@ def decay(model: LagModel, problem: Problem, lag: int, generator: Generator) -> 
 
 
 def _losses(problem: Problem, target: Tensor, steps: int, given: Tensor) -> Tensor:
-    """A loss for each step ``[T, N]``, zero where no answer is asked."""
+    """A loss for each step ``[T, N]``, zero where none is asked."""
     own = problem.losses(given, target)
     return torch.cat([own.new_zeros(steps - len(own), own.shape[1]), own])

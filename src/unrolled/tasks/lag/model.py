@@ -29,10 +29,10 @@ class LagModel(nn.Module):
             variant.cell, hidden if mapped else problem.inputs, hidden, **keywords
         )
         self.readout = nn.Linear(hidden, problem.outputs)
-        self.answers = problem.answers
+        self.asked = problem.asked
 
     def forward(self, x: Tensor) -> Tensor:
-        """The answers ``[answers, N, outputs]``, at the last steps of x ``[T, N, inputs]``."""
+        """Answers ``[asked, N, outputs]`` to x ``[T, N, inputs]``, at the steps that are asked."""
         output = self.layer(self.embedding(x))[0]
-        read: Tensor = self.readout(output[-self.answers :])
+        read: Tensor = self.readout(output[self.asked])
         return read

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from unrolled.errors import UserError
-from unrolled.ranges import SEED, Range, shown
+from unrolled.ranges import SEED, SHARE, Range, shown
 from unrolled.training.options import CLIP, RATE, CheckedOptions
 
 from .variants import LAG, Variant, takes, variant
@@ -27,6 +27,9 @@ class LagOptions(CheckedOptions):
         cells: Cells, each with options of its own if wanted: lstm+chrono, rnn+orthogonal,
             gru+forget-bias=2, rnn+identity+relu, lstm+layer-norm.
         lags: Steps over which something must be remembered.
+        word: Letters of the word in copy memory.
+        every_step: Ask for an answer at every step in copy memory, "nothing" until the marker,
+            which then stays on (Bai, Kolter & Koltun, 2018).
         hidden: Units of a model.
         forget_bias: Bias with which forget gates begin, of all cells that have one.
         orthogonal: Begin with orthogonal recurrent matrices.
@@ -35,8 +38,13 @@ class LagOptions(CheckedOptions):
         layer_norm: Normalise the products of all cells.
         clip: Largest norm of the gradient; 0 leaves it alone.
         lr: Learning rate. [default: 0.02 for cells with gates of memory, 0.003 for others]
+        ramp: Share of the updates over which the lag of training grows, in equal ratios, from 10
+            to its value; the test always has its value.
+        schedule: Course of the learning rate, from --lr to zero after --updates.
         batch: Sequences of an update.
         updates: Most updates of a model; one that has solved its problem stops earlier.
+        stop_loss: Mean loss of 20 updates from which a problem counts as solved; 0 for never.
+            [default: 98 % right answers, whatever the loss]
         minutes: Stop after so many minutes and draw what there is. [default: no limit]
         seed: Seed of weights and sequences.
     """
@@ -44,6 +52,8 @@ class LagOptions(CheckedOptions):
     tasks: tuple[str, ...] = TASKS
     cells: tuple[str, ...] = ("rnn", "rnn+orthogonal", "gru", "lstm", "lstm+chrono")
     lags: tuple[str | int, ...] = (10, 50, 100, 200, 400)
+    word: Annotated[int, Range(1, 1000)] = 3
+    every_step: bool = False
     hidden: Annotated[int, Range(1, 4096)] = 32
     forget_bias: Annotated[float | None, Range(-1e6, 1e6)] = None
     orthogonal: bool = False
@@ -51,8 +61,11 @@ class LagOptions(CheckedOptions):
     layer_norm: bool = False
     clip: Annotated[float, CLIP] = 1.0
     lr: Annotated[float | None, RATE] = None
+    ramp: Annotated[float, SHARE] = 0.0
+    schedule: Literal["cosine", "linear", "constant"] = "constant"
     batch: Annotated[int, Range(1, 65536)] = 64
     updates: Annotated[int, Range(0, 10**7)] = 3000
+    stop_loss: Annotated[float | None, Range(0, 1e38)] = None
     minutes: Annotated[float | None, Range(0, 10**6, open_below=True)] = None
     seed: Annotated[int, SEED] = 0
 

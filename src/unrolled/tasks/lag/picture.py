@@ -12,7 +12,7 @@ from unrolled.errors import RUNTIME, UserError
 from unrolled.files import write_file
 from unrolled.lens.decay import HUNDREDTH
 
-from .problems import PROBLEMS
+from .problems import problem
 from .results import Results
 from .training import Outcome
 from .words import about
@@ -97,16 +97,16 @@ def picture(results: Results) -> Figure:
 
 
 def _success(axes: Axes, results: Results, task: str) -> None:
-    problem = PROBLEMS[task]
-    axes.set_title(problem.title, loc="left", pad=18)
+    asked = problem(task, results.options)
+    axes.set_title(asked.title, loc="left", pad=18)
     axes.text(
-        0, 1.02, problem.right, transform=axes.transAxes, fontsize=8.5, color="#777", va="bottom"
+        0, 1.02, asked.right, transform=axes.transAxes, fontsize=8.5, color="#777", va="bottom"
     )
-    axes.axhspan(0, problem.chance, color="#000", alpha=0.05, lw=0)
-    axes.axhline(problem.chance, color="#777", lw=1, ls=(0, (4, 3)))
+    axes.axhspan(0, asked.chance, color="#000", alpha=0.05, lw=0)
+    axes.axhline(asked.chance, color="#777", lw=1, ls=(0, (4, 3)))
     axes.annotate(
         "chance",
-        (0, problem.chance),
+        (0, asked.chance),
         xycoords=("axes fraction", "data"),
         xytext=(4, -3),
         textcoords="offset points",

@@ -5,23 +5,24 @@ sequence is ever seen twice.
 
 References:
     Hochreiter & Schmidhuber, 1997 (the adding problem, copying; the tolerance of a sum); Le, Jaitly
-    & Hinton, 2015; Arjovsky, Shah & Bengio, 2016 (the forms in use since).
+    & Hinton, 2015; Arjovsky, Shah & Bengio, 2016 (the forms in use since); Bai, Kolter & Koltun,
+    2018 (copy memory with an answer at every step).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from .options import LagOptions
+
 SYMBOLS = 8
 """Letters of the copied word, and values of a fact."""
-WORD = 3
-"""Letters to copy."""
 NAMES = 2
 """Facts to hold at a time."""
 DISTRACTIONS = 4
@@ -46,20 +47,30 @@ class Problem(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    words: ClassVar[str]
+    words: str
     right: ClassVar[str]
     inputs: ClassVar[int]
-    outputs: ClassVar[int]
-    answers: ClassVar[int] = 1
+    outputs: int
+    answers: int = 1
     chance: ClassVar[float]
+
+    @classmethod
+    def of(cls, options: LagOptions) -> Self:
+        """The problem in the size that the options ask for."""
+        return cls()
+
+    @property
+    def asked(self) -> slice:
+        """The steps that have a loss: those of the answers."""
+        return slice(-self.answers, None)
 
     @abstractmethod
     def draw(self, lag: int, rows: int, generator: Generator) -> tuple[Tensor, Tensor]:
-        """A batch: x ``[T, rows, inputs]`` and the right answers ``[answers, rows]``."""
+        """A batch: x ``[T, rows, inputs]`` and the targets ``[asked, rows]`` of the steps asked."""
 
     @abstractmethod
     def losses(self, given: Tensor, target: Tensor) -> Tensor:
-        """The loss of each answer, ``[answers, rows]``, of what the model gave."""
+        """Losses ``[asked, rows]`` of what the model gave, ``[asked, rows, outputs]``."""
 
     @abstractmethod
     def hits(self, given: Tensor, target: Tensor) -> Tensor:
@@ -76,37 +87,60 @@ class _Choice(Problem):
         return functional.cross_entropy(given.movedim(-1, 1), target, reduction="none")
 
     def hits(self, given: Tensor, target: Tensor) -> Tensor:
-        return given.argmax(-1) == target
+        return given[-self.answers :].argmax(-1) == target[-self.answers :]
 
 
 class Copy(_Choice):
     """Copy memory.
 
-    ========  ==============  =============  ========  ==============
-    steps     WORD            lag - 1        1         WORD
-    input     letters         nothing        go        nothing
-    answer                                             the letters
-    ========  ==============  =============  ========  ==============
+    ===========================  ==============  =============  ========  ==============
+    steps                        word            lag - 1        1         word
+    input                        letters         nothing        go        nothing
+    answer                                                                the letters
+    input with ``every_step``    letters         nothing        go        go
+    answer with ``every_step``   nothing         nothing        nothing   the letters
+    ===========================  ==============  =============  ========  ==============
 
-    Every letter is answered WORD + lag steps after it was read. Features: the letters, then "go".
+    Every letter is answered word + lag steps after it was read. Features: the letters, then "go".
+    "Nothing" as an answer is a class of its own, after the letters. A model without memory that
+    answers at every step has a mean loss of word · ln 8 / (lag + 2 word) at best.
+
+    Args:
+        word: letters to copy.
+        every_step: ask for an answer at every step, in the form of Bai, Kolter & Koltun.
     """
 
     name = "copy"
     title = "Copy memory"
-    words = f"Repeat a word of {WORD} letters after a pause."
     right = "letters repeated"
     inputs = SYMBOLS + 1
-    answers = WORD
+
+    def __init__(self, word: int, *, every_step: bool) -> None:
+        self.words = f"Repeat a word of {word} letters after a pause."
+        self.answers, self.every_step = word, every_step
+        self.outputs = SYMBOLS + every_step
+
+    @classmethod
+    def of(cls, options: LagOptions) -> Self:
+        """See `Problem`."""
+        return cls(options.word, every_step=options.every_step)
+
+    @property
+    def asked(self) -> slice:
+        """Steps that have a loss: those of the answers, or all."""
+        return slice(None) if self.every_step else super().asked
 
     def draw(self, lag: int, rows: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """See the class."""
+        letters, go = self.answers, self.answers + lag - 1
         word = torch.randint(
-            SYMBOLS, (WORD, rows), generator=generator, dtype=torch.int64, device="cpu"
+            SYMBOLS, (letters, rows), generator=generator, dtype=torch.int64, device="cpu"
         )
-        x = torch.zeros(2 * WORD + lag, rows, self.inputs, dtype=torch.float32, device="cpu")
-        x[:WORD] = functional.one_hot(word, self.inputs)
-        x[WORD + lag - 1, :, SYMBOLS] = 1
-        return x, word
+        x = torch.zeros(2 * letters + lag, rows, self.inputs, dtype=torch.float32, device="cpu")
+        x[:letters] = functional.one_hot(word, self.inputs)
+        x[go : None if self.every_step else go + 1, :, SYMBOLS] = 1
+        nothing = torch.full((go + 1, rows), SYMBOLS, dtype=torch.int64, device="cpu")
+        return x, torch.cat([nothing, word])[self.asked]
 
 
 class Adding(Problem):
@@ -189,4 +223,9 @@ class Recall(_Choice):
         return x, values.gather(0, asked)
 
 
-PROBLEMS: Mapping[str, Problem] = {kind.name: kind() for kind in (Copy, Adding, Recall)}
+PROBLEMS: Mapping[str, type[Problem]] = {kind.name: kind for kind in (Copy, Adding, Recall)}
+
+
+def problem(name: str, options: LagOptions) -> Problem:
+    """The problem of this name, in the size that the options ask for."""
+    return PROBLEMS[name].of(options)

@@ -9,8 +9,9 @@ from unrolled.files import read_bytes, write_file
 from unrolled.training.duration import format_duration
 from unrolled.training.report.report import page
 
+from .options import LagOptions
 from .picture import TITLE
-from .problems import PROBLEMS
+from .problems import problem
 from .results import Results
 from .training import SOLVED, TEST_ROWS, Outcome
 from .words import GOOD, about, findings, lag_of, share
@@ -47,12 +48,13 @@ def _says(results: Results) -> str:
     parts = []
     for task in results.options.tasks:
         sentences = "".join(f"<li>{escape(words)}</li>" for words in findings(results, task))
-        parts.append(f"<h3>{escape(PROBLEMS[task].title)}</h3><ul>{sentences}</ul>")
+        parts.append(f"<h3>{escape(problem(task, results.options).title)}</h3><ul>{sentences}</ul>")
     return f"<section><h2>What it says</h2>{''.join(parts)}</section>"
 
 
 def _table(results: Results, task: str) -> str:
-    problem, options = PROBLEMS[task], results.options
+    options = results.options
+    asked = problem(task, options)
     head = "".join(f'<th scope="col">lag {lag}</th>' for lag in options.lags)
     rows = "".join(
         f'<tr><th scope="row">{escape(cell)}</th>'
@@ -61,8 +63,8 @@ def _table(results: Results, task: str) -> str:
         for cell in options.cells
     )
     return (
-        f"<section><h2>{escape(problem.title)}</h2><p>{escape(problem.words)} "
-        f"Right are {escape(problem.right)}; by chance {problem.chance:.1%}.</p>"
+        f"<section><h2>{escape(asked.title)}</h2><p>{escape(asked.words)} "
+        f"Right are {escape(asked.right)}; by chance {asked.chance:.1%}.</p>"
         f'<div class="wide"><table><tr><td></td>{head}</tr>{rows}</table></div></section>'
     )
 
@@ -74,8 +76,9 @@ def _entry(outcome: Outcome | None) -> str:
     return (
         f"<td{good}>{outcome.success:.1%}<small>left {share(outcome.left_before)} → "
         f"{share(outcome.left_after)}</small><small>half at lag {lag_of(outcome.half_before)} → "
-        f"{lag_of(outcome.half_after)}</small><small>{outcome.updates:,} updates, "
-        f"{format_duration(outcome.seconds)}{_ended(outcome)}</small></td>"
+        f"{lag_of(outcome.half_after)}</small><small>loss {outcome.loss:.2g}, "
+        f"{outcome.updates:,} updates, {format_duration(outcome.seconds)}{_ended(outcome)}</small>"
+        "</td>"
     )
 
 
@@ -91,9 +94,9 @@ def _made(results: Results) -> str:
     return (
         "<section><h2>How it was made</h2>"
         f"<p>One recurrent layer of {options.hidden} units and a linear read-out, trained anew for "
-        "every problem and lag. No sequence is seen twice. A model stops when "
-        f"{SOLVED:.0%} of its answers are right, or after {options.updates:,} updates, whatever "
-        f"the lag; its success is measured on {TEST_ROWS:,} sequences more.</p>"
+        f"every problem and lag. No sequence is seen twice. A model stops {_solved(options)}after "
+        f"{options.updates:,} updates, whatever the lag; its success and its mean loss are "
+        f"measured on {TEST_ROWS:,} sequences more.</p>"
         "<p>The influence of step k on the loss of an answer at step t is the norm of the exact "
         "gradient of that loss by the layer's states after step k. Its mean over answers, against "
         "t − k, is computed before the first update and after the last. In the picture and the "
@@ -103,3 +106,9 @@ def _made(results: Results) -> str:
         f"<p>{format_duration(spent)} of processor time went into training; the last run took "
         f"{format_duration(results.seconds)} on the clock.</p></section>"
     )
+
+
+def _solved(options: LagOptions) -> str:
+    if options.stop_loss is None:
+        return f"when {SOLVED:.0%} of its answers are right, or "
+    return f"at a mean loss of {options.stop_loss:g}, or " if options.stop_loss else ""

@@ -111,11 +111,12 @@ def load(folder: Path, options: LagOptions) -> Results:
             raise ValueError("settings or seconds")
     except (UserError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not results of this command") from error
+    trained = LagOptions().settings() | settings  # an option that came later was at its default
     for name, value in options.settings().items():
-        if settings.get(name) != value:
+        if trained[name] != value:
             raise UserError(
                 f"{path}: its models were trained with {name.replace('_', '-')} "
-                f"{settings.get(name)}, now it is {value}; choose another --out, or --overwrite"
+                f"{trained[name]}, now it is {value}; choose another --out, or --overwrite"
             )
     return Results(options, outcomes, seconds)
 

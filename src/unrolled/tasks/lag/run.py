@@ -25,7 +25,7 @@ from unrolled.training.run_folder.lock import FolderLock
 from .model import LagModel
 from .options import PROCESSES, LagOptions
 from .picture import check_matplotlib, write_pictures
-from .problems import PROBLEMS
+from .problems import problem
 from .results import Results, load, save
 from .training import Job, Outcome, train
 
@@ -122,7 +122,7 @@ def check_models(options: LagOptions) -> None:
     """
     for one in options.variants():
         try:
-            LagModel(one, PROBLEMS[options.tasks[0]], options.hidden, int(options.lags[0]))
+            LagModel(one, problem(options.tasks[0], options), options.hidden, int(options.lags[0]))
         except (ValueError, TypeError) as error:
             raise UserError(f"--cells: {one.name}: {error}") from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .options import LagOptions
-from .problems import PROBLEMS
+from .problems import problem
 from .results import Results
 from .training import Outcome
 
@@ -16,12 +16,15 @@ GOOD = 0.9
 def about(options: LagOptions) -> str:
     """How the models were trained, in a line."""
     clip = f"clipped at norm {options.clip:g}" if options.clip else "not clipped"
+    course = "" if options.schedule == "constant" else f" ({options.schedule})"
     parts = [
         f"{options.hidden} units",
-        f"Adam {_rates(options)}",
+        f"Adam {_rates(options)}{course}",
         f"at most {options.updates} updates of {options.batch} sequences",
         f"gradient {clip}",
     ]
+    if options.ramp:
+        parts.append(f"the lag ramped up over {options.ramp:.0%} of them")
     if options.orthogonal:
         parts.append("orthogonal U")
     if options.chrono:
@@ -41,7 +44,7 @@ def _rates(options: LagOptions) -> str:
 def findings(results: Results, task: str) -> list[str]:
     """A sentence for each cell on a problem."""
     return [
-        _finding(cell, outcomes, PROBLEMS[task].chance)
+        _finding(cell, outcomes, problem(task, results.options).chance)
         for cell in results.options.cells
         if (outcomes := results.line(task, cell))
     ]
