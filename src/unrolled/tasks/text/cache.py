@@ -17,7 +17,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from unrolled.tasks.text.score import OpenReader, State
+from unrolled.tasks.text.model import State
+from unrolled.tasks.text.score import OpenReader
 
 STEPS = 64
 """Steps that are compared with the cache at a time."""
@@ -72,12 +73,13 @@ class Cached:
         places = slice(part.start, part.start + len(y) + self._size - 1)
         kept, words = kept[places], words[places].T[:, None]
         likeness = self._flatness * torch.einsum("tnh,snh->nts", y, kept)
-        age = torch.arange(kept.shape[0], device=y.device) - torch.arange(
-            len(y), device=y.device
-        ).unsqueeze(1)
-        open_ = (age >= 0) & (age < self._size) & (words > 0)
-        likeness = likeness.masked_fill(~open_, -math.inf)
+        columns, steps = (
+            torch.arange(count, dtype=torch.int64, device=y.device) for count in (len(kept), len(y))
+        )
+        place = columns - steps.unsqueeze(1)  # in the cache as each step finds it
+        there = (place >= 0) & (place < self._size) & (words > 0)
+        likeness = likeness.masked_fill(~there, -math.inf)
         hits = likeness.masked_fill(words != targets.T[..., None] + 1, -math.inf)
         cached = (hits.logsumexp(-1) - likeness.logsumexp(-1)).T
         mixed = -torch.logaddexp(self._own - nats, self._other + cached)
-        return torch.where(open_.any(-1).T, mixed, nats)  # at first the cache is empty
+        return torch.where(there.any(-1).T, mixed, nats)  # at first the cache is empty

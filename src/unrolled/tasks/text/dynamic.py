@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.errors import UserError
-from unrolled.tasks.text.model import TextModel
-from unrolled.tasks.text.score import State, Tokens
+from unrolled.tasks.text.model import State, TextModel
+from unrolled.tasks.text.score import Tokens
 
 EPSILON = 1e-3
 """ε, which is added to the root mean squares."""

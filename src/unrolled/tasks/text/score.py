@@ -26,11 +26,11 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.engine.threads import one_thread
+from unrolled.tasks.text.model import State
 from unrolled.tasks.text.tokens.vocabulary import UNKNOWN
 from unrolled.training.processes import ALONE, Processes
 
 Tokens = np.ndarray[Any, np.dtype[Any]]
-State = tuple[Tensor, ...]
 
 EXACT_LIMIT = 1_000_000
 """Longest text that is scored as one stream by default."""
