@@ -121,3 +121,24 @@ def test_both_together_need_the_cheap_method(parts: tuple[Path, Path], tmp_path:
     (out / "baseline.npz").unlink()
     with pytest.raises(UserError, match=r"baseline\.npz: no such file; --combine needs it"):
         run.evaluate(other)
+
+
+def test_words_and_a_test_part_have_a_cheap_method_too(prose: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    settings = SMALL | {"tokens": "words", "test_fraction": 0.2, "combine": True, "seq_len": 8}
+    run = train("text", prose, out=out, **settings)
+    found = evaluate(run, [], ScoringOptions())
+    told = summary(out)
+    assert told["part"] == "test"
+    assert told["metrics"]["test_nats"]["value"] == found.metrics["nats"].value
+    assert told["baseline"]["test_nats"]["value"] == found.baseline["nats"].value
+    assert told["notes"][0].startswith("nats per character of the network alone: training ")
+    assert not any("chosen on this text" in note for note in told["notes"])
+    assert any("n-grams of up to 3 words" in note for note in found.notes)
+    nats = run.nats()
+    assert nats["combined"].sum() / found.details["characters"] == pytest.approx(
+        found.metrics["nats"].value
+    )
+    assert found.details["lines"]["new"]["words"] + found.details["lines"]["known"]["words"] == len(
+        nats["combined"]
+    )

@@ -53,13 +53,14 @@ def fit_baseline(
         return KneserNey.fit(train, vocabulary_size, min(order, most))
     assert validation is not None
     grams = count_grams(train, most)
-    best: list[tuple[float, KneserNey]] = []
-    for tried in ORDERS:
-        if tried <= most:
-            model = KneserNey.of_grams(grams, vocabulary_size, tried)
-            best.append((float(model.nats(validation[:_TRIED]).mean()), model))
-    least = min(nats for nats, _ in best)
-    return next(model for nats, model in best if nats <= least * _NEAR)
+    nats = {
+        tried: KneserNey.of_grams(grams, vocabulary_size, tried).nats(validation[:_TRIED]).mean()
+        for tried in ORDERS
+        if tried <= most
+    }
+    least = min(nats.values())
+    chosen = next(tried for tried, own in nats.items() if own <= least * _NEAR)
+    return KneserNey.of_grams(grams, vocabulary_size, chosen)
 
 
 def save_baseline(model: KneserNey, folder: RunFolder) -> None:
