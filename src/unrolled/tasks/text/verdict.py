@@ -54,21 +54,20 @@ def compared(evaluation: Evaluation, comparison: Comparison, unit: str = "charac
         baseline = dict(
             zip(evaluation.metrics, estimates(scores["baseline"]).values(), strict=True)
         )
-        words = [
-            _verdict(comparison),
-            f"Cheap method: Kneser–Ney n-grams of up to {comparison.order} {unit}s.",
-        ]
         if combine:
             details["network"] = _numbers(scores["network"])
         elif "combined" in scores:
             details["combined"] = _numbers(scores["combined"])
-        notes += words
+        notes += [
+            _verdict(comparison),
+            f"Cheap method: Kneser–Ney n-grams of up to {comparison.order} {unit}s.",
+        ]
         if comparison.combine and not combine:
             notes.append(
                 "This is the network alone: the weights of both together are found at the end of "
                 "the training."
             )
-        sections.append(_methods(comparison, words))
+        sections.append(_methods(comparison))
     lines = comparison.lines
     if lines:
         details["lines"] = {kind: _means(group, comparison, unit) for kind, group in lines.items()}
@@ -108,7 +107,7 @@ def _verdict(comparison: Comparison) -> str:
     return f"The cheap method beats {name} ({size}): use the cheap method, or train for longer."
 
 
-def _methods(comparison: Comparison, words: list[str]) -> Section:
+def _methods(comparison: Comparison) -> Section:
     """All methods' metrics beside each other."""
     rows = [
         [name, f"{score.nats:.4f}", f"{score.bits:.4f}", f"{score.perplexity:.3f}"]
@@ -116,13 +115,8 @@ def _methods(comparison: Comparison, words: list[str]) -> Section:
         if (score := comparison.scores.get(key)) is not None
     ]
     head = ["", "nats per character", "bits per character", "perplexity per token"]
-    body = parts.table(head, rows) + "".join(map(parts.paragraph, words))
-    return Section(
-        "How good it is",
-        body,
-        "Every token but the first, from all before it. The interval is of draws of stretches of "
-        "the text.",
-    )
+    text = "Every token but the first, from all before it."
+    return Section("How good it is", parts.table(head, rows), text)
 
 
 def _kinds(comparison: Comparison, unit: str) -> Section:
