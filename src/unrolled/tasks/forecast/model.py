@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unrolled.cells import Cell
-from unrolled.tasks.dropout import Dropout
 from unrolled.tasks.model_memory import check_memory, within_memory
-from unrolled.tasks.recurrent import build_recurrent, output_size
+from unrolled.tasks.recurrent import output_size
 
+from .encoder import Encoder
 from .heads import Head
 from .linear import LinearMap
 from .options import ModelOptions
@@ -20,7 +20,7 @@ from .scaling import levels
 from .windows import Batch
 
 
-class ForecastNetwork(nn.Module):
+class ForecastNetwork(Encoder):
     """Numbers for all steps of the horizon at once, from windows of the past.
 
     The past is read segment by segment by the recurrent layers. Their last output, a vector of the
@@ -55,25 +55,14 @@ class ForecastNetwork(nn.Module):
         linear: LinearMap | None,
         cell: type[Cell] | None = None,
     ) -> None:
-        super().__init__()
-        self.head, self.scale = head, plan.scale
-        self.segment, self.horizon, self.channels = plan.segment, plan.horizon, plan.channels
+        changing = plan.segment * (plan.channels * options.read_target + features)
+        super().__init__(options, plan, head, changing=changing, static=static, cell=cell)
+        self.segment = plan.segment
         self.read_target, self.bidirectional = options.read_target, options.bidirectional
         self.skip = LinearSkip(linear) if linear is not None else None
-        # One vector more than there are series: for those that training did not see.
-        own = (
-            nn.Embedding(len(plan.parts) + 1, options.series_size) if options.series_size else None
-        )
-        self.series = own
-        rest = static + options.series_size
-        width = plan.segment * (plan.channels * options.read_target + features) + rest
-        size = options.input_size or width
-        self.map = nn.Linear(width, size) if options.input_size else None
-        self.recurrent = build_recurrent(options, size, cell)
-        self.dropout = Dropout(options.dropout)
         self.segments = -(-plan.horizon // plan.segment)
         self.position = nn.Embedding(self.segments, options.position_size)
-        state = output_size(options)
+        state, rest = output_size(options), static + options.series_size
         self.hidden = nn.Linear(state + options.position_size + plan.segment * ahead + rest, state)
         self.readout = nn.Linear(state, plan.segment * plan.channels * head.size)
         # The network begins as its base: what the linear map can say it does not unlearn first.
@@ -84,9 +73,7 @@ class ForecastNetwork(nn.Module):
         """Numbers of each step of the horizon, in scaled units; targets are not read."""
         values = batch.values
         level, spread = levels(values, self.scale if self.read_target else "none")
-        rest = batch.static
-        if self.series is not None:
-            rest = torch.cat([rest, self.series(batch.series + 1)], dim=-1)
+        rest = self.unchanging(batch)
         state = self._state((values - level) / spread, batch.features, rest)
         numbers = self._decoded(state, batch.future, rest)
         base = level if self.skip is None else self.skip(values, batch.future, batch.series)
@@ -104,10 +91,7 @@ class ForecastNetwork(nn.Module):
         steps, rows, _ = x.shape
         count = steps // self.segment
         x = x.reshape(count, self.segment, rows, -1).transpose(1, 2).reshape(count, rows, -1)
-        x = torch.cat([x, rest.expand(count, -1, -1)], dim=-1)
-        if self.map is not None:
-            x = functional.relu(self.map(x))
-        y = self.recurrent(x)[0]
+        y, _ = self.read(x, rest)
         if not self.bidirectional:
             last: Tensor = self.dropout(y[-1])
             return last

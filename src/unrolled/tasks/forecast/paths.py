@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unrolled.cells import Cell
-from unrolled.tasks.dropout import Dropout
-from unrolled.tasks.recurrent import as_hx, as_tuple, build_recurrent, output_size
+from unrolled.tasks.recurrent import output_size
 
+from .encoder import Encoder
 from .heads import Head
 from .options import ModelOptions
 from .plan import Plan
@@ -20,7 +20,7 @@ PATHS = 200
 """Paths drawn for each window."""
 
 
-class PathNetwork(nn.Module):
+class PathNetwork(Encoder):
     """The distribution of the next step, from all values before it.
 
     The recurrent layers read a value, the columns of its step and the known columns of the step
@@ -54,24 +54,18 @@ class PathNetwork(nn.Module):
         static: int,
         cell: type[Cell] | None = None,
     ) -> None:
-        super().__init__()
-        self.head, self.scale = head, plan.scale
-        self.horizon, self.channels, self.past = plan.horizon, plan.channels, features - ahead
-        self.series = (
-            nn.Embedding(len(plan.parts) + 1, options.series_size) if options.series_size else None
+        super().__init__(
+            options, plan, head, changing=plan.channels + features, static=static, cell=cell
         )
-        width = plan.channels + features + static + options.series_size
-        size = options.input_size or width
-        self.map = nn.Linear(width, size) if options.input_size else None
-        self.recurrent = build_recurrent(options, size, cell)
-        self.dropout = Dropout(options.dropout)
+        self.past = features - ahead
         self.readout = nn.Linear(output_size(options), plan.channels * head.size)
 
     def forward(self, batch: Batch) -> Tensor:
         """Numbers of each step of the horizon, from the true values before it, in scaled units."""
         level, spread = levels(batch.values, self.scale)
         whole = torch.cat([batch.values, batch.targets[:-1]])
-        y, _ = self._run((whole - level) / spread, self._columns(batch), batch, None)
+        x = torch.cat([(whole - level) / spread, self._columns(batch)], dim=-1)
+        y, _ = self.read(x, self.unchanging(batch))
         return self._numbers(y[-self.horizon :], level, spread)
 
     def forecast(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -92,23 +86,24 @@ class PathNetwork(nn.Module):
         chances = torch.rand(shape, generator=random, dtype=torch.float64, device="cpu")
         chances = chances.clamp(1e-9, 1 - 1e-9).to(batch.values.device)
         level, spread = levels(batch.values, self.scale)
-        columns = self._columns(batch)
-        scaled = (batch.values - level) / spread
-        y, state = self._run(scaled, columns[:history], batch, None)
+        columns, rest = self._columns(batch), self.unchanging(batch)
+        x = torch.cat([(batch.values - level) / spread, columns[:history]], dim=-1)
+        y, state = self.read(x, rest)
         # From here on `count` rows stand side by side for each window.
         y, state = (
             y[-1:].repeat_interleave(count, 1),
             tuple(part.repeat_interleave(count, 1) for part in state),
         )
-        many = Batch(*(_repeated(part, count) for part in batch))
         columns, level, spread = (
             part.repeat_interleave(count, 1) for part in (columns, level, spread)
         )
+        rest = rest.repeat_interleave(count, 0)
         found: list[Tensor] = []
         for step in range(self.horizon):
             if step > 0:
-                last = ((found[-1] - level) / spread, columns[history + step - 1 : history + step])
-                y, state = self._run(*last, many, state)
+                at = history + step - 1
+                x = torch.cat([(found[-1] - level) / spread, columns[at : at + 1]], dim=-1)
+                y, state = self.read(x, rest, state)
             placed = self._numbers(y, level, spread)
             own = chances[step].expand(rows, -1, -1).reshape(1, rows * count, -1)
             found.append(self.head.drawn(placed, own))
@@ -124,27 +119,9 @@ class PathNetwork(nn.Module):
         past = functional.pad(past, (0, 0, 0, 0, 0, self.horizon - 1))
         return torch.cat([past, torch.cat([known[1:], batch.future])], dim=-1)
 
-    def _run(
-        self, values: Tensor, columns: Tensor, batch: Batch, state: tuple[Tensor, ...] | None
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Outputs of the recurrent layers after each value, and the state after the last."""
-        rest = batch.static
-        if self.series is not None:
-            rest = torch.cat([rest, self.series(batch.series + 1)], dim=-1)
-        x = torch.cat([values, columns, rest.expand(len(values), -1, -1)], dim=-1)
-        if self.map is not None:
-            x = functional.relu(self.map(x))
-        y, after = self.recurrent(x, as_hx(state))
-        return y, as_tuple(after)
-
     def _numbers(self, y: Tensor, level: Tensor, spread: Tensor) -> Tensor:
         """Numbers of steps ``[T, N, C, O]`` in scaled units, from the outputs before them."""
         numbers = self.readout(self.dropout(y))
         numbers = numbers.reshape(*y.shape[:2], self.channels, self.head.size)
         shape = numbers.shape[:-1]
         return self.head.placed(numbers, level.expand(shape), spread.expand(shape))
-
-
-def _repeated(part: Tensor, count: int) -> Tensor:
-    """A part of a batch with each row so often; rows are dimension 1, or the first without time."""
-    return part.repeat_interleave(count, 1 if part.ndim == 3 else 0)
