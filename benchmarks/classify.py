@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seeds import measure_all, spread
+from seeds import found_in, measure_all, spread
 
 from unrolled.tasks import TASKS, options_from
 from unrolled.tasks.classify.predictor import ClassifyPredictor
@@ -170,9 +169,7 @@ def main() -> None:
 def measure(case: Case, given: argparse.Namespace) -> None:
     """Train one data set with several seeds."""
     task = TASKS["classify"]
-    source = next(given.data.rglob(case.folder), None)
-    if source is None:
-        sys.exit(f"{given.data}: no folder {case.folder}")
+    source = found_in(given.data, case.folder)
     found, cheap, minutes, parameters = [], None, [], 0
     for seed in range(given.first, given.first + given.seeds):
         with tempfile.TemporaryDirectory() as folder:

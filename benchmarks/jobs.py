@@ -28,6 +28,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from classify import CASES as CLASSIFIED
 from forecast import CASES as FORECAST
 from music import CASES as MUSIC
+from seeds import found_in
 from torch import nn
 
 from unrolled.engine.threads import one_thread
@@ -147,7 +148,7 @@ def _size(model: nn.Module) -> int:
 
 def vowels(data: Path, place: Path) -> Taught:
     """Who says the Japanese vowels; accuracy on the test part."""
-    source = _found(data, "JapaneseVowels_TRAIN.ts")
+    source = found_in(data, "JapaneseVowels_TRAIN.ts")
 
     def score(run: Path, summary: Summary) -> float:
         evaluation = session.load(TASKS["classify"], run).evaluate(
@@ -162,7 +163,7 @@ def vowels(data: Path, place: Path) -> Taught:
 
 def text(data: Path, place: Path) -> Taught:
     """Characters of Shakespeare for a minute; bits per character of the last tenth."""
-    source = _found(data, "tinyshakespeare") / "input.txt"
+    source = found_in(data, "tinyshakespeare") / "input.txt"
 
     def score(run: Path, summary: Summary) -> float:
         return float(summary.metrics["nats"]["value"] or 0) / math.log(2)
@@ -172,7 +173,7 @@ def text(data: Path, place: Path) -> Taught:
 
 def chorales(data: Path, place: Path) -> Taught:
     """Chorales of Bach, each key by itself, for ten epochs; nats per frame of the test part."""
-    source = _found(data, "JSB_Chorales.json")
+    source = found_in(data, "JSB_Chorales.json")
 
     def score(run: Path, summary: Summary) -> float:
         evaluation = session.load(TASKS["music"], run).evaluate(source)
@@ -187,19 +188,12 @@ def temperatures(data: Path, place: Path) -> Taught:
     """Minimum temperature of the next day, without a linear map beside; RMSE of the last year."""
     (case,) = (case for case in FORECAST if case.name == "temperatures")
     place.mkdir()
-    source = case.reader(_found(data, case.folder), place)
+    source = case.reader(found_in(data, case.folder), place)
 
     def score(run: Path, summary: Summary) -> float:
         return float(summary.metrics[case.metric]["value"] or 0)
 
     return Taught("forecast", {**case.settings, "data": source, "skip": False}, score, place)
-
-
-def _found(data: Path, name: str) -> Path:
-    found = next(data.rglob(name), None)
-    if found is None:
-        raise SystemExit(f"{data}: no {name}")
-    return found
 
 
 class Job(NamedTuple):

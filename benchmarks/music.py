@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seeds import measure_all, spread
+from seeds import found_in, measure_all, spread
 
 from unrolled.tasks import TASKS, options_from
 from unrolled.tasks.music.predictor import MusicPredictor
@@ -63,9 +62,7 @@ def main() -> None:
 def measure(case: Case, given: argparse.Namespace) -> None:
     """Train one case with several seeds."""
     task = TASKS["music"]
-    source = next(given.data.rglob("JSB_Chorales.json"), None)
-    if source is None:
-        sys.exit(f"{given.data}: no file JSB_Chorales.json")
+    source = found_in(given.data, "JSB_Chorales.json")
     found: list[float] = []
     minutes: list[float] = []
     cheap = parameters = 0.0

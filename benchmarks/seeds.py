@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -49,6 +50,14 @@ def measure_all(
     for case in cases:
         if given.only in (None, case.name):
             measure(case, given)
+
+
+def found_in(data: Path, name: str) -> Path:
+    """A file or folder of this name, at any depth; without one the script ends with a line."""
+    found = next(data.rglob(name), None)
+    if found is None:
+        sys.exit(f"{data}: nothing named {name}")
+    return found
 
 
 def spread(values: Sequence[float]) -> str:

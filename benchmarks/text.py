@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from seeds import measure_all, spread
+from seeds import found_in, measure_all, spread
 
 from unrolled.tasks import TASKS, options_from
 from unrolled.tasks.text.predictor import TextPredictor
@@ -72,9 +72,7 @@ def main() -> None:
 def measure(case: Case, given: argparse.Namespace) -> None:
     """Train one case with several seeds."""
     task = TASKS["text"]
-    source = next(given.data.rglob(case.source), None)
-    if source is None:
-        sys.exit(f"{given.data}: nothing named {case.source}")
+    source = found_in(given.data, case.source)
     found: dict[str, list[float]] = defaultdict(list)
     minutes: list[float] = []
     parameters = 0

@@ -11,18 +11,9 @@ from unrolled.tasks import load, resume, train
 from unrolled.tasks.text.options import ScoringOptions
 from unrolled.tasks.text.predictor import evaluate
 
-SMALL: dict[str, Any] = {
-    "hidden_size": 24,
-    "num_layers": 1,
-    "embedding_size": 8,
-    "seq_len": 16,
-    "batch_size": 8,
-    "sample_length": 0,
-    "threads": 1,
-    "lr": 1e-2,
-    "max_steps": 30,
-    "quiet": True,
-}
+from .small import SMALL as BASE
+
+SMALL = BASE | {"sample_length": 0, "max_steps": 30, "quiet": True}
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from unrolled.tasks.text.model import TextModel
 from unrolled.tasks.text.options import ModelOptions
 from unrolled.tasks.text.tokens import Characters
 
+from .small import SMALL as TRAINING
+
 V = 40
 SMALL = ModelOptions(hidden_size=20, embedding_size=6, dropout=0.0)
 READOUTS = {
@@ -201,15 +203,6 @@ def test_penalties_are_in_the_gradient_and_not_in_the_loss() -> None:
 
 # Training -----------------------------------------------------------------------------------------
 
-TRAINING: dict[str, Any] = {
-    "hidden_size": 24,
-    "embedding_size": 8,
-    "seq_len": 16,
-    "batch_size": 8,
-    "sample_length": 20,
-    "threads": 1,
-    "lr": 1e-2,
-}
 AWD: dict[str, Any] = {
     "cell": "lstm",
     "num_layers": 2,

@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -10,16 +9,7 @@ import torch
 from unrolled.errors import UserError
 from unrolled.tasks import load, resume, train
 
-SMALL: dict[str, Any] = {
-    "hidden_size": 24,
-    "num_layers": 1,
-    "embedding_size": 8,
-    "seq_len": 16,
-    "batch_size": 8,
-    "sample_length": 20,
-    "threads": 1,
-    "lr": 1e-2,
-}
+from .small import SMALL
 
 ROOT = Path(__file__).parents[3]
 TEXTS = [folder / "shared/data/01_lm/tinyshakespeare/input.txt" for folder in (ROOT, ROOT.parent)]
